@@ -1,0 +1,1 @@
+//! The microVM executor: QEMU.

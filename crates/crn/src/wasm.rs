@@ -1,0 +1,1 @@
+//! The Wasm executor: Wasmtime, in process.

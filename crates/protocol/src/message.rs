@@ -1,0 +1,344 @@
+//! The envelope: what travels (messages.md §1–§6).
+//!
+//! [`Message::parse`] turns one JSON object into a [`Message`] or a
+//! [`Rejection`]; everything that needs no state is checked here, in the order
+//! that the network uses.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::content::Content;
+use crate::limits;
+use crate::rejection::{Code, Rejection};
+use crate::time::Timestamp;
+use crate::{Chain, HashKind, ItemHash};
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs)]
+pub enum MessageType {
+    Post,
+    Aggregate,
+    Store,
+    Program,
+    Instance,
+    #[serde(rename = "V-PROGRAM")]
+    VerifiedProgram,
+    Forget,
+}
+
+impl MessageType {
+    /// Every type, in the order upstream lists them.
+    pub const ALL: [MessageType; 7] = [
+        MessageType::Post,
+        MessageType::Aggregate,
+        MessageType::Store,
+        MessageType::Program,
+        MessageType::Instance,
+        MessageType::VerifiedProgram,
+        MessageType::Forget,
+    ];
+
+    /// The wire spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MessageType::Post => "POST",
+            MessageType::Aggregate => "AGGREGATE",
+            MessageType::Store => "STORE",
+            MessageType::Program => "PROGRAM",
+            MessageType::Instance => "INSTANCE",
+            MessageType::VerifiedProgram => "V-PROGRAM",
+            MessageType::Forget => "FORGET",
+        }
+    }
+
+    /// Reads the wire spelling (case sensitive).
+    pub fn parse(text: &str) -> Option<MessageType> {
+        MessageType::ALL.into_iter().find(|t| t.as_str() == text)
+    }
+}
+
+impl std::fmt::Display for MessageType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where the content is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemType {
+    /// In the envelope.
+    Inline,
+    /// A file of the storage engine, named by SHA-256.
+    Storage,
+    /// A file of IPFS, named by CID.
+    Ipfs,
+}
+
+impl ItemType {
+    /// The wire spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ItemType::Inline => "inline",
+            ItemType::Storage => "storage",
+            ItemType::Ipfs => "ipfs",
+        }
+    }
+
+    /// Reads the wire spelling.
+    pub fn parse(text: &str) -> Option<ItemType> {
+        Some(match text {
+            "inline" => ItemType::Inline,
+            "storage" => ItemType::Storage,
+            "ipfs" => ItemType::Ipfs,
+            _ => return None,
+        })
+    }
+}
+
+impl From<HashKind> for ItemType {
+    fn from(kind: HashKind) -> ItemType {
+        match kind {
+            HashKind::Storage => ItemType::Storage,
+            HashKind::Ipfs => ItemType::Ipfs,
+        }
+    }
+}
+
+/// A well-formed envelope. Nothing is known about its signature yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Address that signs, as written.
+    pub sender: String,
+    /// Its chain.
+    pub chain: Chain,
+    /// `None` only for messages from smart contracts.
+    pub signature: Option<String>,
+    /// What it says.
+    #[serde(rename = "type")]
+    pub message_type: MessageType,
+    /// Where the content is.
+    pub item_type: ItemType,
+    /// The content text of inline messages.
+    pub item_content: Option<String>,
+    /// Its name.
+    pub item_hash: ItemHash,
+    /// Unsigned, unhashed time of the envelope.
+    pub time: Timestamp,
+    /// Free namespace.
+    pub channel: Option<String>,
+}
+
+/// The content of a message, raw and typed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageContent {
+    /// The client's JSON.
+    pub raw: Value,
+    /// What it means.
+    pub typed: Content,
+    /// Characters of inline text, bytes of a file (messages.md §3.3).
+    pub size: u64,
+}
+
+impl Message {
+    /// Reads an envelope. The order of the checks is that of messages.md §1;
+    /// the first fault wins.
+    pub fn parse(value: &Value) -> Result<Message, Rejection> {
+        let Value::Object(fields) = value else {
+            return Err(Rejection::invalid_format("a message is a JSON object"));
+        };
+        let message_type = match fields.get("type") {
+            Some(Value::String(text)) => MessageType::parse(text)
+                .ok_or_else(|| Rejection::invalid_format(format!("Invalid message_type: '{text}'")))?,
+            other => {
+                let shown = other.map_or("None".to_owned(), Value::to_string);
+                return Err(Rejection::invalid_format(format!("Invalid message_type: '{shown}'")));
+            }
+        };
+        let item_hash = match fields.get("item_hash") {
+            Some(Value::String(text)) => {
+                ItemHash::parse(text).map_err(|error| Rejection::invalid_format(error.to_string()))?
+            }
+            _ => return Err(missing("item_hash")),
+        };
+        let item_content = optional_text(fields, "item_content", usize::MAX)?;
+        let item_type = item_type(fields, &item_hash, item_content.is_some())?;
+        check_inline(item_type, item_content.as_deref())?;
+
+        let sender = required_text(fields, "sender", limits::SENDER_BYTES_MAX)?;
+        let chain_text = required_text(fields, "chain", 64)?;
+        let chain = Chain::parse(&chain_text)
+            .ok_or_else(|| Rejection::invalid_format(format!("Invalid chain: '{chain_text}'")))?;
+        let time = match fields.get("time") {
+            None | Some(Value::Null) => return Err(missing("time")),
+            Some(time) => Timestamp::from_json(time)
+                .map_err(|text| Rejection::invalid_format(format!("time: {text}")))?,
+        };
+        let channel = optional_text(fields, "channel", limits::CHANNEL_BYTES_MAX)?;
+        let signature = signature_text(fields)?;
+        let message = Message {
+            sender, chain, signature, message_type, item_type, item_content, item_hash, time, channel,
+        };
+        if let Some(text) = &message.item_content {
+            let computed = ItemHash::of_bytes(text.as_bytes());
+            if computed != message.item_hash {
+                return Err(Rejection::invalid_format(format!(
+                    "'item_hash' does not match 'sha256(item_content)', expecting {computed}"
+                )));
+            }
+        }
+        Ok(message)
+    }
+
+    /// The bytes that the signature covers: `chain`, `sender`, `type` and
+    /// `item_hash`, one a line, no newline at the end (messages.md §7.1).
+    pub fn verification_buffer(&self) -> String {
+        format!("{}\n{}\n{}\n{}", self.chain, self.sender, self.message_type, self.item_hash)
+    }
+
+    /// Fails with code 1 when a signature is needed and absent.
+    pub fn require_signature(&self) -> Result<(), Rejection> {
+        match self.signature.as_deref() {
+            None | Some("") => Err(Rejection::text(Code::InvalidSignature, "Missing signature")),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Reads and validates the content of an inline message.
+    ///
+    /// Returns `Ok(None)` when the content is elsewhere.
+    pub fn inline_content(&self) -> Result<Option<MessageContent>, Rejection> {
+        match &self.item_content {
+            None => Ok(None),
+            Some(text) => self.content_from(text, text.chars().count() as u64).map(Some),
+        }
+    }
+
+    /// Reads and validates the content from the bytes of its file.
+    pub fn fetched_content(&self, bytes: &[u8]) -> Result<MessageContent, Rejection> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            Rejection::invalid_format(format!(
+                "Invalid message content for {}: Can't decode JSON: {error}", self.item_hash
+            ))
+        })?;
+        self.content_from(text, bytes.len() as u64)
+    }
+
+    fn content_from(&self, text: &str, size: u64) -> Result<MessageContent, Rejection> {
+        let mut raw = crate::json::parse_content(text).map_err(|fault| {
+            Rejection::invalid_format(format!("Invalid message content for {}: {fault}", self.item_hash))
+        })?;
+        let Value::Object(fields) = &mut raw else {
+            return Err(Rejection::invalid_format(format!(
+                "Invalid message content for {}: the content must be a JSON object", self.item_hash
+            )));
+        };
+        if self.item_type != ItemType::Inline {
+            if fields.get("address").is_none_or(Value::is_null) {
+                fields.insert("address".into(), Value::String(self.sender.clone()));
+            }
+            if fields.get("time").is_none_or(Value::is_null) {
+                fields.insert("time".into(), self.time.to_json());
+            }
+        }
+        let typed = Content::parse(self.message_type, &raw).map_err(|errors| {
+            let errors = errors.iter().map(crate::content::schema::SchemaError::to_details).collect();
+            Rejection::with(Code::InvalidFormat, errors)
+        })?;
+        Ok(MessageContent { raw, typed, size })
+    }
+
+    /// The envelope as it travels on the message topic: compact, sorted keys.
+    pub fn to_wire(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or(Value::Null);
+        crate::json::to_sorted_string(&value)
+    }
+}
+
+fn item_type(
+    fields: &Map<String, Value>,
+    item_hash: &ItemHash,
+    has_content: bool,
+) -> Result<ItemType, Rejection> {
+    let class = ItemType::from(item_hash.kind());
+    match fields.get("item_type") {
+        None | Some(Value::Null) => Ok(if has_content { ItemType::Inline } else { class }),
+        Some(Value::String(text)) if text.is_empty() => {
+            Ok(if has_content { ItemType::Inline } else { class })
+        }
+        Some(Value::String(text)) => {
+            let stated = ItemType::parse(text)
+                .ok_or_else(|| Rejection::invalid_format(format!("Invalid item_type: '{text}'")))?;
+            if stated != ItemType::Inline && stated != class {
+                return Err(Rejection::invalid_format(format!(
+                    "Expected {} as item_type, got {}", class.as_str(), stated.as_str()
+                )));
+            }
+            if stated != ItemType::Inline && has_content {
+                return Err(Rejection::invalid_format(format!(
+                    "item_content is only for inline messages, not for '{text}'"
+                )));
+            }
+            Ok(stated)
+        }
+        Some(other) => Err(Rejection::invalid_format(format!("Invalid item_type: '{other}'"))),
+    }
+}
+
+fn check_inline(item_type: ItemType, content: Option<&str>) -> Result<(), Rejection> {
+    if item_type != ItemType::Inline {
+        return Ok(());
+    }
+    let Some(text) = content else {
+        return Err(Rejection::invalid_format("Could not find inline item content"));
+    };
+    // A text of n bytes has at most n characters: count only when it matters.
+    let too_long = text.len() > limits::INLINE_CONTENT_CHARS_MAX
+        && text.chars().count() > limits::INLINE_CONTENT_CHARS_MAX;
+    if too_long {
+        return Err(Rejection::invalid_format("Message too long"));
+    }
+    Ok(())
+}
+
+fn missing(field: &str) -> Rejection {
+    Rejection::with(
+        Code::InvalidFormat,
+        vec![serde_json::json!({"type": "missing", "loc": format!("('{field}',)"), "msg": "Field required"})],
+    )
+}
+
+fn required_text(fields: &Map<String, Value>, name: &str, bytes_max: usize) -> Result<String, Rejection> {
+    optional_text(fields, name, bytes_max)?.ok_or_else(|| missing(name))
+}
+
+fn optional_text(
+    fields: &Map<String, Value>,
+    name: &str,
+    bytes_max: usize,
+) -> Result<Option<String>, Rejection> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.len() > bytes_max => {
+            Err(Rejection::invalid_format(format!("{name}: longer than {bytes_max} bytes")))
+        }
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(Rejection::with(
+            Code::InvalidFormat,
+            vec![serde_json::json!({
+                "type": "string_type", "loc": format!("('{name}',)"), "msg": "Input should be a valid string"
+            })],
+        )),
+    }
+}
+
+/// The signature as text; an object (as one client sends for Solana) becomes
+/// its compact JSON (messages.md §7.1).
+fn signature_text(fields: &Map<String, Value>) -> Result<Option<String>, Rejection> {
+    match fields.get("signature") {
+        Some(object @ Value::Object(_)) => Ok(Some(object.to_string())),
+        _ => optional_text(fields, "signature", limits::SIGNATURE_BYTES_MAX),
+    }
+}

@@ -1,0 +1,3 @@
+//! view
+/// x
+pub trait View {}
