@@ -15,3 +15,7 @@ pub const SIGNATURE_BYTES_MAX: usize = 8_192;
 pub const FREE_STORE_BYTES_MAX: u64 = 25 * 1024 * 1024;
 /// Largest message on a gossip topic, framing included.
 pub const GOSSIP_BYTES_MAX: usize = 262_144;
+/// Most compute nodes that count for one core node; the oldest links win.
+pub const RESOURCE_NODES_PER_CORE_NODE_MAX: usize = 3;
+/// Virtual CPUs promised per core of a compute node (compute.md §25.3).
+pub const VCPU_OVERCOMMIT: u64 = 4;
