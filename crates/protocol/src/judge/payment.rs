@@ -1,0 +1,205 @@
+//! Payment: balances that posts set, and checks that resources need
+//! (processing.md §14, §15).
+
+use serde_json::{Value, json};
+
+use super::rules::{
+    BALANCES_POST_TYPE, COST_CUTOFF_SECONDS, CREDIT_DISTRIBUTION_POST_TYPE, CREDIT_ONLY_CUTOFF_SECONDS,
+    CREDIT_PRECISION_CUTOFF_SECONDS, HOLD_AND_STREAM_CUTOFF_SECONDS,
+};
+use super::{BalanceUpdate, Complete, CreditLot, Effect, Effects, Rules, Stop, content_time, machines};
+use crate::Chain;
+use crate::content::{Content, PaymentType, PostContent};
+use crate::cost::{self, CREDIT_SECONDS, CostError, FileRef, Prices, Sizes};
+use crate::decimal::Decimal;
+use crate::limits::FREE_STORE_BYTES_MAX;
+use crate::rejection::{Code, Rejection};
+use crate::time::Timestamp;
+use crate::view::{View, ViewError};
+
+/// Prices as the state has them now.
+pub fn prices<V: View>(view: &V, rules: &Rules) -> Result<Prices, ViewError> {
+    Ok(Prices::new(
+        view.aggregate(&rules.pricing_address, "pricing")?,
+        view.aggregate(&rules.pricing_address, "settings")?,
+    ))
+}
+
+/// File sizes as the state has them.
+pub struct ViewSizes<'a, V>(pub &'a V);
+
+impl<V: View> Sizes for ViewSizes<'_, V> {
+    fn referenced(&self, file: FileRef<'_>) -> Option<u64> {
+        let hash = machines::resolve(file, self.0).ok().flatten()?;
+        self.0.file_size(&hash).ok().flatten()
+    }
+
+    fn stored(&self, file_hash: &str) -> Option<u64> {
+        self.0.file_size(file_hash).ok().flatten()
+    }
+}
+
+/// Bills a resource and checks that its owner can pay.
+pub(super) fn judge_resource<V: View>(
+    complete: &Complete,
+    view: &V,
+    rules: &Rules,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Result<(), Stop> {
+    let content = &complete.content.typed;
+    let payment = cost::payment_type(content);
+    let time = complete.message.time;
+    method_is_allowed(content, payment, time)?;
+    let item_hash = complete.message.item_hash.as_str();
+    let rows = cost::bill(item_hash, content, &prices(view, rules)?, &ViewSizes(view))
+        .map_err(|error: CostError| Rejection::text(Code::InternalError, error.to_string()))?;
+    let total = cost::total(&rows, payment);
+    let owner = content.address().to_owned();
+    if must_pay(content, payment, time, view)? {
+        check_funds(&owner, payment, &total, view, now)?;
+    }
+    effects.push(Effect::Costs { owner, payment, rows });
+    Ok(())
+}
+
+fn is_always_on(content: &Content) -> bool {
+    match content {
+        Content::Program(program) => program.on.persistent == Some(true),
+        Content::Instance(_) | Content::VerifiedProgram(_) => true,
+        _ => false,
+    }
+}
+
+fn method_is_allowed(content: &Content, payment: PaymentType, time: Timestamp) -> Result<(), Rejection> {
+    if payment == PaymentType::Credit {
+        return Ok(());
+    }
+    let verified = matches!(content, Content::VerifiedProgram(_));
+    let too_late = time >= Timestamp::from_seconds(CREDIT_ONLY_CUTOFF_SECONDS)
+        || (is_always_on(content) && time >= Timestamp::from_seconds(HOLD_AND_STREAM_CUTOFF_SECONDS));
+    if verified || too_late { Err(Rejection::bare(Code::InvalidPaymentMethod)) } else { Ok(()) }
+}
+
+fn must_pay<V: View>(
+    content: &Content,
+    payment: PaymentType,
+    time: Timestamp,
+    view: &V,
+) -> Result<bool, ViewError> {
+    if !is_always_on(content) && time < Timestamp::from_seconds(COST_CUTOFF_SECONDS) {
+        return Ok(false);
+    }
+    Ok(match content {
+        Content::Store(store) => {
+            let size = view.file_size(store.item_hash.as_str())?.unwrap_or(0);
+            payment != PaymentType::Hold || size > FREE_STORE_BYTES_MAX
+        }
+        _ => payment != PaymentType::Superfluid,
+    })
+}
+
+fn check_funds<V: View>(
+    owner: &str,
+    payment: PaymentType,
+    total: &Decimal,
+    view: &V,
+    now: Timestamp,
+) -> Result<(), Stop> {
+    if payment == PaymentType::Credit {
+        let available = view.credit_balance(owner, now)?;
+        let per_second = view.committed(owner, PaymentType::Credit)?.plus(total);
+        let required = per_second.times(&Decimal::from(CREDIT_SECONDS));
+        if available >= required {
+            return Ok(());
+        }
+        return Err(Rejection::with(Code::CreditInsufficient, vec![json!({
+            "required_credits": required.to_string(),
+            "account_credits": available.to_string(),
+            "min_runtime_days": 1,
+        })])
+        .into());
+    }
+    let balance = view.balance(owner)?;
+    let required = view.committed(owner, PaymentType::Hold)?.plus(total);
+    if balance >= required {
+        return Ok(());
+    }
+    Err(Rejection::with(Code::BalanceInsufficient, vec![json!({
+        "required_balance": required.to_string(),
+        "account_balance": balance.to_string(),
+    })])
+    .into())
+}
+
+/// Posts that set balances or grant credits.
+pub(super) fn judge_post<V: View>(
+    complete: &Complete,
+    post: &PostContent,
+    _view: &V,
+    rules: &Rules,
+    _now: Timestamp,
+    effects: &mut Effects,
+) -> Result<(), Stop> {
+    let is_truthy = !matches!(&post.content, Value::Null | Value::Bool(false));
+    if post.post_type == BALANCES_POST_TYPE && is_truthy && rules.balances_addresses.contains(&post.address) {
+        effects.push(Effect::Balances(balances(&post.content)?));
+    }
+    let channel = complete.message.channel.as_deref().unwrap_or_default();
+    let is_grant = post.post_type == CREDIT_DISTRIBUTION_POST_TYPE
+        && rules.credits_channels.iter().any(|c| c == channel)
+        && rules.credits_addresses.contains(&post.address);
+    if is_grant && is_truthy {
+        effects.push(Effect::Credits(grants(complete, &post.content)?));
+    }
+    Ok(())
+}
+
+fn balances(content: &Value) -> Result<Vec<BalanceUpdate>, Rejection> {
+    let (Some(chain), Some(height)) = (content["chain"].as_str(), content["main_height"].as_i64()) else {
+        return Err(Rejection::invalid_format("Missing field(s) chain and/or main_height for balance post"));
+    };
+    let chain = Chain::parse(chain)
+        .ok_or_else(|| Rejection::invalid_format(format!("Unknown chain '{chain}' for balance post")))?;
+    let Some(entries) = content["balances"].as_object() else {
+        return Err(Rejection::invalid_format("Missing field balances for balance post"));
+    };
+    let mut updates = Vec::with_capacity(entries.len());
+    for (address, balance) in entries {
+        let balance = Decimal::from_json(balance)
+            .ok_or_else(|| Rejection::invalid_format(format!("balance of {address} is no number")))?;
+        updates.push(BalanceUpdate {
+            address: address.clone(),
+            chain: chain.as_str().to_owned(),
+            dapp: content["dapp"].as_str().map(str::to_owned),
+            balance,
+            height,
+        });
+    }
+    Ok(updates)
+}
+
+fn grants(complete: &Complete, content: &Value) -> Result<Vec<CreditLot>, Stop> {
+    let invalid = |text: &str| Rejection::invalid_format(format!("Invalid credit distribution content: {text}"));
+    let granted = content_time(&complete.content)?;
+    let early = granted < Timestamp::from_seconds(CREDIT_PRECISION_CUTOFF_SECONDS);
+    let factor = if early { 10_000 } else { 1 };
+    let entries = content["distribution"]["credits"].as_array().filter(|list| !list.is_empty());
+    let entries = entries.ok_or_else(|| invalid("credits must be a list of at least one entry"))?;
+    let mut lots = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let address = entry["address"].as_str().filter(|text| !text.trim().is_empty());
+        let address = address.ok_or_else(|| invalid("address must not be blank"))?;
+        let amount = entry["amount"].as_i64().filter(|&amount| amount > 0);
+        let amount = amount.and_then(|amount| amount.checked_mul(factor));
+        let amount = amount.ok_or_else(|| invalid("amount must be an integer above zero"))?;
+        let expiration = entry["expiration"].as_i64().filter(|&ms| ms != 0);
+        lots.push(CreditLot {
+            address: address.to_owned(),
+            amount,
+            expiration: expiration.map(|ms| Timestamp::from_micros(ms.saturating_mul(1_000))),
+            granted,
+        });
+    }
+    Ok(lots)
+}

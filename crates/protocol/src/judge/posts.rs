@@ -1,0 +1,84 @@
+//! POST (processing.md §8, §9).
+
+use super::{Complete, Effect, Effects, PostRow, Stop, base_permission, content_time};
+use crate::content::{Content, PostContent};
+use crate::permissions::{Action, may_act};
+use crate::rejection::{Code, Rejection};
+use crate::view::View;
+
+pub(super) fn judge<V: View>(
+    complete: &Complete,
+    post: &PostContent,
+    view: &V,
+    effects: &mut Effects,
+) -> Result<(), Stop> {
+    let created = content_time(&complete.content)?;
+    let reference = post.reference().map(str::to_owned);
+    let mut row = PostRow {
+        owner: post.address.clone(),
+        post_type: post.post_type.clone(),
+        reference: reference.clone(),
+        amends: None,
+        is_latest: false,
+        created,
+    };
+    if !post.is_amend() {
+        base_permission(complete, view)?;
+        effects.push(Effect::Post(row));
+        return Ok(());
+    }
+    let Some(target) = reference else {
+        return Err(Rejection::bare(Code::PostAmendNoTarget).into());
+    };
+    let Some(original) = view.post(&target)? else {
+        return Err(Rejection::bare(Code::PostAmendTargetNotFound).into());
+    };
+    if original.post_type == "amend" {
+        return Err(Rejection::bare(Code::PostAmendAmend).into());
+    }
+    amend_permission(complete, post, &target, view)?;
+    if original.owner != post.address {
+        return Err(denied(format!(
+            "Cannot amend post {target}: amend message address {} does not match original post owner {}",
+            post.address, original.owner
+        )));
+    }
+    row.is_latest = original.last_updated < created;
+    row.amends = Some(target);
+    effects.push(Effect::Post(row));
+    Ok(())
+}
+
+fn denied(text: String) -> Stop {
+    Rejection::text(Code::PermissionDenied, text).into()
+}
+
+/// A delegate amends under the permissions of the original post.
+fn amend_permission<V: View>(
+    complete: &Complete,
+    post: &PostContent,
+    target: &str,
+    view: &V,
+) -> Result<(), Stop> {
+    let sender = &complete.message.sender;
+    if sender.to_lowercase() == post.address.to_lowercase() {
+        return Ok(());
+    }
+    let Some(original) = view.message(target)? else {
+        return base_permission(complete, view);
+    };
+    let same_owner = original.content["address"]
+        .as_str()
+        .is_some_and(|owner| owner.to_lowercase() == post.address.to_lowercase());
+    let content = Content::parse(original.message.message_type, &original.content).ok();
+    let allowed = match &content {
+        Some(content) if same_owner => {
+            may_act(view, sender, &post.address, Action::of(&original.message, content))?
+        }
+        _ => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(denied(format!("Sender {sender} is not authorized to post on behalf of address {}", post.address)))
+}
