@@ -19,3 +19,66 @@ pub const GOSSIP_BYTES_MAX: usize = 262_144;
 pub const RESOURCE_NODES_PER_CORE_NODE_MAX: usize = 3;
 /// Virtual CPUs promised per core of a compute node (compute.md §25.3).
 pub const VCPU_OVERCOMMIT: u64 = 4;
+
+// Contents (messages.md §8).
+
+/// Most faults reported for one content.
+pub const SCHEMA_FAULTS_MAX: usize = 1_000;
+/// Most tags of a message.
+pub const TAGS_MAX: usize = 16;
+/// Longest tag.
+pub const TAG_CHARS_MAX: usize = 256;
+/// Longest channel in a chain reference.
+pub const CHAIN_REF_CHANNEL_CHARS_MAX: usize = 128;
+/// Most `hashes`, and most `aggregates`, of a FORGET.
+pub const FORGET_TARGETS_MAX: usize = 1_000;
+/// Longest reason of a FORGET.
+pub const FORGET_REASON_CHARS_MAX: usize = 1_000;
+/// Most entries of `metadata` of an executable.
+pub const METADATA_ENTRIES_MAX: usize = 256;
+/// Longest key in `metadata`.
+pub const METADATA_KEY_CHARS_MAX: usize = 64;
+/// Longest text in `metadata`.
+pub const METADATA_VALUE_CHARS_MAX: usize = 512;
+/// Most SSH keys of an executable.
+pub const AUTHORIZED_KEYS_MAX: usize = 256;
+/// Longest SSH key.
+pub const AUTHORIZED_KEY_CHARS_MAX: usize = 8_192;
+/// Most environment variables of an executable.
+pub const VARIABLES_MAX: usize = 256;
+/// Longest name of an environment variable.
+pub const VARIABLE_KEY_CHARS_MAX: usize = 128;
+/// Longest value of an environment variable.
+pub const VARIABLE_VALUE_CHARS_MAX: usize = 4_096;
+/// Longest `replaces`.
+pub const REPLACES_CHARS_MAX: usize = 128;
+/// Most virtual CPUs of an executable.
+pub const VCPUS_MAX: u64 = 256;
+/// Most memory of an executable, MiB.
+pub const MEMORY_MIB_MAX: u64 = 1_048_576;
+/// Longest call of an executable, seconds (ten years).
+pub const CALL_SECONDS_MAX: u64 = 315_360_000;
+/// Longest `address_regex`.
+pub const ADDRESS_REGEX_CHARS_MAX: usize = 256;
+/// Most keys of one message subscription.
+pub const SUBSCRIPTION_KEYS_MAX: usize = 32;
+/// Most volumes of a PROGRAM or INSTANCE.
+pub const VOLUMES_MAX: usize = 256;
+/// Most volumes of a V-PROGRAM.
+pub const VERIFIED_VOLUMES_MAX: usize = 8;
+/// Longest `comment`, `mount` or `name` of a volume.
+pub const VOLUME_LABEL_CHARS_MAX: usize = 256;
+/// Largest ephemeral volume, MiB.
+pub const EPHEMERAL_VOLUME_MIB_MAX: u64 = 1_000;
+/// Largest persistent volume, MiB (2048 GB).
+pub const PERSISTENT_VOLUME_MIB_MAX: u64 = 1_953_125;
+/// Longest comment of a verified runtime or volume.
+pub const VERIFIED_COMMENT_CHARS_MAX: usize = 1_024;
+/// Most measurements of one launch.
+pub const MEASUREMENTS_MAX: usize = 16;
+/// Longest name of a virtual CPU model in a measurement.
+pub const VCPU_TYPE_CHARS_MAX: usize = 64;
+/// Most confidential graphics cards of one machine.
+pub const CONFIDENTIAL_GPUS_MAX: u64 = 8;
+/// Most device ids a confidential graphics card may be chosen from.
+pub const CONFIDENTIAL_GPU_MODELS_MAX: usize = 16;

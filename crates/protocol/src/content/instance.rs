@@ -7,7 +7,6 @@ use super::Payment;
 use super::machine::{
     HostRequirements, InstanceEnvironment, MachineResources, ParentVolume, Persistence, Volume,
 };
-use crate::ItemHash;
 
 /// Content of an INSTANCE message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,5 +57,5 @@ pub struct RootFilesystem {
     pub size_mib: u64,
     /// Legacy.
     #[serde(default)]
-    pub forgotten_by: Option<Vec<ItemHash>>,
+    pub forgotten_by: Option<Vec<String>>,
 }

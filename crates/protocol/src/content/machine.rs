@@ -1,6 +1,7 @@
 //! What PROGRAM, INSTANCE and V-PROGRAM have in common (messages.md §8.6).
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::ItemHash;
@@ -86,8 +87,9 @@ fn tcp() -> String {
     "tcp".into()
 }
 
-/// `environment` of a function.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// `environment` of a function. Serialises as an [`InstanceEnvironment`] when
+/// the client wrote that form.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct FunctionEnvironment {
     /// Same input, same output.
     #[serde(default)]
@@ -101,6 +103,39 @@ pub struct FunctionEnvironment {
     /// Shares its cache with other programs.
     #[serde(default)]
     pub shared_cache: bool,
+    /// What only the instance form has; `None` = the function form.
+    #[serde(skip)]
+    pub instance: Option<InstanceMembers>,
+}
+
+/// The members that [`InstanceEnvironment`] has over [`FunctionEnvironment`].
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct InstanceMembers {
+    pub hypervisor: Option<Hypervisor>,
+    pub trusted_execution: Option<Map<String, Value>>,
+}
+
+impl Serialize for FunctionEnvironment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(members) = self.instance.clone() {
+            let form = InstanceEnvironment {
+                internet: self.internet,
+                aleph_api: self.aleph_api,
+                hypervisor: members.hypervisor,
+                trusted_execution: members.trusted_execution,
+                reproducible: self.reproducible,
+                shared_cache: self.shared_cache,
+            };
+            return form.serialize(serializer);
+        }
+        let mut form = serializer.serialize_struct("FunctionEnvironment", 4)?;
+        form.serialize_field("reproducible", &self.reproducible)?;
+        form.serialize_field("internet", &self.internet)?;
+        form.serialize_field("aleph_api", &self.aleph_api)?;
+        form.serialize_field("shared_cache", &self.shared_cache)?;
+        form.end()
+    }
 }
 
 /// `environment` of an instance.
