@@ -1,0 +1,175 @@
+//! Files on the local disk, named by their hash and verified.
+//!
+//! ```text
+//! core node ─ stream ─▶ incoming/<n>.part ─ sha256, size ─▶ files/<hash>
+//! ```
+//!
+//! A file appears under its name only whole, synced and with the right hash, so
+//! whatever is there can be used. Two who want the same file share one
+//! download. Nothing is evicted yet: a bound on the folder belongs into
+//! [`Files::fetch`], after a download.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use beth_protocol::{HashKind, ItemHash};
+use futures::StreamExt;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncWriteExt, BufWriter};
+
+use crate::core_node::{CoreFault, CoreNode};
+use crate::executor::LocalFile;
+use crate::flight::Turns;
+use crate::limits;
+
+/// Why a file is not here.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FileFault {
+    /// The core node gave no answer.
+    #[error(transparent)]
+    Core(#[from] CoreFault),
+    /// The core node does not have it.
+    #[error("the core node at {url} has no file {hash}; store it again (`beth file put`)")]
+    Missing {
+        /// The file.
+        hash: ItemHash,
+        /// Base URL.
+        url: String,
+    },
+    /// The bytes are not the ones that the hash names.
+    #[error("the file {hash} is corrupt at the core node: its bytes have the hash {found}; store it again")]
+    Corrupt {
+        /// What was asked for.
+        hash: ItemHash,
+        /// What came.
+        found: ItemHash,
+    },
+    /// More bytes than the use of the file allows.
+    #[error("the file {hash} is larger than {limit_bytes} bytes, the limit for its use")]
+    TooLarge {
+        /// The file.
+        hash: ItemHash,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Not yet possible.
+    #[error("the file {0} is on IPFS, which this node cannot verify yet; store it with the storage engine")]
+    Ipfs(ItemHash),
+    /// The disk refused.
+    #[error("cannot keep the file {hash} in {folder}: {reason}")]
+    Disk {
+        /// The file.
+        hash: ItemHash,
+        /// Where.
+        folder: String,
+        /// What the system said and what to do.
+        reason: String,
+    },
+}
+
+/// The folder of verified files.
+#[derive(Clone, Debug)]
+pub struct Files {
+    core: CoreNode,
+    files: PathBuf,
+    incoming: PathBuf,
+    turns: Turns,
+    downloads: Arc<AtomicU64>,
+}
+
+impl Files {
+    /// Keeps files under `folder`; what an earlier run left half done is removed.
+    pub fn open(core: CoreNode, folder: &Path) -> std::io::Result<Files> {
+        let (files, incoming) = (folder.join("files"), folder.join("incoming"));
+        match std::fs::remove_dir_all(&incoming) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::fs::create_dir_all(&files)?;
+        std::fs::create_dir_all(&incoming)?;
+        Ok(Files { core, files, incoming, turns: Turns::default(), downloads: Arc::default() })
+    }
+
+    /// How many downloads were begun.
+    pub fn downloads(&self) -> u64 {
+        self.downloads.load(Ordering::Relaxed)
+    }
+
+    /// The file of this hash, from here or from the core node.
+    pub async fn fetch(&self, hash: &ItemHash, limit_bytes: u64) -> Result<LocalFile, FileFault> {
+        if hash.kind() == HashKind::Ipfs {
+            return Err(FileFault::Ipfs(hash.clone()));
+        }
+        let path = self.files.join(hash.as_str());
+        let _turn = self.turns.take(hash.as_str()).await;
+        if let Ok(metadata) = tokio::fs::metadata(&path).await {
+            if metadata.len() > limit_bytes {
+                return Err(FileFault::TooLarge { hash: hash.clone(), limit_bytes });
+            }
+            return Ok(LocalFile { path, size_bytes: metadata.len(), hash: hash.clone() });
+        }
+        let number = self.downloads.fetch_add(1, Ordering::Relaxed);
+        let part = self.incoming.join(format!("{number}.part"));
+        let download = tokio::time::timeout(limits::DOWNLOAD_DEADLINE, self.download(hash, limit_bytes, &part)).await;
+        let downloaded = download.unwrap_or_else(|_| {
+            let reason = format!("the file did not arrive within {} seconds", limits::DOWNLOAD_DEADLINE.as_secs());
+            Err(CoreFault::Unreachable { url: self.core.url().to_owned(), reason }.into())
+        });
+        let renamed = match downloaded {
+            Ok(size_bytes) => {
+                let renamed = tokio::fs::rename(&part, &path).await;
+                renamed.map(|()| size_bytes).map_err(|error| self.disk(hash, &error))
+            }
+            Err(fault) => Err(fault),
+        };
+        if renamed.is_err() {
+            // Half a file is of no use; at the latest the next start removes it.
+            drop(tokio::fs::remove_file(&part).await);
+        }
+        renamed.map(|size_bytes| LocalFile { path, size_bytes, hash: hash.clone() })
+    }
+
+    async fn download(&self, hash: &ItemHash, limit_bytes: u64, part: &Path) -> Result<u64, FileFault> {
+        let missing = || FileFault::Missing { hash: hash.clone(), url: self.core.url().to_owned() };
+        let response = self.core.file(hash).await?.ok_or_else(missing)?;
+        let file = tokio::fs::File::create(part).await.map_err(|error| self.disk(hash, &error))?;
+        let mut file = BufWriter::with_capacity(1 << 20, file);
+        let mut digest = Sha256::new();
+        let mut size_bytes = 0u64;
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| CoreFault::Unreachable {
+                url: self.core.url().to_owned(),
+                reason: format!("the file broke off: {error}"),
+            })?;
+            size_bytes += chunk.len() as u64;
+            if size_bytes > limit_bytes {
+                return Err(FileFault::TooLarge { hash: hash.clone(), limit_bytes });
+            }
+            digest.update(&chunk);
+            file.write_all(&chunk).await.map_err(|error| self.disk(hash, &error))?;
+        }
+        file.flush().await.map_err(|error| self.disk(hash, &error))?;
+        file.get_ref().sync_all().await.map_err(|error| self.disk(hash, &error))?;
+        let found = ItemHash::of_digest(digest.finalize().into());
+        if found != *hash {
+            return Err(FileFault::Corrupt { hash: hash.clone(), found });
+        }
+        Ok(size_bytes)
+    }
+
+    fn disk(&self, hash: &ItemHash, error: &std::io::Error) -> FileFault {
+        let advice = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full; free some space",
+            ErrorKind::PermissionDenied => "the node may not write there; check the folder's owner",
+            _ => "check the disk",
+        };
+        FileFault::Disk {
+            hash: hash.clone(),
+            folder: self.files.display().to_string(),
+            reason: format!("{error}: {advice}"),
+        }
+    }
+}

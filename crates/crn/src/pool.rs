@@ -1,0 +1,327 @@
+//! The machines of this node.
+//!
+//! ```text
+//!            prepare                     call
+//! NotPrepared ─────▶ Preparing ─▶ Prepared ─▶ Preparing ─▶ Starting ─▶ Running
+//!      ▲                 │           ▲            │            │          │ idle for
+//!      │                 ▼           └────────────┼────────────┼──────────┤ reuse_seconds
+//!   (start)            Failed ◀───────────────────┴────────────┘          │
+//!                        │  ▲                                             ▼
+//!                        ▼  └──────────── the machine died ◀──────────────┘
+//!                 next call or prepare tries again
+//! ```
+//!
+//! A [`slot`](slot::Slot) is one program: its work (preparing, creating) is done
+//! by one task at a time, which belongs to the pool and not to the caller who
+//! asked first, so that nobody's leaving hurts those who wait. Creations of
+//! different programs share nothing but the processors.
+//!
+//! Bounded are: machines (when all are in use a call is refused; an idle one
+//! makes room), calls on the node and per program, and programs remembered.
+
+mod slot;
+mod state;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use beth_protocol::ItemHash;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::executor::{Answer, Call, Executor, Fault, Program};
+use crate::limits;
+use crate::program::{ProgramFault, Programs};
+use slot::Slot;
+pub use state::{PhaseTime, ProgramState, State};
+
+/// Why a call got no answer from its program.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallFault {
+    /// The message or its files.
+    #[error(transparent)]
+    Program(#[from] ProgramFault),
+    /// Preparing, starting or answering.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The node is full.
+    #[error("{0}")]
+    Busy(String),
+}
+
+/// A program's answer and what the response says about it.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What the program said.
+    pub answer: Answer,
+    /// `code.ref` of its message.
+    pub code_ref: ItemHash,
+}
+
+/// The executors of a node.
+#[derive(Clone)]
+pub struct Executors {
+    /// For components.
+    pub wasm: Arc<dyn Executor>,
+    /// For everything else.
+    pub microvm: Arc<dyn Executor>,
+}
+
+impl Executors {
+    fn of(&self, program: &Program) -> &Arc<dyn Executor> {
+        if program.content.code.is_wasm() { &self.wasm } else { &self.microvm }
+    }
+}
+
+/// How long things live and take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// An unused machine.
+    pub reuse: Duration,
+    /// A start.
+    pub ready: Duration,
+}
+
+/// The pool. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    programs: Programs,
+    executors: Executors,
+    patience: Patience,
+    slots: Mutex<HashMap<ItemHash, Arc<Slot>>>,
+    machines: Arc<Semaphore>,
+    calls: Semaphore,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl Pool {
+    /// An empty pool; it looks for idle machines until `cancel`.
+    pub fn start(programs: Programs, executors: Executors, patience: Patience, cancel: CancellationToken) -> Pool {
+        let pool = Pool(Arc::new(Inner {
+            programs,
+            executors,
+            patience,
+            slots: Mutex::default(),
+            machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
+            calls: Semaphore::new(limits::CALLS_MAX),
+            tasks: TaskTracker::new(),
+            cancel,
+        }));
+        let watched = pool.clone();
+        pool.0.tasks.spawn(async move { watched.stop_idle_machines().await });
+        pool
+    }
+
+    /// Calls a program, creating its machine if there is none.
+    pub async fn call(&self, item_hash: &ItemHash, call: Call) -> Result<Answered, CallFault> {
+        let Ok(_place) = self.0.calls.try_acquire() else {
+            return Err(busy("this node answers as many calls as it can"));
+        };
+        let slot = self.slot(item_hash);
+        let Some(_visit) = slot.visit() else {
+            return Err(busy("this program answers as many calls as it can"));
+        };
+        let machine = loop {
+            match slot.machine() {
+                Some(machine) => break machine,
+                None => self.created(&slot).await?,
+            }
+        };
+        let answer = machine.handle.call(call).await;
+        if matches!(answer, Err(Fault::Died(_))) || !machine.handle.is_alive() {
+            let fault = answer.as_ref().err().cloned();
+            self.retire(&slot, &machine, fault).await;
+        } else if self.0.patience.reuse.is_zero() {
+            self.retire(&slot, &machine, None).await;
+        }
+        Ok(Answered { answer: answer?, code_ref: machine.code_ref.clone() })
+    }
+
+    /// Does ahead of time what a call would have to wait for.
+    pub async fn prepare(&self, item_hash: &ItemHash) -> Result<(), CallFault> {
+        let slot = self.slot(item_hash);
+        let work = slot.work(slot::Goal::Prepared, |goal| self.spawn(&slot, goal));
+        let done = slot::finished(work).await;
+        self.forget_if_unknown(&slot, &done);
+        done
+    }
+
+    /// What is known of every program, in order of the hashes.
+    pub fn list(&self) -> Vec<ProgramState> {
+        let slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states: Vec<ProgramState> = slots.values().map(|slot| slot.state()).collect();
+        drop(slots);
+        states.sort_by(|a, b| a.item_hash.cmp(&b.item_hash));
+        states
+    }
+
+    /// What is known of one program.
+    pub fn state(&self, item_hash: &ItemHash) -> Option<ProgramState> {
+        self.known(item_hash).map(|slot| slot.state())
+    }
+
+    /// What a program printed, newest machine only, oldest line first.
+    pub fn logs(&self, item_hash: &ItemHash) -> Option<Vec<String>> {
+        self.known(item_hash).map(|slot| slot.logs())
+    }
+
+    /// Stops all machines and waits for all work. The token given to
+    /// [`start`](Self::start) must be cancelled before.
+    pub async fn close(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        let slots: Vec<Arc<Slot>> = {
+            let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.drain().map(|(_, slot)| slot).collect()
+        };
+        let machines = slots.iter().filter_map(|slot| slot.take_machine(|_| true));
+        futures::future::join_all(machines.map(|machine| async move { machine.handle.stop().await })).await;
+    }
+
+    /// Waits for the machine of a slot.
+    async fn created(&self, slot: &Arc<Slot>) -> Result<(), CallFault> {
+        let work = slot.work(slot::Goal::Running, |goal| self.spawn(slot, goal));
+        let done = slot::finished(work).await;
+        self.forget_if_unknown(slot, &done);
+        done
+    }
+
+    fn spawn(&self, slot: &Arc<Slot>, goal: slot::Goal) -> slot::Work {
+        let (sender, work) = slot::work();
+        let (pool, slot) = (self.clone(), slot.clone());
+        self.0.tasks.spawn(async move {
+            let done = tokio::select! {
+                () = pool.0.cancel.cancelled() => Err(busy("the node is shutting down; try another")),
+                done = pool.reach(&slot, goal) => done,
+            };
+            slot.done(goal, &done);
+            // Those who waited may have gone.
+            drop(sender.send(Some(done)));
+        });
+        work
+    }
+
+    /// The work of a slot: fetch, and then prepare or start.
+    async fn reach(&self, slot: &Arc<Slot>, goal: slot::Goal) -> Result<(), CallFault> {
+        slot.begin();
+        slot.phases().begin("fetch");
+        let program = Arc::new(self.0.programs.resolve(&slot.item_hash).await?);
+        let executor = self.0.executors.of(&program).clone();
+        slot.describe(executor.name());
+        if goal == slot::Goal::Prepared {
+            slot.phases().begin("prepare");
+            let prepared = tokio::time::timeout(limits::PREPARE_DEADLINE, executor.prepare(&program)).await;
+            slot.phases().end();
+            return Ok(prepared.unwrap_or_else(|_| Err(not_ready(limits::PREPARE_DEADLINE, slot)))?);
+        }
+        let place = self.machine_place().await?;
+        slot.starting();
+        let code_ref = program.content.code.reference.clone();
+        let patience = self.0.patience.ready + limits::START_MARGIN;
+        let started = tokio::time::timeout(patience, executor.start(program, slot.phases())).await;
+        slot.phases().end();
+        let handle = started.unwrap_or_else(|_| Err(not_ready(patience, slot)))?;
+        slot.running(slot::Running { handle, code_ref, _place: place });
+        Ok(())
+    }
+
+    /// A place for one more machine, taken from the longest idle one if need be.
+    async fn machine_place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, CallFault> {
+        for _ in 0..2 {
+            if let Ok(place) = self.0.machines.clone().try_acquire_owned() {
+                return Ok(place);
+            }
+            let idle = self.all().into_iter().filter_map(|slot| slot.idle_since().map(|since| (since, slot)));
+            let Some((_, slot)) = idle.min_by_key(|(since, _)| *since) else { break };
+            if let Some(machine) = slot.take_machine(|slot| slot.idle_since().is_some()) {
+                machine.handle.stop().await;
+            }
+        }
+        Err(busy("this node runs as many machines as it can"))
+    }
+
+    /// Takes a machine out of its slot and ends it.
+    async fn retire(&self, slot: &Arc<Slot>, machine: &Arc<slot::Running>, fault: Option<Fault>) {
+        let last_call = self.0.patience.reuse.is_zero();
+        let taken = slot.take_machine(|slot| {
+            slot.holds(machine) && (fault.is_some() || !machine.handle.is_alive() || (last_call && slot.is_last_visit()))
+        });
+        if let Some(machine) = taken {
+            if let Some(fault) = fault {
+                slot.fail(&fault);
+            }
+            machine.handle.stop().await;
+        }
+    }
+
+    async fn stop_idle_machines(&self) {
+        let mut clock = tokio::time::interval(limits::IDLE_CHECK_PERIOD);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.0.cancel.cancelled() => return,
+                _ = clock.tick() => {}
+            }
+            for slot in self.all() {
+                let expired = |slot: &slot::SlotInner| {
+                    slot.is_dead() || slot.idle_since().is_some_and(|since| since.elapsed() >= self.0.patience.reuse)
+                };
+                if let Some(machine) = slot.take_machine(expired) {
+                    let stop = async move { machine.handle.stop().await };
+                    self.0.tasks.spawn(stop);
+                }
+            }
+        }
+    }
+
+    fn slot(&self, item_hash: &ItemHash) -> Arc<Slot> {
+        let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(item_hash) {
+            return slot.clone();
+        }
+        if slots.len() >= limits::PROGRAMS_MAX {
+            let resting = slots.values().filter(|slot| slot.is_at_rest());
+            let oldest = resting.min_by_key(|slot| slot.last_used()).map(|slot| slot.item_hash.clone());
+            oldest.and_then(|oldest| slots.remove(&oldest));
+        }
+        let slot = Arc::new(Slot::new(item_hash.clone()));
+        slots.insert(item_hash.clone(), slot.clone());
+        slot
+    }
+
+    fn known(&self, item_hash: &ItemHash) -> Option<Arc<Slot>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner).get(item_hash).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Slot>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Anybody can make up hashes; they leave no trace.
+    fn forget_if_unknown(&self, slot: &Arc<Slot>, done: &Result<(), CallFault>) {
+        let unknown = matches!(
+            done,
+            Err(CallFault::Program(ProgramFault::Unknown { .. } | ProgramFault::NotAProgram { .. }))
+        );
+        if !unknown {
+            return;
+        }
+        let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.get(&slot.item_hash).is_some_and(|known| Arc::ptr_eq(known, slot)) && slot.is_at_rest() {
+            slots.remove(&slot.item_hash);
+        }
+    }
+}
+
+fn busy(what: &str) -> CallFault {
+    CallFault::Busy(format!("{what}; try again in a moment, or another node"))
+}
+
+fn not_ready(patience: Duration, slot: &Slot) -> Fault {
+    Fault::NotReady { seconds: patience.as_secs(), phase: slot.phases().current().to_owned() }
+}
