@@ -1,1 +1,39 @@
-//! placeholder
+//! Gossip between core nodes over libp2p, wire-compatible with the network's
+//! released nodes (network.md §2 and §3).
+//!
+//! ```text
+//!   ccn ──publish──▶ Network ──commands──▶ Node (one task) ◀──▶ Swarm ◀──▶ peers
+//!    ▲                                       │   gossip: what is said
+//!    └──────────── Received (bounded) ◀──────┘   redial: whom we keep calling
+//! ```
+//!
+//! [`Network`] is the handle, [`Received`] what arrives, [`payload`] the one
+//! quirk of the text on the message topic. Addresses and peer ids cross this
+//! border as text: nobody outside names libp2p.
+//!
+//! Invariants: one task owns the swarm; every queue is bounded; a full
+//! `Received` queue stops reading from the peers instead of losing messages;
+//! connections and the node task end, and are joined, at [`Network::stop`].
+//!
+//! Deliberately absent, as upstream: identify, ping, Kademlia, mDNS, peer
+//! exchange, peer scoring. Not here yet: alive messages, which are payloads on
+//! one more topic plus [`Network::dial`], and reconciliation of what was said
+//! while a node was away.
+
+mod address;
+mod error;
+mod frame;
+mod gossip;
+mod identity;
+pub mod limits;
+mod message_id;
+mod network;
+mod node;
+pub mod payload;
+mod redial;
+mod transport;
+
+pub use error::{Error, PublishError};
+pub use identity::{Identity, IdentityError};
+pub use message_id::message_id;
+pub use network::{Config, Network, Published, Received};

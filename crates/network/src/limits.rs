@@ -1,0 +1,68 @@
+//! Every bound of this crate, named.
+
+use std::time::Duration;
+
+/// The largest gossip frame, length prefix included (network.md §2.3).
+pub const FRAME_BYTES: usize = 262_144;
+
+/// The largest payload that fits a frame whatever the topic and the usual
+/// signer; APIs refuse larger messages before accepting them (network.md §3.3).
+pub const PAYLOAD_BYTES: usize = FRAME_BYTES - 1_024;
+
+/// The reader measures its whole buffer, which may hold the beginning of the
+/// following frame (one read of 8 KiB), against the frame limit.
+pub(crate) const READ_AHEAD_BYTES: usize = 16_384;
+
+/// Messages in one frame. Upstream ignores what exceeds 100; we can only
+/// accept it or drop the stream, so we accept.
+pub(crate) const MESSAGES_PER_FRAME: usize = 5_000;
+
+/// Messages waiting for one slow peer before further ones are not sent to it.
+pub(crate) const PEER_QUEUE_MESSAGES: usize = 5_000;
+
+/// How long a message waits for a slow peer; it never gets there later than that.
+pub(crate) const PEER_QUEUE: Duration = Duration::from_secs(30);
+
+/// Received messages waiting for the node above; then reading stops.
+pub(crate) const RECEIVED_MESSAGES: usize = 256;
+
+/// Requests of handles waiting for the node task.
+pub(crate) const COMMANDS: usize = 64;
+
+/// Connections of one peer. Upstream nodes re-dial connected peers every
+/// minute and leave two or three of them (network.md §2.1).
+pub(crate) const CONNECTIONS_PER_PEER: u32 = 8;
+
+/// Connections made to us, all peers together.
+pub(crate) const INCOMING_CONNECTIONS: u32 = 1_024;
+
+/// Connections made to us which have not yet proved an identity.
+pub(crate) const PENDING_INCOMING_CONNECTIONS: u32 = 128;
+
+/// An identity file; an RSA key of 4096 bits takes 2.4 KB.
+pub(crate) const IDENTITY_FILE_BYTES: u64 = 16_384;
+
+/// To connect, prove identities and agree on a multiplexer.
+pub(crate) const DIAL: Duration = Duration::from_secs(10);
+
+/// For the first listening address to appear.
+pub(crate) const LISTEN: Duration = Duration::from_secs(10);
+
+/// For the node task to take and answer a publication (network.md §3.3).
+pub(crate) const PUBLISH: Duration = Duration::from_secs(10);
+
+/// For the node task and its connections to end.
+pub(crate) const STOP: Duration = Duration::from_secs(5);
+
+/// A connection outside of every mesh is closed after this long without use.
+pub(crate) const IDLE: Duration = Duration::from_secs(120);
+
+/// The first pause before a bootstrap peer is called again; doubles.
+pub(crate) const REDIAL_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest pause before a bootstrap peer is called again.
+pub(crate) const REDIAL_LONGEST: Duration = Duration::from_secs(60);
+
+/// Failed calls in a row after which an unreachable bootstrap peer is reported;
+/// peers that start together miss each other a few times.
+pub(crate) const REDIAL_PATIENCE: u32 = 4;
