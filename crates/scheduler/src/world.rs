@@ -1,0 +1,174 @@
+//! The world: what the scheduler knows, and the plan it follows from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use beth_protocol::ItemHash;
+use beth_protocol::placement::{Plan, Snapshot, Workload, plan};
+use beth_protocol::time::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::Agents;
+use crate::allocation::Allocation;
+use crate::follow::Event;
+use crate::limits;
+use crate::probe::Report;
+use crate::view::View;
+
+/// Owned by one task.
+pub struct World {
+    agents: Agents,
+    view: watch::Sender<Arc<View>>,
+    workloads: BTreeMap<ItemHash, Workload>,
+    reports: BTreeMap<ItemHash, Report>,
+    network: Snapshot,
+    plan: Plan,
+    listed: bool,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(agents: Agents, view: watch::Sender<Arc<View>>) -> World {
+        World {
+            agents,
+            view,
+            workloads: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            network: Snapshot::default(),
+            plan: Plan::new(),
+            listed: false,
+        }
+    }
+
+    /// Takes events and plans until cancelled; then ends the agents.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Event>, cancel: CancellationToken) {
+        let mut events = Vec::new();
+        loop {
+            let received = inbox.recv_many(&mut events, limits::EVENTS_PER_PLAN_MAX);
+            match cancel.run_until_cancelled(received).await {
+                None | Some(0) => break,
+                Some(_) => events.drain(..).for_each(|event| self.take(event)),
+            }
+            self.replan();
+        }
+        // Agents that wait for room in the inbox must not wait for ever.
+        drop(inbox);
+        self.agents.stop().await;
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Listed {
+                workloads,
+                registry,
+            } => {
+                self.workloads = workloads
+                    .into_iter()
+                    .map(|workload| (workload.item_hash.clone(), workload))
+                    .collect();
+                self.network.registry = registry;
+                self.listed = true;
+            }
+            Event::Published(registry) => self.network.registry = registry,
+            Event::Added(workload) => {
+                self.workloads.insert(workload.item_hash.clone(), workload);
+            }
+            Event::Forgotten(hashes) => hashes.iter().for_each(|hash| {
+                self.workloads.remove(hash);
+            }),
+            Event::Observed(node, report) => {
+                self.network
+                    .states
+                    .insert(node.clone(), report.state.clone());
+                self.reports.insert(node, report);
+            }
+        }
+    }
+
+    fn replan(&mut self) {
+        let registry = &self.network.registry;
+        let nodes: BTreeMap<ItemHash, String> = registry
+            .resource_nodes
+            .iter()
+            .filter(|node| {
+                !node.address.is_empty()
+                    && (node.is_linked() || self.reports.contains_key(&node.hash))
+            })
+            .map(|node| (node.hash.clone(), node.url().to_owned()))
+            .collect();
+        self.network
+            .states
+            .retain(|node, _| nodes.contains_key(node));
+        self.reports.retain(|node, _| nodes.contains_key(node));
+        self.network
+            .current
+            .retain(|item, _| self.workloads.contains_key(item));
+        self.agents.keep(&nodes);
+
+        let workloads: Vec<Workload> = self.workloads.values().cloned().collect();
+        let plan = plan(&workloads, &self.network);
+        self.log(&plan);
+        for (item, placement) in &plan {
+            if let Some(target) = &placement.target {
+                self.network
+                    .current
+                    .insert(item.clone(), target.compute_node.clone());
+            }
+        }
+        if self.listed {
+            self.assign(&nodes, &plan);
+        }
+        self.plan = plan;
+        self.view.send_replace(Arc::new(View {
+            planned_at: now(),
+            listed: self.listed,
+            workloads: self.workloads.clone(),
+            plan: self.plan.clone(),
+            network: self.network.clone(),
+            reports: self.reports.clone(),
+        }));
+    }
+
+    fn assign(&self, nodes: &BTreeMap<ItemHash, String>, plan: &Plan) {
+        let mut allocations: BTreeMap<&ItemHash, Allocation> = nodes
+            .keys()
+            .map(|node| (node, Allocation::default()))
+            .collect();
+        for (item, placement) in plan {
+            let Some(target) = &placement.target else {
+                continue;
+            };
+            if let (Some(allocation), Some(workload)) = (
+                allocations.get_mut(&target.compute_node),
+                self.workloads.get(item),
+            ) {
+                allocation.insert(item, workload.kind);
+            }
+        }
+        for (node, allocation) in allocations {
+            self.agents.assign(node, allocation);
+        }
+    }
+
+    fn log(&self, plan: &Plan) {
+        for (item, placement) in plan {
+            let before = self.plan.get(item);
+            if before.is_some_and(|before| before.target == placement.target) {
+                continue;
+            }
+            let (core, compute) = (&placement.core_node_reason, &placement.compute_node_reason);
+            match placement.target {
+                Some(_) => tracing::info!(program = %item, "{core}; {compute}"),
+                None => tracing::warn!(program = %item, "not placed: {core}; {compute}"),
+            }
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let since_epoch = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}
