@@ -1,0 +1,271 @@
+//! The client of a compute node: the state of a program, and calling it
+//! (compute.md §10.1).
+
+use std::time::Duration;
+
+use beth_protocol::ItemHash;
+use bytes::{Bytes, BytesMut};
+use reqwest::Method;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::limits;
+use crate::transport::Transport;
+
+/// One compute node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ComputeNode {
+    node: Transport,
+}
+
+/// How far a program is on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProgramStage {
+    /// Nothing was done for it.
+    NotPrepared,
+    /// Its files are being fetched or compiled.
+    Preparing,
+    /// Its files are there, checked.
+    Prepared,
+    /// A machine is being made.
+    Starting,
+    /// A machine answers.
+    Running,
+    /// See the fault.
+    Failed,
+}
+
+/// What a node tells of a program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgramState {
+    /// The PROGRAM message.
+    pub item_hash: ItemHash,
+    /// `wasm` or `microvm`.
+    #[serde(default)]
+    pub executor: Option<String>,
+    /// How far it is.
+    pub state: ProgramStage,
+    /// How long each phase of the newest start took, in order.
+    #[serde(default)]
+    pub phases: Vec<Phase>,
+    /// Why it failed.
+    #[serde(default, deserialize_with = "fault")]
+    pub fault: Option<ProgramFault>,
+}
+
+/// One phase of a start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// E.g. `fetch`, `create`, `kernel`, `init`, `python`, `application`.
+    pub name: String,
+    /// Its length.
+    pub milliseconds: f64,
+}
+
+/// Why a program failed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProgramFault {
+    /// What happened and what to do.
+    pub error: String,
+    /// The program's own words; may be empty.
+    #[serde(default)]
+    pub traceback: String,
+}
+
+/// A request to a program.
+#[derive(Clone, Debug)]
+pub struct ProgramCall {
+    /// `GET`, `POST`, …
+    pub method: Method,
+    /// Path and query as the program sees them, begins with `/`.
+    pub path: String,
+    /// In order.
+    pub headers: Vec<(String, String)>,
+    /// The whole body.
+    pub body: Bytes,
+    /// Longest wait for the whole answer; the first call may boot a machine.
+    pub timeout: Duration,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct ProgramAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// In order; values that are no text are left out.
+    pub headers: Vec<(String, String)>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl ComputeNode {
+    /// A client of the node at a base URL such as `http://127.0.0.1:4020`.
+    ///
+    /// # Errors
+    /// [`Error::BadUrl`] for anything but an `http` or `https` URL.
+    pub fn new(base_url: &str) -> Result<ComputeNode, Error> {
+        Ok(ComputeNode {
+            node: Transport::new("compute node", base_url)?,
+        })
+    }
+
+    /// Its base URL, without a slash at the end.
+    pub fn base_url(&self) -> &str {
+        self.node.base()
+    }
+
+    /// Where a browser calls a program.
+    pub fn program_url(&self, hash: &ItemHash) -> String {
+        format!("{}/vm/{hash}/", self.node.base())
+    }
+
+    /// The state of a program; `None` when the node does not tell (upstream's
+    /// nodes) or does not know it.
+    pub async fn program(&self, hash: &ItemHash) -> Result<Option<ProgramState>, Error> {
+        self.node
+            .find(self.node.get(&["beth", "v1", "programs", hash.as_str()]))
+            .await
+    }
+
+    /// Calls a program; its answer is an answer whatever its status.
+    ///
+    /// # Errors
+    /// Connection errors, and [`Error::TooLong`].
+    pub async fn call(&self, hash: &ItemHash, call: ProgramCall) -> Result<ProgramAnswer, Error> {
+        let base = self.node.url(&["vm", hash.as_str()]);
+        let text = format!("{base}{}", call.path);
+        let url = reqwest::Url::parse(&text).map_err(|_| Error::BadUrl { text })?;
+        let mut request = self.node.request(call.method, url).body(call.body);
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        let timeout = call.timeout;
+        let whole = async {
+            let response = request
+                .send()
+                .await
+                .map_err(|error| self.node.fault(error, timeout))?;
+            self.read(response, timeout).await
+        };
+        tokio::time::timeout(timeout, whole)
+            .await
+            .unwrap_or_else(|_| Err(self.node.timed_out(timeout)))
+    }
+
+    async fn read(
+        &self,
+        mut response: reqwest::Response,
+        timeout: Duration,
+    ) -> Result<ProgramAnswer, Error> {
+        let status = response.status().as_u16();
+        let headers = response
+            .headers()
+            .iter()
+            .filter_map(|(name, value)| {
+                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            })
+            .collect();
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.node.fault(error, timeout))?
+        {
+            if body.len() + chunk.len() > limits::PROGRAM_ANSWER_BYTES_MAX {
+                let bytes_max = limits::PROGRAM_ANSWER_BYTES_MAX as u64;
+                return Err(Error::TooLong {
+                    url: response.url().to_string(),
+                    bytes_max,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(ProgramAnswer {
+            status,
+            headers,
+            body: body.freeze(),
+        })
+    }
+}
+
+impl Default for ProgramCall {
+    /// `GET /` with a deadline of two minutes.
+    fn default() -> ProgramCall {
+        ProgramCall {
+            method: Method::GET,
+            path: "/".into(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+            timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+impl ProgramAnswer {
+    /// The first header of that (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// True when the program itself answered, not the node for it.
+    pub fn is_from_program(&self) -> bool {
+        self.header("aleph-program-itemhash").is_some()
+    }
+}
+
+/// A fault is null, a sentence, or an object with a sentence and a traceback.
+fn fault<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ProgramFault>, D::Error> {
+    let text = |object: &serde_json::Map<String, Value>, names: &[&str]| {
+        names
+            .iter()
+            .find_map(|name| object.get(*name))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(error) if !error.is_empty() => Some(ProgramFault {
+            error,
+            traceback: String::new(),
+        }),
+        Value::Object(object) => Some(ProgramFault {
+            error: text(&object, &["error", "message", "sentence"]),
+            traceback: text(&object, &["traceback"]),
+        }),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_fault_has_three_forms() {
+        let state = |fault: Value| -> ProgramState {
+            let hash = ItemHash::of_bytes(b"x");
+            serde_json::from_value(json!({
+                "item_hash": hash, "executor": "wasm", "state": "not_prepared",
+                "phases": [{"name": "fetch", "milliseconds": 1}], "fault": fault,
+            }))
+            .unwrap()
+        };
+        assert_eq!(state(Value::Null).fault, None);
+        assert_eq!(state(json!("no")).fault.unwrap().error, "no");
+        assert_eq!(
+            state(json!({"error": "no", "traceback": "T"}))
+                .fault
+                .unwrap()
+                .traceback,
+            "T"
+        );
+        assert!(ProgramStage::Prepared < ProgramStage::Running);
+    }
+}
