@@ -1,1 +1,30 @@
-//! placeholder
+//! The core channel node.
+//!
+//! ```text
+//!  HTTP API ──submit──┐                                     ┌─▶ subscribers (WebSocket, sync answers)
+//!  gossip ────────────┼─▶ Pipeline: verify ─▶ judge+commit ─┼─▶ gossip (what was submitted here)
+//!  retries ───────────┘                          │          └─▶ whoever waited for this
+//!                                                ▼
+//!                                     store (SQLite, blobs) ◀── HTTP API (pages, files)
+//! ```
+//!
+//! Start at [`pipeline`], then [`node`] (the composition) and [`api`].
+
+pub mod api;
+pub mod catch_up;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod events;
+pub mod fetch;
+pub mod gossip;
+pub mod limits;
+pub mod node;
+pub mod pipeline;
+pub mod retry;
+mod verify;
+mod writer;
+
+pub use config::CcnConfig;
+pub use context::Context;
+pub use error::Error;

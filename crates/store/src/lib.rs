@@ -1,1 +1,26 @@
-//! placeholder
+//! State and content of a core node.
+//!
+//! ```text
+//!            Store ── one writer connection ──▶ SQLite (WAL) ◀── reader connections (pages, View)
+//!            Blobs ── ab/cd/<hash> files, written beside and renamed
+//! ```
+//!
+//! The state is a fold of messages: [`State::apply`] is the only way to change
+//! it, always inside the transaction that inserts the message. Only this crate
+//! contains SQL. Nothing here knows HTTP, gossip or signatures.
+
+mod apply;
+pub mod blobs;
+mod database;
+pub mod error;
+mod forget;
+pub mod limits;
+pub mod pending;
+pub mod query;
+pub mod rows;
+mod state;
+
+pub use blobs::Blobs;
+pub use database::{Readers, Store, Writer};
+pub use error::Error;
+pub use state::State;

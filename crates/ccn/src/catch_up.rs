@@ -1,0 +1,91 @@
+//! What was said while this node was away: newest pages of other nodes, until
+//! one has nothing new. A stopgap until set reconciliation; cheap when in sync
+//! (one page of hashes per node and minute).
+
+use std::sync::Arc;
+
+use beth_store::Readers;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use crate::limits;
+use crate::pipeline::Pipeline;
+
+/// Asks the given nodes now and then, until cancelled.
+pub(crate) async fn run(
+    client: reqwest::Client,
+    peers: Vec<String>,
+    readers: Arc<Readers>,
+    pipeline: Pipeline,
+    cancel: CancellationToken,
+) {
+    if peers.is_empty() {
+        return;
+    }
+    loop {
+        for peer in &peers {
+            let look = look(&client, peer, &readers, &pipeline);
+            let found = tokio::select! {
+                () = cancel.cancelled() => return,
+                found = look => found,
+            };
+            match found {
+                Ok(0) => {}
+                Ok(count) => info!(peer, count, "messages that were missed are here now"),
+                Err(failure) => debug!(%failure, peer, "another node could not be asked for missed messages"),
+            }
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(limits::CATCH_UP_PERIOD) => {}
+        }
+    }
+}
+
+async fn look(
+    client: &reqwest::Client,
+    peer: &str,
+    readers: &Arc<Readers>,
+    pipeline: &Pipeline,
+) -> Result<usize, reqwest::Error> {
+    let mut found = 0;
+    for page in 1..=limits::CATCH_UP_PAGES_MAX {
+        let url = format!("{}/api/v0/messages.json", peer.trim_end_matches('/'));
+        let query = [("pagination", limits::CATCH_UP_PAGE.to_string()), ("page", page.to_string())];
+        let answer: Value = client.get(url).query(&query).send().await?.error_for_status()?.json().await?;
+        let messages = answer["messages"].as_array().cloned().unwrap_or_default();
+        let count = messages.len();
+        let missing = unknown(messages, readers).await;
+        // Oldest first, so that what depends comes after what it depends on.
+        for message in missing.iter().rev() {
+            if pipeline.offer(message.clone()).await.is_ok() {
+                found += 1;
+            }
+        }
+        if missing.is_empty() || count < limits::CATCH_UP_PAGE {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+async fn unknown(messages: Vec<Value>, readers: &Arc<Readers>) -> Vec<Value> {
+    let readers = readers.clone();
+    let check = move || {
+        readers.read(|state| {
+            let mut unknown = Vec::new();
+            for message in messages {
+                let known = match message["item_hash"].as_str() {
+                    Some(hash) => state.status(hash)?.is_some(),
+                    None => true,
+                };
+                if !known {
+                    unknown.push(message);
+                }
+            }
+            Ok::<_, beth_store::Error>(unknown)
+        })
+    };
+    tokio::task::spawn_blocking(check).await.ok().and_then(Result::ok).unwrap_or_default()
+}

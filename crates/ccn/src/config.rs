@@ -1,0 +1,116 @@
+//! Configuration of a core node: the `[ccn]` section of `beth.toml`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use beth_protocol::judge::Rules;
+use serde::{Deserialize, Serialize};
+
+/// Everything a core node can be told. Every key has a default but `folder`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CcnConfig {
+    /// Where the HTTP API listens. Port 0 picks a free one.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Where state, files and the node key live.
+    pub folder: PathBuf,
+    /// Base URLs of other core nodes that contents are fetched from.
+    #[serde(default)]
+    pub content_peers: Vec<String>,
+    /// Gossip.
+    #[serde(default)]
+    pub p2p: P2pConfig,
+    /// Special addresses.
+    #[serde(default)]
+    pub rules: Rules,
+    /// Files declared under a STORE hash whose message this node does not
+    /// have: item hash → path of the file.
+    #[serde(default)]
+    pub well_known_files: BTreeMap<String, PathBuf>,
+    /// Sizes of uploads.
+    #[serde(default)]
+    pub storage: StorageConfig,
+}
+
+/// `[ccn.p2p]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct P2pConfig {
+    /// Multiaddress to listen on.
+    pub listen: String,
+    /// Key file; made when absent. Default: `node-secret.pkcs8.der` in `folder`.
+    pub identity: Option<PathBuf>,
+    /// Multiaddresses to dial, each ending in `/p2p/<peer id>`.
+    pub bootstrap: Vec<String>,
+    /// Topic of messages.
+    pub message_topic: String,
+    /// Topic of alive messages.
+    pub alive_topic: String,
+}
+
+impl Default for P2pConfig {
+    fn default() -> P2pConfig {
+        P2pConfig {
+            listen: "/ip4/0.0.0.0/tcp/4025".into(),
+            identity: None,
+            bootstrap: Vec::new(),
+            message_topic: "ALEPH-TEST".into(),
+            alive_topic: "ALIVE".into(),
+        }
+    }
+}
+
+/// `[ccn.storage]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Largest upload with a signed STORE message, in bytes.
+    pub max_file_size: u64,
+    /// Largest upload without one, in bytes.
+    pub max_unauthenticated_upload_file_size: u64,
+}
+
+impl Default for StorageConfig {
+    fn default() -> StorageConfig {
+        StorageConfig {
+            max_file_size: 100 * 1024 * 1024,
+            max_unauthenticated_upload_file_size: 25 * 1024 * 1024,
+        }
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 4024))
+}
+
+impl CcnConfig {
+    /// A configuration with defaults everywhere, for this folder.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> CcnConfig {
+        CcnConfig {
+            listen: default_listen(),
+            folder: folder.into(),
+            content_peers: Vec::new(),
+            p2p: P2pConfig::default(),
+            rules: Rules::default(),
+            well_known_files: BTreeMap::new(),
+            storage: StorageConfig::default(),
+        }
+    }
+
+    /// The database file.
+    pub fn database_path(&self) -> PathBuf {
+        self.folder.join("state.sqlite")
+    }
+
+    /// The content folder.
+    pub fn blobs_path(&self) -> PathBuf {
+        self.folder.join("blobs")
+    }
+
+    /// The node key.
+    pub fn identity_path(&self) -> PathBuf {
+        self.p2p.identity.clone().unwrap_or_else(|| self.folder.join("node-secret.pkcs8.der"))
+    }
+}

@@ -1,0 +1,42 @@
+//! What every request handler shares.
+
+use std::sync::Arc;
+
+use beth_store::{Blobs, Error, Readers, State};
+use tokio::task;
+
+use crate::config::CcnConfig;
+use crate::events::Events;
+use crate::gossip::NetworkInfo;
+use crate::pipeline::Pipeline;
+
+/// The node, as its HTTP API sees it.
+pub struct Context {
+    /// Reading the state.
+    pub readers: Arc<Readers>,
+    /// Contents.
+    pub blobs: Arc<Blobs>,
+    /// Where submitted messages go.
+    pub pipeline: Pipeline,
+    /// Configuration.
+    pub config: Arc<CcnConfig>,
+    /// Who we are on the gossip network.
+    pub network: NetworkInfo,
+    /// What happens.
+    pub events: Events,
+}
+
+impl Context {
+    /// Runs a read on a blocking thread.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&State<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        let readers = self.readers.clone();
+        match task::spawn_blocking(move || readers.read(work)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::Damaged("a read did not finish".into())),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Contents from other core nodes, over HTTP, verified while they arrive.
+
+use std::sync::Arc;
+
+use beth_protocol::hash::{HashKind, ItemHash};
+use beth_store::Blobs;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, warn};
+
+use crate::limits;
+use crate::pipeline::FileKind;
+use crate::writer::Task;
+
+/// Fetches contents that are missing here.
+#[derive(Clone)]
+pub struct Fetcher {
+    client: reqwest::Client,
+    blobs: Arc<Blobs>,
+    writer: mpsc::Sender<Task>,
+    peers: Arc<Vec<String>>,
+    size_bytes_max: u64,
+}
+
+impl Fetcher {
+    pub(crate) fn new(
+        client: reqwest::Client,
+        blobs: Arc<Blobs>,
+        writer: mpsc::Sender<Task>,
+        peers: Vec<String>,
+        size_bytes_max: u64,
+    ) -> Fetcher {
+        Fetcher { client, blobs, writer, peers: Arc::new(peers), size_bytes_max }
+    }
+
+    /// Makes a content available here; false when nobody has it. A source that
+    /// lies costs its download and the next one is asked.
+    pub async fn obtain(&self, hash: &str) -> bool {
+        let storage = ItemHash::parse(hash).is_ok_and(|hash| hash.kind() == HashKind::Storage);
+        if self.blobs.contains(hash) {
+            return true;
+        }
+        if !storage {
+            // IPFS content comes with the IPFS peer; until then it must be here.
+            return false;
+        }
+        for peer in self.peers.iter() {
+            match self.download(peer, hash).await {
+                Ok(Some(size_bytes)) => return self.register(hash, size_bytes).await,
+                Ok(None) => {}
+                Err(failure) => debug!(%failure, peer, hash, "a content could not be fetched from this node"),
+            }
+        }
+        false
+    }
+
+    /// The bytes of a content that is here.
+    pub fn read(&self, hash: &str) -> Option<Vec<u8>> {
+        match self.blobs.read(hash) {
+            Ok(bytes) => bytes,
+            Err(failure) => {
+                warn!(%failure, hash, "a content could not be read");
+                None
+            }
+        }
+    }
+
+    async fn register(&self, hash: &str, size_bytes: u64) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let task = Task::File { hash: hash.to_owned(), size_bytes, kind: FileKind::Upload, reply };
+        self.writer.send(task).await.is_ok() && answer.await.is_ok()
+    }
+
+    async fn download(&self, peer: &str, hash: &str) -> Result<Option<u64>, FetchError> {
+        let url = format!("{}/api/v0/storage/raw/{hash}", peer.trim_end_matches('/'));
+        let mut response = self.client.get(url).send().await?;
+        if !response.status().is_success() {
+            return Ok(None);
+        }
+        let mut incoming = self.blobs.begin()?;
+        while let Some(chunk) = response.chunk().await? {
+            if incoming.size_bytes() + chunk.len() as u64 > self.size_bytes_max {
+                return Err(FetchError::TooLarge);
+            }
+            incoming = blocking(move || {
+                incoming.write(&chunk)?;
+                Ok(incoming)
+            })
+            .await?;
+        }
+        let (blobs, expected) = (self.blobs.clone(), hash.to_owned());
+        blocking(move || blobs.keep(incoming.finish_as(&expected)?).map(|kept| Some(kept.size_bytes))).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, beth_store::Error> + Send + 'static,
+) -> Result<T, FetchError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(FetchError::Interrupted),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    #[error(transparent)]
+    Store(#[from] beth_store::Error),
+    #[error("the content is larger than this node accepts")]
+    TooLarge,
+    #[error("the node is stopping")]
+    Interrupted,
+}

@@ -1,0 +1,160 @@
+//! Messages to and from other core nodes.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use beth_network::payload::{decode_candidates, encode_payload};
+use beth_network::{Network, Received};
+use beth_protocol::json::to_sorted_string;
+use beth_protocol::{Message, limits as protocol_limits};
+use beth_store::pending::Arrival;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::limits;
+use crate::pipeline::now;
+use crate::verify::Job;
+
+/// The publishing side; cheap to clone.
+#[derive(Clone)]
+pub struct Gossip {
+    network: Option<Arc<Network>>,
+    topic: Arc<str>,
+}
+
+/// Who this node is on the gossip network.
+#[derive(Clone)]
+pub struct NetworkInfo {
+    network: Option<Arc<Network>>,
+}
+
+impl NetworkInfo {
+    pub(crate) fn new(network: Option<Arc<Network>>) -> NetworkInfo {
+        NetworkInfo { network }
+    }
+
+    /// Our peer id; empty without gossip.
+    pub fn peer_id(&self) -> String {
+        self.network.as_ref().map(|network| network.peer_id().to_owned()).unwrap_or_default()
+    }
+
+    /// Multiaddresses we listen on, with our peer id.
+    pub fn addresses(&self) -> Vec<String> {
+        self.network.as_ref().map(|network| network.listen_addresses()).unwrap_or_default()
+    }
+
+    /// Peers connected now.
+    pub async fn connected_peers(&self) -> Vec<String> {
+        match &self.network {
+            Some(network) => network.connected_peers().await,
+            None => Vec::new(),
+        }
+    }
+}
+
+impl Gossip {
+    pub(crate) fn new(network: Option<Arc<Network>>, topic: &str) -> Gossip {
+        Gossip { network, topic: topic.into() }
+    }
+
+    /// The topic messages travel on.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Publishes a message; answers the carriers that failed.
+    pub(crate) async fn publish(&self, raw: &Value) -> Vec<&'static str> {
+        let Some(network) = &self.network else { return Vec::new() };
+        let payload = encode_payload(&to_sorted_string(raw));
+        if payload.len() > protocol_limits::GOSSIP_BYTES_MAX {
+            return vec!["p2p"];
+        }
+        match timeout(limits::PUBLISH_TIMEOUT, network.publish(&self.topic, payload)).await {
+            Ok(Ok(_)) => Vec::new(),
+            Ok(Err(failure)) => {
+                warn!(%failure, "a message could not be published");
+                vec!["p2p"]
+            }
+            Err(_) => vec!["p2p"],
+        }
+    }
+}
+
+/// Feeds what other nodes say into the pipeline. A full pipeline slows the
+/// network down instead of losing messages.
+pub(crate) async fn listen(
+    mut received: mpsc::Receiver<Received>,
+    topic: String,
+    intake: mpsc::Sender<Job>,
+    cancel: CancellationToken,
+) {
+    let mut seen = Seen::default();
+    loop {
+        let next = tokio::select! {
+            () = cancel.cancelled() => return,
+            next = received.recv() => next,
+        };
+        let Some(next) = next else { return };
+        if next.topic != topic {
+            continue;
+        }
+        let Some(raw) = decode(&next.data) else {
+            debug!(from = next.from, "a payload that is no message was dropped");
+            continue;
+        };
+        if !seen.is_new(&raw) {
+            continue;
+        }
+        let arrival = Arrival { raw, reception_time: now(), origin: "p2p", retry_of: None };
+        if intake.send(Job { arrival, reply: None }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The first reading of the payload that is a well-formed message, else the
+/// first that is JSON (it is recorded as refused).
+fn decode(data: &[u8]) -> Option<Value> {
+    let mut fallback = None;
+    for text in decode_candidates(data) {
+        let Ok(value) = serde_json::from_str::<Value>(&text) else { continue };
+        if Message::parse(&value).is_ok() {
+            return Some(value);
+        }
+        fallback.get_or_insert(value);
+    }
+    fallback
+}
+
+/// The copies of messages heard lately.
+#[derive(Default)]
+struct Seen {
+    known: HashSet<[u8; 32]>,
+    order: VecDeque<[u8; 32]>,
+}
+
+impl Seen {
+    /// True the first time; false for repeats and for payloads without the
+    /// three members that identify a copy.
+    fn is_new(&mut self, raw: &Value) -> bool {
+        use sha2::{Digest, Sha256};
+        let (Some(sender), Some(hash), Some(signature)) = (raw["sender"].as_str(), raw["item_hash"].as_str(), raw.get("signature"))
+        else {
+            return false;
+        };
+        let copy: [u8; 32] = Sha256::digest(format!("{sender}\n{hash}\n{signature}")).into();
+        if !self.known.insert(copy) {
+            return false;
+        }
+        self.order.push_back(copy);
+        if self.order.len() > limits::SEEN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}

@@ -1,0 +1,34 @@
+//! Named limits of the core node.
+
+use std::time::Duration;
+
+/// Messages that may wait for a verifier before sources are slowed down.
+pub const INTAKE_QUEUE: usize = 2_048;
+/// Verified messages that may wait for the writer.
+pub const WRITER_QUEUE: usize = 2_048;
+/// Messages committed in one transaction.
+pub const BATCH_MAX: usize = 1_000;
+/// Events a slow subscriber may lag behind.
+pub const EVENTS_QUEUE: usize = 4_096;
+/// Copies remembered to drop repeats from gossip.
+pub const SEEN_MAX: usize = 200_000;
+/// Waiting messages tried in one round.
+pub const RETRY_ROUND: usize = 256;
+/// Files and contents fetched from other nodes at once.
+pub const FETCHES_MAX: usize = 16;
+/// Longest silence of another node while a file is fetched.
+pub const FETCH_READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest connection attempt to another node.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest time a `sync` submission waits for its outcome.
+pub const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time a publication on gossip may take.
+pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two looks at what other nodes have.
+pub const CATCH_UP_PERIOD: Duration = Duration::from_secs(60);
+/// Messages per page of that look.
+pub const CATCH_UP_PAGE: usize = 200;
+/// Pages per look.
+pub const CATCH_UP_PAGES_MAX: usize = 500;
+/// Longest time a graceful end may take before connections are cut.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

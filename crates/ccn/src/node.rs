@@ -1,0 +1,184 @@
+//! The composition of a core node: what is started, in which order, and how it
+//! ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use beth_network::{Config as NetworkConfig, Network};
+use beth_store::{Blobs, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::config::CcnConfig;
+use crate::context::Context;
+use crate::error::Error;
+use crate::events::Events;
+use crate::fetch::Fetcher;
+use crate::gossip::{Gossip, NetworkInfo};
+use crate::pipeline::{Pipeline, now};
+use crate::retry::Retry;
+use crate::{api, catch_up, gossip, limits, verify, writer};
+
+/// A running core node.
+pub struct Node {
+    /// What the HTTP API works with; also for routes of others (scheduler).
+    pub context: Arc<Context>,
+    /// Where the HTTP API listens.
+    pub address: SocketAddr,
+    listener: TcpListener,
+    network: Option<Arc<Network>>,
+    tasks: JoinSet<()>,
+    threads: Vec<JoinHandle<()>>,
+    cancel: CancellationToken,
+}
+
+impl Node {
+    /// Starts everything but the HTTP server, whose port is bound.
+    pub async fn start(config: CcnConfig, cancel: CancellationToken) -> Result<Node, Error> {
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|source| Error::Listen { address: config.listen, source })?;
+        let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+        let (store, blobs) = open(&config)?;
+        let client = http_client()?;
+        let (network, received) = Network::start(network_config(&config), cancel.child_token()).await?;
+        let network = Arc::new(network);
+        let parts = Parts { config, store, blobs, client, network: Some(network.clone()) };
+        let (context, mut tasks, threads) = parts.wire(&cancel)?;
+        let topic = context.config.p2p.message_topic.clone();
+        let intake = context.pipeline.intake.clone();
+        tasks.spawn(gossip::listen(received, topic, intake, cancel.child_token()));
+        info!(%address, peer_id = network.peer_id(), "core node started");
+        Ok(Node { context, address, listener, network: Some(network), tasks, threads, cancel })
+    }
+
+    /// Serves the HTTP API, with `extra` routes beside it, until cancelled;
+    /// then ends everything in order: requests, sources, verifiers, writer.
+    pub async fn serve(mut self, extra: Router) -> Result<(), Error> {
+        let router = api::router(self.context.clone()).merge(extra);
+        let cancel = self.cancel.clone();
+        let stop = cancel.clone();
+        let server = axum::serve(self.listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+        let drained = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(limits::DRAIN_TIMEOUT).await;
+        };
+        tokio::select! {
+            _ = server.into_future() => {}
+            () = drained => {}
+        }
+        self.cancel.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        drop(self.context);
+        drop(self.network);
+        let threads = self.threads;
+        // Verifiers and writer end when their queues are closed and empty.
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        if tokio::time::timeout(limits::DRAIN_TIMEOUT, joined).await.is_err() {
+            return Err(Error::Stopped("writer"));
+        }
+        info!("core node stopped");
+        Ok(())
+    }
+}
+
+fn open(config: &CcnConfig) -> Result<(Store, Arc<Blobs>), Error> {
+    let mut store = Store::open(&config.database_path())?;
+    let blobs = Blobs::open(&config.blobs_path())?;
+    for (item_hash, path) in &config.well_known_files {
+        declare(&mut store, &blobs, item_hash, path)?;
+    }
+    Ok((store, Arc::new(blobs)))
+}
+
+/// Declares an operator's file; hashing it again is avoided when it did not
+/// change since the last start.
+fn declare(store: &mut Store, blobs: &Blobs, item_hash: &str, path: &std::path::Path) -> Result<(), Error> {
+    let metadata = std::fs::metadata(path)
+        .map_err(|error| Error::Config(format!("well-known file {}: {error}; build it or remove the entry", path.display())))?;
+    let known = store.readers.read(|state| {
+        use beth_protocol::view::View;
+        let pin = state.message_pin(item_hash).ok().flatten();
+        Ok::<_, beth_store::Error>(pin.and_then(|pin| {
+            let size = state.file_size(&pin.file_hash).ok().flatten();
+            (size == Some(metadata.len()) && blobs.contains(&pin.file_hash)).then_some(pin.file_hash)
+        }))
+    })?;
+    if known.is_some() {
+        return Ok(());
+    }
+    let kept = blobs.adopt(path)?;
+    store.writer.transaction(|state| state.declare_well_known(item_hash, &kept.hash, kept.size_bytes, now()))?;
+    Ok(())
+}
+
+fn network_config(config: &CcnConfig) -> NetworkConfig {
+    NetworkConfig {
+        listen: config.p2p.listen.clone(),
+        identity: config.identity_path(),
+        bootstrap: config.p2p.bootstrap.clone(),
+        topics: vec![config.p2p.alive_topic.clone(), config.p2p.message_topic.clone()],
+    }
+}
+
+/// A client for other nodes. Installing the TLS provider twice is harmless.
+fn http_client() -> Result<reqwest::Client, Error> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .connect_timeout(limits::CONNECT_TIMEOUT)
+        .read_timeout(limits::FETCH_READ_TIMEOUT)
+        .build()
+        .map_err(|error| Error::Config(format!("the HTTP client cannot start: {error}")))
+}
+
+struct Parts {
+    config: CcnConfig,
+    store: Store,
+    blobs: Arc<Blobs>,
+    client: reqwest::Client,
+    network: Option<Arc<Network>>,
+}
+
+type Wired = (Arc<Context>, JoinSet<()>, Vec<JoinHandle<()>>);
+
+impl Parts {
+    fn wire(self, cancel: &CancellationToken) -> Result<Wired, Error> {
+        let Parts { config, store, blobs, client, network } = self;
+        let (intake, jobs) = mpsc::channel(limits::INTAKE_QUEUE);
+        let (writer, tasks) = mpsc::channel(limits::WRITER_QUEUE);
+        let events = Events::default();
+        let retry = Arc::new(Notify::new());
+        let failed = |error: std::io::Error| Error::Config(format!("a thread cannot start: {error}"));
+        let mut threads = verify::spawn(jobs, writer.clone(), blobs.clone()).map_err(failed)?;
+        let rules = config.rules.clone();
+        threads.push(writer::spawn(store.writer, tasks, rules, events.clone(), retry.clone()).map_err(failed)?);
+
+        let readers = Arc::new(store.readers);
+        let gossip = Gossip::new(network.clone(), &config.p2p.message_topic);
+        let pipeline = Pipeline { intake: intake.clone(), writer: writer.clone(), retry: retry.clone(), gossip, events: events.clone() };
+        let peers = config.content_peers.clone();
+        let fetcher = Fetcher::new(client.clone(), blobs.clone(), writer, peers.clone(), config.storage.max_file_size);
+        let mut running = JoinSet::new();
+        let retries = Retry { readers: readers.clone(), intake, wake: retry, fetcher };
+        running.spawn(retries.run(cancel.child_token()));
+        running.spawn(catch_up::run(client, peers, readers.clone(), pipeline.clone(), cancel.child_token()));
+        let network = NetworkInfo::new(network);
+        let context = Arc::new(Context { readers, blobs, pipeline, config: Arc::new(config), network, events });
+        Ok((context, running, threads))
+    }
+}
+
+/// A node without gossip and without an HTTP port, for tests of its routes.
+/// The pipeline ends when the context is dropped and `cancel` fires.
+pub fn offline(config: CcnConfig, cancel: &CancellationToken) -> Result<Arc<Context>, Error> {
+    let (store, blobs) = open(&config)?;
+    let parts = Parts { config, store, blobs, client: http_client()?, network: None };
+    let (context, mut tasks, _threads) = parts.wire(cancel)?;
+    tokio::spawn(async move { while tasks.join_next().await.is_some() {} });
+    Ok(context)
+}

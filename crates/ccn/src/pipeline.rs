@@ -1,0 +1,162 @@
+//! The way of a message through the node.
+//!
+//! ```text
+//!   submit, gossip, retry
+//!          │  bounded queue
+//!          ▼
+//!   verify (threads)      parse ─▶ signature ─▶ content ─▶ is everything here?
+//!          │  bounded queue                                  │
+//!          ▼                                                 ▼
+//!   writer (one thread)   judge ─▶ apply, reject or wait;   park: wait for a fetch
+//!          │              one transaction per batch
+//!          ▼
+//!   answers, events, gossip
+//! ```
+//!
+//! An outcome is answered only after its transaction is committed, so whatever
+//! was answered survives a crash. A full queue slows its source down. There is
+//! one judge and one writer: what is judged is what is applied.
+
+use std::sync::Arc;
+
+use beth_protocol::time::Timestamp;
+use beth_protocol::{Message, Rejection};
+use beth_store::pending::Arrival;
+use beth_store::rows::Outcome;
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::events::{Event, Events};
+use crate::gossip::Gossip;
+use crate::limits;
+use crate::verify::Job;
+use crate::writer::Task;
+
+/// Entrance of the pipeline; cheap to clone.
+#[derive(Clone)]
+pub struct Pipeline {
+    pub(crate) intake: mpsc::Sender<Job>,
+    pub(crate) writer: mpsc::Sender<Task>,
+    pub(crate) retry: Arc<Notify>,
+    pub(crate) gossip: Gossip,
+    pub(crate) events: Events,
+}
+
+/// Answer to a submission.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submitted {
+    /// What became of the message so far.
+    pub outcome: Outcome,
+    /// Carriers that failed: of `p2p`, `ipfs`.
+    pub failed: Vec<&'static str>,
+}
+
+/// A submission that could not be taken.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SubmitError {
+    /// The message breaks the format; nothing was recorded.
+    #[error("{0}")]
+    InvalidFormat(Rejection),
+    /// The node is stopping or failed. Nothing was accepted.
+    #[error("the node cannot take messages now; try again")]
+    Unavailable,
+}
+
+impl Pipeline {
+    /// Takes a message of a client: answers with its outcome, waiting at most
+    /// [`limits::SYNC_TIMEOUT`] for contents to be fetched, and publishes it
+    /// unless it is refused.
+    pub async fn submit(&self, raw: Value) -> Result<Submitted, SubmitError> {
+        let message = well_formed(&raw)?;
+        let mut events = self.events.subscribe();
+        let mut outcome = self.offer(raw.clone()).await?;
+        let failed = self.publish(&raw, &outcome).await;
+        if is_being_fetched(&outcome) {
+            let hash = &message.item_hash;
+            let decided = async {
+                loop {
+                    match events.recv().await {
+                        Ok(event) if event.item_hash() == hash => return Some(event),
+                        Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                        Err(_) => return None,
+                    }
+                }
+            };
+            if let Ok(Some(event)) = timeout(limits::SYNC_TIMEOUT, decided).await {
+                outcome = match &*event {
+                    Event::Processed { .. } => Outcome::Processed,
+                    Event::Rejected { rejection, .. } => Outcome::Rejected(rejection.clone()),
+                };
+            }
+        }
+        Ok(Submitted { outcome, failed })
+    }
+
+    /// Takes a message of a client and answers as soon as it is judged, or
+    /// kept until it can be.
+    pub async fn submit_async(&self, raw: Value) -> Result<Submitted, SubmitError> {
+        well_formed(&raw)?;
+        let outcome = self.offer(raw.clone()).await?;
+        let failed = self.publish(&raw, &outcome).await;
+        Ok(Submitted { outcome, failed })
+    }
+
+    /// Hands a message to the pipeline without publishing it.
+    pub async fn offer(&self, raw: Value) -> Result<Outcome, SubmitError> {
+        let arrival = Arrival { raw, reception_time: now(), origin: "p2p", retry_of: None };
+        let (reply, answer) = oneshot::channel();
+        let job = Job { arrival, reply: Some(reply) };
+        self.intake.send(job).await.map_err(|_| SubmitError::Unavailable)?;
+        answer.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    /// Registers an upload that no message names yet; it is kept for a day.
+    pub async fn add_upload(&self, hash: &str, size_bytes: u64) -> Result<(), SubmitError> {
+        self.add(hash, size_bytes, FileKind::Upload).await
+    }
+
+    /// Registers a file that a message is about to name.
+    pub async fn add_file(&self, hash: &str, size_bytes: u64) -> Result<(), SubmitError> {
+        self.add(hash, size_bytes, FileKind::Named).await
+    }
+
+    async fn add(&self, hash: &str, size_bytes: u64, kind: FileKind) -> Result<(), SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let task = Task::File { hash: hash.to_owned(), size_bytes, kind, reply };
+        self.writer.send(task).await.map_err(|_| SubmitError::Unavailable)?;
+        answer.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    async fn publish(&self, raw: &Value, outcome: &Outcome) -> Vec<&'static str> {
+        match outcome {
+            Outcome::Processed | Outcome::Known | Outcome::Pending(_) => self.gossip.publish(raw).await,
+            Outcome::Rejected(_) | Outcome::Final(_) => Vec::new(),
+        }
+    }
+}
+
+/// Why a file is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Upload,
+    Named,
+}
+
+fn well_formed(raw: &Value) -> Result<Message, SubmitError> {
+    let message = Message::parse(raw).map_err(SubmitError::InvalidFormat)?;
+    message.inline_content().map_err(SubmitError::InvalidFormat)?;
+    Ok(message)
+}
+
+fn is_being_fetched(outcome: &Outcome) -> bool {
+    use beth_protocol::rejection::Code;
+    matches!(outcome, Outcome::Pending(rejection)
+        if matches!(rejection.code, Code::ContentUnavailable | Code::FileUnavailable))
+}
+
+/// The time, as the pure parts are told.
+pub fn now() -> Timestamp {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(elapsed.as_micros() as i64)
+}

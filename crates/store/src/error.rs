@@ -1,0 +1,50 @@
+//! Failures of the store.
+
+use std::path::PathBuf;
+
+/// Why the store could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database refused.
+    #[error("the database failed: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A file could not be read or written.
+    #[error("{path}: {source}; check that the disk has room and that the folder belongs to this user")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database was written by a newer version.
+    #[error("the database has schema {found}, this version knows up to {known}: run a newer version, or start with an empty folder")]
+    TooNew {
+        /// Version in the file.
+        found: i64,
+        /// Newest version known.
+        known: i64,
+    },
+    /// The bytes are not those of the hash.
+    #[error("the content does not have the hash {expected} but {computed}")]
+    WrongHash {
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        computed: String,
+    },
+    /// A row does not mean anything.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+}
+
+impl Error {
+    pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Error {
+        Error::File { path: path.into(), source }
+    }
+}
+
+impl From<Error> for beth_protocol::view::ViewError {
+    fn from(error: Error) -> Self {
+        beth_protocol::view::ViewError(Box::new(error))
+    }
+}

@@ -1,0 +1,175 @@
+//! Deleting messages and what they did (processing.md §13).
+
+use beth_protocol::content::StoreContent;
+use beth_protocol::judge::files::tag_of;
+use beth_protocol::time::Timestamp;
+use beth_protocol::view::View;
+use beth_protocol::{Content, MessageType, Status};
+use serde_json::json;
+
+use crate::error::Error;
+use crate::limits::GRACE_SECONDS;
+use crate::state::State;
+
+impl State<'_> {
+    /// Deletes one message on behalf of a FORGET.
+    pub(crate) fn forget(&self, item_hash: &str, forgotten_by: &str, at: Timestamp) -> Result<(), Error> {
+        let target = self.message(item_hash).map_err(|error| Error::Damaged(error.to_string()))?;
+        let Some(target) = target else {
+            return self.forget_again(item_hash, forgotten_by);
+        };
+        let message = &target.message;
+        let file = target.content["item_hash"].as_str().filter(|_| message.message_type == MessageType::Store);
+        let size = file.map(|hash| self.file_bytes(hash)).transpose()?.flatten();
+        self.run(
+            "INSERT OR REPLACE INTO forgotten (item_hash, type, chain, sender, signature, item_type, time, channel,
+                owner, payment_type, size, forgotten_at, forgotten_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            rusqlite::params![
+                item_hash,
+                message.message_type.as_str(),
+                message.chain.as_str(),
+                message.sender,
+                message.signature,
+                message.item_type.as_str(),
+                message.time.micros(),
+                message.channel,
+                target.content["address"].as_str().unwrap_or(&message.sender),
+                target.content["payment"]["type"].as_str().unwrap_or("hold"),
+                size,
+                at.micros(),
+                json!([forgotten_by]).to_string(),
+            ],
+        )?;
+        self.run("DELETE FROM messages WHERE item_hash = ?1", [item_hash])?;
+        self.run("DELETE FROM costs WHERE item_hash = ?1", [item_hash])?;
+        self.write_status(item_hash, Status::Forgotten, at)?;
+        self.run("DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'content'", [item_hash])?;
+        match message.message_type {
+            MessageType::Post => self.forget_post(item_hash),
+            MessageType::Aggregate => self.forget_element(item_hash),
+            MessageType::Store => match Content::parse(MessageType::Store, &target.content) {
+                Ok(Content::Store(content)) => self.forget_file(item_hash, &content, at),
+                _ => Ok(()),
+            },
+            MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => {
+                self.run("DELETE FROM machines WHERE item_hash = ?1", [item_hash]).map(drop)
+            }
+            MessageType::Forget => Ok(()),
+        }
+    }
+
+    fn forget_again(&self, item_hash: &str, forgotten_by: &str) -> Result<(), Error> {
+        self.run(
+            "UPDATE forgotten SET forgotten_by = json_insert(forgotten_by, '$[#]', ?2) WHERE item_hash = ?1",
+            [item_hash, forgotten_by],
+        )?;
+        Ok(())
+    }
+
+    fn file_bytes(&self, hash: &str) -> Result<Option<i64>, Error> {
+        self.one("SELECT size FROM files WHERE hash = ?1", [hash], |row| row.get(0))
+    }
+
+    fn forget_post(&self, item_hash: &str) -> Result<(), Error> {
+        let amends: Option<Option<String>> =
+            self.one("SELECT amends FROM posts WHERE item_hash = ?1", [item_hash], |row| row.get(0))?;
+        self.run("DELETE FROM posts WHERE item_hash = ?1", [item_hash])?;
+        let Some(Some(original)) = amends else { return Ok(()) };
+        // The newest remaining amend takes over; ties go to the smaller hash.
+        let latest: Option<(String, i64)> = self.one(
+            "SELECT a.item_hash, a.created FROM posts a JOIN posts o ON o.item_hash = a.amends
+             WHERE a.amends = ?1 AND a.created > o.created ORDER BY a.created DESC, a.item_hash LIMIT 1",
+            [&original],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let (hash, updated) = match latest {
+            Some((hash, created)) => (Some(hash), Some(created)),
+            None => (None, None),
+        };
+        self.run(
+            "UPDATE posts SET latest_amend = ?2, last_updated = coalesce(?3, created) WHERE item_hash = ?1",
+            (original, hash, updated),
+        )?;
+        Ok(())
+    }
+
+    fn forget_element(&self, item_hash: &str) -> Result<(), Error> {
+        let place: Option<(String, String)> = self.one(
+            "SELECT owner, key FROM aggregate_elements WHERE item_hash = ?1",
+            [item_hash],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        self.run("DELETE FROM aggregate_elements WHERE item_hash = ?1", [item_hash])?;
+        match place {
+            Some((owner, key)) => self.rebuild_aggregate(&owner, &key),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_file(&self, item_hash: &str, content: &StoreContent, at: Timestamp) -> Result<(), Error> {
+        self.run("DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'message'", [item_hash])?;
+        self.rebuild_tag(&tag_of(item_hash, content), content)?;
+        self.keep_for_grace(content.item_hash.as_str(), at)
+    }
+
+    /// The tag goes to the newest remaining pin that computes to it.
+    fn rebuild_tag(&self, tag: &str, content: &StoreContent) -> Result<(), Error> {
+        self.run("DELETE FROM file_tags WHERE tag = ?1", [tag])?;
+        let label = content.reference.as_deref().unwrap_or(tag);
+        let newest: Option<(String, String, i64)> = self.one(
+            "SELECT owner, file_hash, created FROM file_pins
+             WHERE kind = 'message' AND ((ref = ?1 AND (?1 = ?2 OR owner = ?3)) OR (ref IS NULL AND item_hash = ?2))
+             ORDER BY created DESC, item_hash LIMIT 1",
+            [label, tag, &content.address],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        match newest {
+            Some((owner, file, created)) => self.write_tag(tag, &owner, &file, Timestamp::from_micros(created)),
+            None => Ok(()),
+        }
+    }
+
+    /// A file without any pin left is kept one more day.
+    pub(crate) fn keep_for_grace(&self, file_hash: &str, now: Timestamp) -> Result<(), Error> {
+        self.run(
+            "INSERT INTO file_pins (file_hash, kind, created, delete_by)
+             SELECT ?1, 'grace', ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM file_pins WHERE file_hash = ?1)",
+            (file_hash, now.micros(), now.micros() + GRACE_SECONDS * 1_000_000),
+        )?;
+        Ok(())
+    }
+
+    /// Registers a file that is on the disk, with its size.
+    pub fn add_file(&self, hash: &str, size_bytes: u64) -> Result<(), Error> {
+        self.run(
+            "INSERT INTO files (hash, size) VALUES (?1, ?2) ON CONFLICT (hash) DO UPDATE SET size = ?2",
+            (hash, size_bytes as i64),
+        )?;
+        Ok(())
+    }
+
+    /// Registers an upload that no message names yet.
+    pub fn add_upload(&self, hash: &str, size_bytes: u64, now: Timestamp) -> Result<(), Error> {
+        self.add_file(hash, size_bytes)?;
+        self.keep_for_grace(hash, now)
+    }
+
+    /// Declares a file of the operator under a STORE hash that this node does
+    /// not have the message of (a published runtime built here).
+    pub fn declare_well_known(&self, item_hash: &str, file_hash: &str, size_bytes: u64, now: Timestamp) -> Result<(), Error> {
+        self.add_file(file_hash, size_bytes)?;
+        self.run("DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'well_known'", [item_hash])?;
+        self.run(
+            "INSERT INTO file_pins (file_hash, kind, item_hash, owner, created) VALUES (?1, 'well_known', ?2, '', ?3)",
+            (file_hash, item_hash, now.micros()),
+        )?;
+        self.run("DELETE FROM file_tags WHERE tag = ?1 AND owner = ''", [item_hash])?;
+        // A real STORE message of that hash has the last word.
+        self.run(
+            "INSERT OR IGNORE INTO file_tags (tag, owner, file_hash, last_updated) VALUES (?1, '', ?2, 0)",
+            [item_hash, file_hash],
+        )?;
+        Ok(())
+    }
+}

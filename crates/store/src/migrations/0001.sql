@@ -1,0 +1,222 @@
+-- The processed state, what waits, and what was refused (processing.md §1).
+-- Times are microseconds since the Unix epoch. Amounts are decimal texts.
+
+CREATE TABLE message_status (
+    item_hash      TEXT PRIMARY KEY,
+    status         TEXT NOT NULL,
+    reception_time INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE pending (
+    id             INTEGER PRIMARY KEY,
+    item_hash      TEXT NOT NULL,
+    sender         TEXT NOT NULL,
+    signature      TEXT NOT NULL,
+    message        TEXT NOT NULL,
+    retries        INTEGER NOT NULL DEFAULT 0,
+    next_attempt   INTEGER NOT NULL,
+    waits_for      TEXT,
+    error_code     INTEGER,
+    details        TEXT,
+    reception_time INTEGER NOT NULL,
+    origin         TEXT NOT NULL,
+    UNIQUE (sender, item_hash, signature)
+);
+CREATE INDEX pending_due ON pending (next_attempt);
+CREATE INDEX pending_hash ON pending (item_hash);
+CREATE INDEX pending_waits ON pending (waits_for) WHERE waits_for IS NOT NULL;
+
+CREATE TABLE rejected (
+    item_hash  TEXT PRIMARY KEY,
+    message    TEXT NOT NULL,
+    error_code INTEGER NOT NULL,
+    details    TEXT
+) WITHOUT ROWID;
+
+-- `content` last: long rows keep their short columns on the first page.
+CREATE TABLE messages (
+    id             INTEGER PRIMARY KEY,
+    item_hash      TEXT NOT NULL UNIQUE,
+    type           TEXT NOT NULL,
+    status         TEXT NOT NULL,
+    chain          TEXT NOT NULL,
+    sender         TEXT NOT NULL,
+    owner          TEXT NOT NULL,
+    channel        TEXT,
+    time           INTEGER NOT NULL,
+    reception_time INTEGER NOT NULL,
+    size           INTEGER NOT NULL,
+    signature      TEXT,
+    item_type      TEXT NOT NULL,
+    content_type   TEXT,
+    content_ref    TEXT,
+    content_key    TEXT,
+    content_hash   TEXT,
+    payment_type   TEXT,
+    item_content   TEXT,
+    content        TEXT NOT NULL
+);
+-- Every index ends in time and hash, so that a page is a range scan.
+CREATE INDEX messages_time ON messages (time DESC, item_hash);
+CREATE INDEX messages_reception ON messages (reception_time DESC, item_hash);
+CREATE INDEX messages_type ON messages (type, time DESC, item_hash);
+CREATE INDEX messages_sender ON messages (sender, time DESC, item_hash);
+CREATE INDEX messages_owner ON messages (owner, time DESC, item_hash);
+CREATE INDEX messages_channel ON messages (channel, time DESC, item_hash) WHERE channel IS NOT NULL;
+CREATE INDEX messages_content_type ON messages (content_type, time DESC, item_hash) WHERE content_type IS NOT NULL;
+CREATE INDEX messages_ref ON messages (content_ref, time DESC, item_hash) WHERE content_ref IS NOT NULL;
+CREATE INDEX messages_key ON messages (content_key, time DESC, item_hash) WHERE content_key IS NOT NULL;
+CREATE INDEX messages_content_hash ON messages (content_hash, time DESC, item_hash) WHERE content_hash IS NOT NULL;
+
+CREATE TABLE message_tags (
+    tag        TEXT NOT NULL,
+    message_id INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    PRIMARY KEY (tag, message_id)
+) WITHOUT ROWID;
+CREATE INDEX message_tags_message ON message_tags (message_id);
+
+CREATE TABLE forgotten (
+    item_hash    TEXT PRIMARY KEY,
+    type         TEXT NOT NULL,
+    chain        TEXT NOT NULL,
+    sender       TEXT NOT NULL,
+    signature    TEXT,
+    item_type    TEXT NOT NULL,
+    time         INTEGER NOT NULL,
+    channel      TEXT,
+    owner        TEXT NOT NULL,
+    payment_type TEXT NOT NULL,
+    size         INTEGER,
+    forgotten_at INTEGER NOT NULL,
+    forgotten_by TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE posts (
+    item_hash    TEXT PRIMARY KEY,
+    owner        TEXT NOT NULL,
+    type         TEXT NOT NULL,
+    ref          TEXT,
+    amends       TEXT,
+    latest_amend TEXT,
+    channel      TEXT,
+    created      INTEGER NOT NULL,
+    last_updated INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX posts_amends ON posts (amends) WHERE amends IS NOT NULL;
+CREATE INDEX posts_updated ON posts (last_updated DESC, item_hash) WHERE amends IS NULL;
+CREATE INDEX posts_owner ON posts (owner, last_updated DESC, item_hash) WHERE amends IS NULL;
+CREATE INDEX posts_type ON posts (type, last_updated DESC, item_hash) WHERE amends IS NULL;
+CREATE INDEX posts_ref ON posts (ref, last_updated DESC, item_hash) WHERE amends IS NULL AND ref IS NOT NULL;
+CREATE INDEX posts_channel ON posts (channel, last_updated DESC, item_hash) WHERE amends IS NULL;
+
+CREATE TABLE aggregate_elements (
+    item_hash TEXT PRIMARY KEY,
+    owner     TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    time      INTEGER NOT NULL,
+    content   TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX aggregate_elements_key ON aggregate_elements (owner, key, time);
+
+CREATE TABLE aggregates (
+    owner         TEXT NOT NULL,
+    key           TEXT NOT NULL,
+    created       INTEGER NOT NULL,
+    last_updated  INTEGER NOT NULL,
+    first_hash    TEXT NOT NULL,
+    last_revision TEXT NOT NULL,
+    content       TEXT NOT NULL,
+    PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+CREATE INDEX aggregates_updated ON aggregates (last_updated DESC, key, owner);
+
+CREATE TABLE files (
+    hash TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'file'
+) WITHOUT ROWID;
+
+-- kind: message (a STORE), content (body of a non-inline message), grace
+-- (uploaded, not referenced yet), well_known (declared by the operator).
+CREATE TABLE file_pins (
+    id        INTEGER PRIMARY KEY,
+    file_hash TEXT NOT NULL,
+    kind      TEXT NOT NULL,
+    item_hash TEXT,
+    owner     TEXT,
+    ref       TEXT,
+    created   INTEGER NOT NULL,
+    delete_by INTEGER,
+    UNIQUE (item_hash, kind)
+);
+CREATE INDEX file_pins_file ON file_pins (file_hash);
+CREATE INDEX file_pins_owner ON file_pins (owner, created) WHERE owner IS NOT NULL;
+CREATE INDEX file_pins_ref ON file_pins (ref) WHERE ref IS NOT NULL;
+
+CREATE TABLE file_tags (
+    tag          TEXT PRIMARY KEY,
+    owner        TEXT NOT NULL,
+    file_hash    TEXT NOT NULL,
+    last_updated INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE machines (
+    item_hash     TEXT PRIMARY KEY,
+    type          TEXT NOT NULL,
+    owner         TEXT NOT NULL,
+    allow_amend   INTEGER NOT NULL,
+    is_persistent INTEGER NOT NULL,
+    triggers      TEXT,
+    created       INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE machine_files (
+    reference TEXT NOT NULL,
+    item_hash TEXT NOT NULL REFERENCES machines (item_hash) ON DELETE CASCADE,
+    PRIMARY KEY (reference, item_hash)
+) WITHOUT ROWID;
+CREATE INDEX machine_files_machine ON machine_files (item_hash);
+
+CREATE TABLE costs (
+    item_hash TEXT NOT NULL,
+    ordinal   INTEGER NOT NULL,
+    owner     TEXT NOT NULL,
+    payment   TEXT NOT NULL,
+    type      TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    ref       TEXT,
+    hold      TEXT NOT NULL,
+    stream    TEXT NOT NULL,
+    credit    TEXT NOT NULL,
+    size_mib  TEXT,
+    PRIMARY KEY (item_hash, ordinal)
+) WITHOUT ROWID;
+CREATE INDEX costs_owner ON costs (owner, payment);
+
+CREATE TABLE balances (
+    address TEXT NOT NULL,
+    chain   TEXT NOT NULL,
+    dapp    TEXT NOT NULL DEFAULT '',
+    balance TEXT NOT NULL,
+    height  INTEGER NOT NULL,
+    PRIMARY KEY (address, chain, dapp)
+) WITHOUT ROWID;
+
+CREATE TABLE credit_lots (
+    address      TEXT NOT NULL,
+    credit_ref   TEXT NOT NULL,
+    credit_index INTEGER NOT NULL,
+    amount       INTEGER NOT NULL,
+    remaining    INTEGER NOT NULL,
+    expiration   INTEGER,
+    granted      INTEGER NOT NULL,
+    PRIMARY KEY (address, credit_ref, credit_index)
+) WITHOUT ROWID;
+
+CREATE TABLE peers (
+    peer_id   TEXT NOT NULL,
+    kind      TEXT NOT NULL,
+    address   TEXT NOT NULL,
+    last_seen INTEGER NOT NULL,
+    PRIMARY KEY (peer_id, kind)
+) WITHOUT ROWID;

@@ -1,0 +1,203 @@
+//! The state as judging sees it: [`View`] over a transaction.
+
+use beth_protocol::content::PaymentType;
+use beth_protocol::decimal::Decimal;
+use beth_protocol::time::Timestamp;
+use beth_protocol::view::{KnownMessage, KnownPin, KnownPost, KnownTag, View, ViewError};
+use beth_protocol::{Chain, ItemHash, ItemType, Message, MessageType, Status};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// One consistent view of the database: a transaction of the writer or a
+/// snapshot of a reader.
+pub struct State<'a> {
+    connection: &'a Connection,
+}
+
+impl<'a> State<'a> {
+    pub(crate) fn new(connection: &'a Connection) -> State<'a> {
+        State { connection }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        self.connection
+    }
+
+    /// At most one row.
+    pub(crate) fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.connection.prepare_cached(sql)?.query_row(params, map).optional()?)
+    }
+
+    /// Every row.
+    pub(crate) fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Error> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params, map)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Changes rows; answers how many.
+    pub(crate) fn run(&self, sql: &str, params: impl Params) -> Result<usize, Error> {
+        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// What is known of a hash, and since when.
+    pub fn status(&self, item_hash: &str) -> Result<Option<(Status, Timestamp)>, Error> {
+        let row = self.one(
+            "SELECT status, reception_time FROM message_status WHERE item_hash = ?1",
+            [item_hash],
+            |row| Ok((row.get::<_, String>(0)?, row.get(1)?)),
+        )?;
+        row.map(|(status, micros)| Ok((status_of(&status)?, Timestamp::from_micros(micros)))).transpose()
+    }
+}
+
+pub(crate) fn status_of(text: &str) -> Result<Status, Error> {
+    Status::parse(text).ok_or_else(|| Error::Damaged(format!("unknown status '{text}'")))
+}
+
+pub(crate) fn json(text: &str) -> Result<Value, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Damaged(format!("stored JSON: {error}")))
+}
+
+pub(crate) fn object(text: &str) -> Result<Map<String, Value>, Error> {
+    match json(text)? {
+        Value::Object(object) => Ok(object),
+        other => Err(Error::Damaged(format!("an object was expected, not {other}"))),
+    }
+}
+
+/// Columns of [`envelope`], in its order.
+pub(crate) const ENVELOPE: &str =
+    "sender, chain, signature, type, item_type, item_content, item_hash, time, channel";
+
+/// Reads an envelope from the first nine columns.
+pub(crate) fn envelope(row: &Row<'_>) -> Result<Message, Error> {
+    let damaged = |what: &str| Error::Damaged(format!("unknown {what}"));
+    Ok(Message {
+        sender: row.get(0)?,
+        chain: Chain::parse(&row.get::<_, String>(1)?).ok_or_else(|| damaged("chain"))?,
+        signature: row.get(2)?,
+        message_type: MessageType::parse(&row.get::<_, String>(3)?).ok_or_else(|| damaged("type"))?,
+        item_type: ItemType::parse(&row.get::<_, String>(4)?).ok_or_else(|| damaged("item type"))?,
+        item_content: row.get(5)?,
+        item_hash: ItemHash::parse(&row.get::<_, String>(6)?).map_err(|_| damaged("hash"))?,
+        time: Timestamp::from_micros(row.get(7)?),
+        channel: row.get(8)?,
+    })
+}
+
+fn sum(amounts: Vec<String>) -> Decimal {
+    amounts.iter().filter_map(|text| Decimal::parse(text)).sum()
+}
+
+impl View for State<'_> {
+    fn message(&self, item_hash: &str) -> Result<Option<KnownMessage>, ViewError> {
+        let sql = format!("SELECT {ENVELOPE}, status, content FROM messages WHERE item_hash = ?1");
+        let row = self.one(&sql, [item_hash], |row| {
+            Ok((envelope(row), row.get::<_, String>(9)?, row.get::<_, String>(10)?))
+        })?;
+        let Some((message, status, content)) = row else { return Ok(None) };
+        Ok(Some(KnownMessage { message: message?, content: json(&content)?, status: status_of(&status)? }))
+    }
+
+    fn forgotten_signature(&self, item_hash: &str) -> Result<Option<Option<String>>, ViewError> {
+        Ok(self.one("SELECT signature FROM forgotten WHERE item_hash = ?1", [item_hash], |row| row.get(0))?)
+    }
+
+    fn aggregate(&self, owner: &str, key: &str) -> Result<Option<Map<String, Value>>, ViewError> {
+        let text: Option<String> = self.one(
+            "SELECT content FROM aggregates WHERE owner = ?1 AND key = ?2",
+            [owner, key],
+            |row| row.get(0),
+        )?;
+        Ok(text.map(|text| object(&text)).transpose()?)
+    }
+
+    fn aggregate_elements(&self, owner: &str, key: &str) -> Result<Vec<String>, ViewError> {
+        Ok(self.all(
+            "SELECT item_hash FROM aggregate_elements WHERE owner = ?1 AND key = ?2 ORDER BY time, item_hash",
+            [owner, key],
+            |row| row.get(0),
+        )?)
+    }
+
+    fn post(&self, item_hash: &str) -> Result<Option<KnownPost>, ViewError> {
+        Ok(self.one("SELECT owner, type, last_updated FROM posts WHERE item_hash = ?1", [item_hash], |row| {
+            Ok(KnownPost {
+                owner: row.get(0)?,
+                post_type: row.get(1)?,
+                last_updated: Timestamp::from_micros(row.get(2)?),
+            })
+        })?)
+    }
+
+    fn amends(&self, item_hash: &str) -> Result<Vec<String>, ViewError> {
+        let sql = "SELECT item_hash FROM posts WHERE amends = ?1 ORDER BY created, item_hash";
+        Ok(self.all(sql, [item_hash], |row| row.get(0))?)
+    }
+
+    fn tag(&self, tag: &str) -> Result<Option<KnownTag>, ViewError> {
+        let sql = "SELECT owner, file_hash, last_updated FROM file_tags WHERE tag = ?1";
+        Ok(self.one(sql, [tag], |row| {
+            Ok(KnownTag {
+                owner: row.get(0)?,
+                file_hash: row.get(1)?,
+                last_updated: Timestamp::from_micros(row.get(2)?),
+            })
+        })?)
+    }
+
+    fn message_pin(&self, item_hash: &str) -> Result<Option<KnownPin>, ViewError> {
+        let sql = "SELECT file_hash, ref FROM file_pins WHERE item_hash = ?1 AND kind IN ('message', 'well_known')";
+        Ok(self.one(sql, [item_hash], |row| Ok(KnownPin { file_hash: row.get(0)?, reference: row.get(1)? }))?)
+    }
+
+    fn file_size(&self, file_hash: &str) -> Result<Option<u64>, ViewError> {
+        let size: Option<i64> =
+            self.one("SELECT size FROM files WHERE hash = ?1", [file_hash], |row| row.get(0))?;
+        Ok(size.map(|size| size as u64))
+    }
+
+    fn program_allows_amend(&self, item_hash: &str) -> Result<Option<bool>, ViewError> {
+        let sql = "SELECT allow_amend FROM machines WHERE item_hash = ?1 AND type = 'PROGRAM'";
+        Ok(self.one(sql, [item_hash], |row| row.get(0))?)
+    }
+
+    fn machine_using(&self, reference: &str) -> Result<Option<String>, ViewError> {
+        let sql = "SELECT item_hash FROM machine_files WHERE reference = ?1 ORDER BY item_hash LIMIT 1";
+        Ok(self.one(sql, [reference], |row| row.get(0))?)
+    }
+
+    fn balance(&self, address: &str) -> Result<Decimal, ViewError> {
+        let sql = "SELECT balance FROM balances WHERE address = ?1 AND dapp = ''";
+        Ok(sum(self.all(sql, [address], |row| row.get(0))?))
+    }
+
+    fn credit_balance(&self, address: &str, now: Timestamp) -> Result<Decimal, ViewError> {
+        let sql = "SELECT coalesce(sum(remaining), 0) FROM credit_lots
+                   WHERE address = ?1 AND remaining > 0 AND (expiration IS NULL OR expiration > ?2)";
+        let total: Option<i64> = self.one(sql, (address, now.micros()), |row| row.get(0))?;
+        Ok(Decimal::from(total.unwrap_or(0).max(0)))
+    }
+
+    fn committed(&self, address: &str, payment: PaymentType) -> Result<Decimal, ViewError> {
+        let sql = match payment {
+            PaymentType::Hold => "SELECT hold FROM costs WHERE owner = ?1 AND payment = 'hold'",
+            PaymentType::Superfluid => "SELECT stream FROM costs WHERE owner = ?1 AND payment = 'superfluid'",
+            PaymentType::Credit => "SELECT credit FROM costs WHERE owner = ?1 AND payment = 'credit'",
+        };
+        Ok(sum(self.all(sql, [address], |row| row.get(0))?))
+    }
+}
