@@ -1,1 +1,154 @@
-//! The composition (being written).
+//! A whole compute node: configuration in, a serving node out.
+//!
+//! ```text
+//! config ─▶ core node client ─▶ files, programs ─▶ executors ─▶ pool ─▶ routes ─▶ serve
+//!    … until cancelled: refuse new calls, let the ones under way end, stop machines
+//! ```
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Api};
+use crate::config::CrnConfig;
+use crate::core_node::{CoreFault, CoreNode};
+use crate::download::Files;
+use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::limits;
+use crate::pool::{Executors, Patience, Pool};
+use crate::program::Programs;
+use crate::wasm::Wasm;
+
+/// Why a node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else listens there.
+    #[error("port {} of {} is taken; stop what listens there, or choose another with `listen` in the configuration (port 0 takes a free one)", .0.port(), .0.ip())]
+    PortTaken(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; correct `listen` in the configuration")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder cannot be used.
+    #[error("cannot use the folder {}: {source}; correct `folder` in the configuration, or its owner", .folder.display())]
+    Folder {
+        /// As configured.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `core_node` is no address.
+    #[error(transparent)]
+    CoreNode(#[from] CoreFault),
+    /// An executor does not start.
+    #[error(transparent)]
+    Executor(#[from] Fault),
+    /// Serving ended.
+    #[error("the server failed: {0}")]
+    Serve(#[source] std::io::Error),
+}
+
+/// Runs a node until `cancel`. `ready` is called once, with the address, when
+/// the node answers.
+pub async fn run(
+    config: CrnConfig,
+    ready: impl FnOnce(SocketAddr),
+    cancel: CancellationToken,
+) -> Result<(), Error> {
+    let listener = listen(config.listen).await?;
+    let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    let executors = executors(&config)?;
+    run_with(config, executors, listener, |()| ready(address), cancel).await
+}
+
+/// The executors that a configuration describes.
+pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
+    let wasm = Wasm::new(config.wasm.clone(), config.folder.join("compiled"))?;
+    Ok(Executors { wasm: Arc::new(wasm), microvm: Arc::new(NoMicroVm) })
+}
+
+/// Runs a node with given executors on a given listener.
+pub async fn run_with(
+    config: CrnConfig,
+    executors: Executors,
+    listener: TcpListener,
+    ready: impl FnOnce(()),
+    cancel: CancellationToken,
+) -> Result<(), Error> {
+    let programs = programs(&config)?;
+    let patience = Patience {
+        reuse: Duration::from_secs(config.reuse_seconds),
+        ready: Duration::from_secs(config.ready_timeout_seconds),
+    };
+    let machines = CancellationToken::new();
+    let pool = Pool::start(programs, executors, patience, machines.clone());
+    let api = Api::new(config, pool.clone());
+    let ended = {
+        let (api, cancel) = (api.clone(), cancel.clone());
+        async move {
+            cancel.cancelled().await;
+            api.drain();
+        }
+    };
+    let server = axum::serve(listener, api::router(api)).with_graceful_shutdown(ended);
+    let mut server = server.into_future().boxed();
+    ready(());
+    let served = tokio::select! {
+        served = &mut server => served,
+        () = cancel.cancelled() => {
+            // Calls under way may end, within a bound.
+            tokio::time::timeout(limits::DRAIN_DEADLINE, server).await.unwrap_or(Ok(()))
+        }
+    };
+    machines.cancel();
+    pool.close().await;
+    served.map_err(Error::Serve)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        ErrorKind::AddrInUse => Error::PortTaken(address),
+        _ => Error::Listen { address, source },
+    })
+}
+
+fn programs(config: &CrnConfig) -> Result<Programs, Error> {
+    let folder = &config.folder;
+    let wrong = |source| Error::Folder { folder: folder.clone(), source };
+    std::fs::create_dir_all(folder).map_err(wrong)?;
+    let core = CoreNode::new(&config.core_node)?;
+    let files = Files::open(core.clone(), folder).map_err(wrong)?;
+    Programs::open(core, files, folder, config.well_known_files.clone()).map_err(wrong)
+}
+
+/// Stands in for microVMs on nodes that cannot run them.
+struct NoMicroVm;
+
+impl Executor for NoMicroVm {
+    fn name(&self) -> &'static str {
+        "microvm"
+    }
+
+    fn prepare<'a>(&'a self, _program: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
+        futures::future::ready(Err(no_microvm())).boxed()
+    }
+
+    fn start<'a>(&'a self, _: Arc<Program>, _: Phases) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
+        futures::future::ready(Err(no_microvm())).boxed()
+    }
+}
+
+fn no_microvm() -> Fault {
+    Fault::NotHere("this node runs Wasm programs only; call another node".into())
+}
