@@ -82,3 +82,21 @@ pub const REPLAY_KEYS_MAX: usize = 10_000;
 
 /// Names in one allocation.
 pub const ALLOCATION_NAMES_MAX: usize = 10_000;
+
+/// Longest wait for a microVM that was asked to end.
+pub const MACHINE_HALT_DEADLINE: Duration = Duration::from_secs(4);
+
+/// Longest wait for a process that was killed, and for its last words.
+pub const MACHINE_KILL_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Drives of one microVM.
+pub const DRIVES_MAX: usize = 20;
+
+/// Processors of one microVM; who asks for more gets this many.
+pub const VCPUS_MAX: u64 = 32;
+
+/// Least memory of a microVM, in MiB.
+pub const MEMORY_MIB_MIN: u64 = 64;
+
+/// What the guest's kernel takes, in MiB: added to what the program asks for.
+pub const MEMORY_MIB_EXTRA: u64 = 64;

@@ -1,0 +1,126 @@
+//! What machines boot from: the kernel and modules of the guest folder, and the
+//! init that this program carries.
+//!
+//! ```text
+//! guest folder: vmlinux ───────────────────────────────▶ -kernel
+//!               modules/NN-name.ko ┐
+//! this program: beth-init ─────────┴─▶ initrd-<hash>.cpio ─▶ -initrd
+//! ```
+//!
+//! The archive is made once and kept under the hash of its bytes.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+use sha2::{Digest, Sha256};
+
+use super::cpio::Archive;
+
+const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/beth-init"));
+const SQUASHFS_MAGIC: &[u8; 4] = b"hsqs";
+
+/// How to get what is missing; the end of many sentences.
+pub(super) const ADVICE: &str = "run `make setup` (or scripts/guest.sh) and try again";
+
+/// The files of a boot.
+#[derive(Clone, Debug)]
+pub(super) struct Assets {
+    /// ELF image of the kernel.
+    pub(super) kernel: PathBuf,
+    /// Init and modules.
+    pub(super) initrd: PathBuf,
+}
+
+/// `$BETH_GUEST_DIR`, or `beth/guest` in the user's cache folder, where
+/// `scripts/guest.sh` puts what it builds.
+pub fn default_guest_folder() -> PathBuf {
+    let named = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    named("BETH_GUEST_DIR").unwrap_or_else(|| {
+        let home = || {
+            named("HOME")
+                .unwrap_or_else(|| PathBuf::from("/root"))
+                .join(".cache")
+        };
+        named("XDG_CACHE_HOME")
+            .unwrap_or_else(home)
+            .join("beth/guest")
+    })
+}
+
+/// Finds the kernel and makes the initial filesystem; blocks. The error is a
+/// sentence for operators.
+pub(super) fn assemble(guest_folder: &Path, work_folder: &Path) -> Result<Assets, String> {
+    let kernel = guest_folder.join("vmlinux");
+    if INIT.is_empty() {
+        return Err("microVMs run on x86-64 only".to_owned());
+    }
+    if !kernel.is_file() {
+        return Err(format!(
+            "there is no guest kernel at {}: {ADVICE}",
+            kernel.display()
+        ));
+    }
+    let bytes = archive(&guest_folder.join("modules"))?;
+    let name = format!(
+        "initrd-{}.cpio",
+        &const_hex::encode(Sha256::digest(&bytes))[..16]
+    );
+    let initrd = work_folder.join(name);
+    if !initrd.is_file() {
+        write_whole(&initrd, &bytes).map_err(|error| {
+            format!(
+                "cannot write {}: {error}; make room or check its folder",
+                initrd.display()
+            )
+        })?;
+    }
+    Ok(Assets { kernel, initrd })
+}
+
+/// Whether the file begins like a squashfs image; blocks.
+pub(super) fn is_squashfs(path: &Path) -> io::Result<bool> {
+    use io::Read;
+    let mut magic = [0; 4];
+    match fs::File::open(path)?.read_exact(&mut magic) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| &magic == SQUASHFS_MAGIC),
+    }
+}
+
+fn archive(modules: &Path) -> Result<Vec<u8>, String> {
+    let missing =
+        |error: io::Error| format!("cannot read {}: {error}; {ADVICE}", modules.display());
+    let mut archive = Archive::default();
+    archive.folder("dev");
+    archive.file("init", INIT);
+    archive.folder("modules");
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(modules).map_err(missing)? {
+        paths.push(entry.map_err(missing)?.path());
+    }
+    paths.sort();
+    for path in paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "ko"))
+    {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        archive.file(
+            &format!("modules/{name}"),
+            &fs::read(path).map_err(missing)?,
+        );
+    }
+    Ok(archive.finish())
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let file = tempfile::NamedTempFile::new_in(folder)?;
+    fs::write(file.path(), bytes)?;
+    file.persist(path)?;
+    Ok(())
+}

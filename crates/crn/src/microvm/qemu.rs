@@ -1,0 +1,187 @@
+//! QEMU: where it is, and the command line of a machine.
+//!
+//! The machine is `microvm` with ACPI (Debian's kernel finds its devices in no
+//! other way), booted through the kernel's PVH entry. It has read-only drives, two
+//! virtio-serial ports and a console, and nothing else: no network, no firmware
+//! settings, no monitor, no display. A seccomp filter forbids it to start
+//! programs.
+
+use std::env;
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use beth_guest::frame::{LOG_PORT, PORT};
+use serde_json::json;
+
+use super::assets::Assets;
+
+const NAME: &str = "qemu-system-x86_64";
+const VERSION_DEADLINE: Duration = Duration::from_secs(5);
+const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+/// Emulated code that QEMU keeps translated, per machine.
+const TRANSLATION_MIB: u32 = 64;
+
+/// A read-only drive; the guest finds it by its name.
+#[derive(Clone, Debug)]
+pub(super) struct Drive {
+    /// At most 20 characters.
+    pub(super) name: String,
+    /// The image, or any file: it is padded with zeros to a multiple of 512.
+    pub(super) path: PathBuf,
+}
+
+/// How a machine's processors run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Processor {
+    /// On the host's.
+    Kvm,
+    /// Emulated; the guest cannot measure its own clock.
+    Tcg {
+        /// Frequency of the host's time stamp counter.
+        tsc_khz: u64,
+    },
+}
+
+/// A machine to start.
+#[derive(Debug)]
+pub(super) struct Machine<'a> {
+    pub(super) assets: &'a Assets,
+    pub(super) processor: Processor,
+    pub(super) vcpus: u64,
+    pub(super) memory_mib: u64,
+    pub(super) drives: &'a [Drive],
+    /// Descriptors of the sockets behind the two ports.
+    pub(super) port: RawFd,
+    pub(super) log: RawFd,
+}
+
+/// The program: the configured one, or the first on the path.
+pub(super) fn find(configured: Option<&Path>) -> Option<PathBuf> {
+    if let Some(path) = configured {
+        return path.is_file().then(|| path.to_owned());
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders)
+        .map(|folder| folder.join(NAME))
+        .find(|path| path.is_file())
+}
+
+/// The first line of `--version`.
+pub(super) async fn version(program: &Path) -> Option<String> {
+    let mut command = tokio::process::Command::new(program);
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(VERSION_DEADLINE, command.output())
+        .await
+        .ok()?
+        .ok()?;
+    Some(
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .next()?
+            .to_owned(),
+    )
+}
+
+/// The arguments of a machine.
+pub(super) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    let mut add = |option: &str, value: OsString| arguments.extend([option.into(), value]);
+    let (accelerator, model, clock) = match machine.processor {
+        Processor::Kvm => ("kvm".to_owned(), "host", String::new()),
+        Processor::Tcg { tsc_khz } => (
+            format!("tcg,tb-size={TRANSLATION_MIB}"),
+            "max",
+            format!(" tsc_early_khz={tsc_khz}"),
+        ),
+    };
+    add("-machine", "microvm,acpi=on".into());
+    add("-accel", accelerator.into());
+    add("-cpu", model.into());
+    add("-smp", machine.vcpus.to_string().into());
+    add("-m", format!("{}M", machine.memory_mib).into());
+    add("-sandbox", SANDBOX.into());
+    add("-kernel", machine.assets.kernel.clone().into());
+    add("-initrd", machine.assets.initrd.clone().into());
+    add("-append", command_line(&clock).into());
+    add("-serial", "stdio".into());
+    add("-device", "virtio-serial-device".into());
+    for (name, descriptor) in [(PORT, machine.port), (LOG_PORT, machine.log)] {
+        add(
+            "-chardev",
+            format!("socket,id={name},fd={descriptor}").into(),
+        );
+        add(
+            "-device",
+            format!("virtserialport,chardev={name},name={name}").into(),
+        );
+    }
+    for drive in machine.drives {
+        let (name, path) = (&drive.name, drive.path.to_string_lossy());
+        let file = json!({"driver": "file", "filename": path, "read-only": true});
+        let node = json!({"driver": "raw", "node-name": name, "read-only": true, "file": file});
+        add("-blockdev", node.to_string().into());
+        add(
+            "-device",
+            format!("virtio-blk-device,drive={name},serial={name}").into(),
+        );
+    }
+    let flags = ["-nodefaults", "-no-user-config", "-no-reboot", "-nographic"];
+    arguments.extend(flags.map(OsString::from));
+    arguments
+}
+
+/// `no_timer_check`: a busy host makes the kernel's test of an emulated timer
+/// fail. `reboot=t`: the quickest way out. The rest saves time at boot; a guest
+/// that runs one program needs no walls inside.
+fn command_line(clock: &str) -> String {
+    format!(
+        "console=ttyS0 quiet panic=-1 reboot=t no_timer_check random.trust_cpu=on \
+         mitigations=off cryptomgr.notests audit=0 apparmor=0{clock}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drives_are_read_only_and_named_whatever_their_path() {
+        let assets = Assets {
+            kernel: "/k".into(),
+            initrd: "/i".into(),
+        };
+        let drives = [Drive {
+            name: "code".into(),
+            path: "/a,b \"c\".zip".into(),
+        }];
+        let processor = Processor::Tcg { tsc_khz: 2_600_000 };
+        let machine = Machine {
+            assets: &assets,
+            processor,
+            vcpus: 2,
+            memory_mib: 192,
+            drives: &drives,
+            port: 8,
+            log: 9,
+        };
+        let arguments: Vec<String> = arguments(&machine)
+            .iter()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect();
+        let text = arguments.join(" ");
+        assert!(text.contains("tsc_early_khz=2600000"), "{text}");
+        assert!(
+            text.contains(r#""filename":"/a,b \"c\".zip","read-only":true"#),
+            "{text}"
+        );
+        assert!(text.contains("drive=code,serial=code"), "{text}");
+        assert!(text.contains("socket,id=beth,fd=8"), "{text}");
+        assert!(!text.contains("netdev"), "{text}");
+    }
+}

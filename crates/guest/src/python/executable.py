@@ -1,0 +1,129 @@
+"""A program of any language that serves HTTP on localhost:8080 (compute.md §14.3).
+
+    file ─▶ /opt/code ─▶ child process ─▶ waits for the port ─▶ one connection a call
+"""
+
+import asyncio
+import os
+
+from beth_asgi import place_data, read_plain, unpack
+from beth_runner import BadProgram
+
+FOLDER = "/opt/code"
+HOST, PORT = "127.0.0.1", 8080
+START_SECONDS = 30
+MAX_ANSWER_BYTES = 16 << 20
+PAUSE_SECONDS = 0.05
+HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"te", b"trailer"}
+
+
+class Executable:
+    def __init__(self, config, code, data):
+        place_data(config, data)
+        os.makedirs(FOLDER, exist_ok=True)
+        self.child = None
+        self.path = os.path.normpath(os.path.join(FOLDER, config["entrypoint"]))
+        if not self.path.startswith(FOLDER + "/"):
+            raise BadProgram(f"the entrypoint {config['entrypoint']!r} leaves the code's folder")
+        if config["encoding"] == "zip":
+            unpack(code, FOLDER, "code")
+        elif config["encoding"] == "plain":
+            with open(self.path, "wb") as file:
+                file.write(read_plain(code, config["code_size_bytes"]))
+        if not os.path.isfile(self.path):
+            files = ", ".join(sorted(os.listdir(FOLDER))[:10]) or "nothing"
+            raise BadProgram(f"the code has no file {config['entrypoint']!r}; it has: {files}")
+        if not os.access(self.path, os.X_OK) and config["encoding"] != "squashfs":
+            os.chmod(self.path, 0o755)
+
+    async def start(self):
+        try:
+            self.child = await asyncio.create_subprocess_exec(self.path, cwd=FOLDER, stdin=asyncio.subprocess.DEVNULL)
+        except OSError as error:
+            raise BadProgram(f"the program {self.path} cannot be executed: {error}") from error
+        ended = asyncio.ensure_future(self.child.wait())
+        try:
+            await asyncio.wait_for(self.reachable(ended), START_SECONDS)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"the program did not listen on port {PORT} within {START_SECONDS} seconds") from None
+
+    async def reachable(self, ended):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(HOST, PORT)
+                writer.close()
+                return
+            except OSError:
+                done, _ = await asyncio.wait({ended}, timeout=PAUSE_SECONDS)
+                if done:
+                    raise RuntimeError(f"the program ended with status {ended.result()} before it listened") from None
+
+    async def answer(self, scope):
+        reader, writer = await asyncio.open_connection(HOST, PORT)
+        try:
+            writer.write(request(scope))
+            await writer.drain()
+            return await read_answer(reader, scope["method"])
+        finally:
+            writer.close()
+
+    async def stop(self):
+        self.child.terminate()
+        await self.child.wait()
+
+
+def request(scope):
+    from urllib.parse import quote
+
+    query = scope["query_string"]
+    query = query.encode() if isinstance(query, str) else query
+    target = quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode() + (b"?" + query if query else b"")
+    body = scope.get("body", b"")
+    lines = [scope["method"].encode() + b" " + target + b" HTTP/1.1"]
+    lines += [bytes(name) + b": " + bytes(value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
+    lines += [b"connection: close", b"content-length: %d" % len(body)]
+    if all(name != b"host" for name, _ in scope["headers"]):
+        lines.append(b"host: localhost:8080")
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+async def read_answer(reader, method):
+    status = 100
+    while status < 200:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        status = int(head[0].split(" ")[1])
+    headers = []
+    for line in head[1:-2]:
+        name, _, value = line.partition(":")
+        headers.append([name.strip().lower().encode("latin-1"), value.strip().encode("latin-1")])
+    named = dict((name, value) for name, value in headers)
+    if method == "HEAD" or status in (204, 304):
+        body = b""
+    elif b"chunked" in named.get(b"transfer-encoding", b""):
+        body = await read_chunks(reader)
+    elif b"content-length" in named:
+        body = await reader.readexactly(bounded(int(named[b"content-length"])))
+    else:
+        body = await reader.read(MAX_ANSWER_BYTES)
+        while chunk := await reader.read(65_536):
+            body += chunk
+            bounded(len(body))
+    headers = [header for header in headers if header[0] not in HOP_BY_HOP]
+    return {"headers": {"status": status, "headers": headers}, "body": {"body": body}}
+
+
+async def read_chunks(reader):
+    body = bytearray()
+    while True:
+        size = int((await reader.readline()).split(b";")[0], 16)
+        if size == 0:
+            return bytes(body)
+        bounded(len(body) + size)
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+
+
+def bounded(size):
+    if size > MAX_ANSWER_BYTES:
+        raise RuntimeError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+    return size
