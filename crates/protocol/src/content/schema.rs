@@ -108,7 +108,11 @@ impl SchemaError {
 /// A text in quotes, as error sentences of the network show it: single quotes
 /// unless the text has some and no double ones; controls escaped.
 fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
     for character in text.chars() {
@@ -139,7 +143,10 @@ mod tests {
         let value = json!({"address": "a", "time": -1, "type": "t", "it's": 1});
         let errors = parse(MessageType::Post, &value).unwrap_err();
         assert_eq!(
-            errors.iter().map(SchemaError::to_details).collect::<Vec<_>>(),
+            errors
+                .iter()
+                .map(SchemaError::to_details)
+                .collect::<Vec<_>>(),
             [
                 json!({
                     "type": "greater_than_equal", "loc": "('content', 'time')",

@@ -14,7 +14,10 @@ pub(super) fn read<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Aggregat
     let address = fields.required(walk, "address", text);
     let time = fields.required(walk, "time", time(Coercion::Lax));
     let key = fields.required(walk, "key", |walk, value| {
-        walk.either(value, &[("str", plain_key), ("AggregateContentKey", named_key)])
+        walk.either(
+            value,
+            &[("str", plain_key), ("AggregateContentKey", named_key)],
+        )
     });
     let content = fields.required(walk, "content", |walk, value| {
         let members = walk.table(value, usize::MAX)?;
@@ -23,7 +26,12 @@ pub(super) fn read<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Aggregat
     });
     fields.closed(walk, &["address", "time", "key", "content"]);
     walk.clean(mark)?;
-    Some(AggregateContent { address: address?, time: time?, key: key?, content: content? })
+    Some(AggregateContent {
+        address: address?,
+        time: time?,
+        key: key?,
+        content: content?,
+    })
 }
 
 fn plain_key<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Value> {

@@ -19,11 +19,16 @@ pub(super) fn instance<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Inst
     let hypervisor = fields.nullable(
         walk,
         "hypervisor",
-        choice("enum", &[("qemu", Hypervisor::Qemu), ("firecracker", Hypervisor::Firecracker)]),
+        choice(
+            "enum",
+            &[
+                ("qemu", Hypervisor::Qemu),
+                ("firecracker", Hypervisor::Firecracker),
+            ],
+        ),
     );
     let trusted_execution = fields.nullable(walk, "trusted_execution", |walk, value| {
-        let empty = value.as_object().is_none_or(|members| members.is_empty());
-        if !empty && hypervisor != Some(Some(Hypervisor::Qemu)) {
+        if !is_blank(value) && hypervisor != Some(Some(Hypervisor::Qemu)) {
             walk.broken("Trusted Execution Environment is only supported for QEmu");
             return None;
         }
@@ -42,10 +47,22 @@ pub(super) fn instance<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Inst
     })
 }
 
+/// Empty, zero or false: asks for nothing.
+fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        other => other.is_null() || other == false || other.as_f64() == Some(0.0),
+    }
+}
+
 /// Reads the environment of a program: the instance form if it has a member
 /// of its own and no fault, else the function form.
 pub(super) fn program<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<FunctionEnvironment> {
-    let own = ["hypervisor", "trusted_execution"].iter().any(|key| value.get(key).is_some());
+    let own = ["hypervisor", "trusted_execution"]
+        .iter()
+        .any(|key| value.get(key).is_some());
     if own && let Some(read) = walk.attempt(value, instance) {
         return Some(FunctionEnvironment {
             reproducible: read.reproducible,
@@ -59,9 +76,13 @@ pub(super) fn program<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Funct
         });
     }
     let mark = walk.mark();
-    let read = walk.within(Step::Key("FunctionEnvironment"), |walk| function(walk, value));
+    let read = walk.within(Step::Key("FunctionEnvironment"), |walk| {
+        function(walk, value)
+    });
     if walk.clean(mark).is_none() {
-        walk.within(Step::Key("InstanceEnvironment"), |walk| instance(walk, value));
+        walk.within(Step::Key("InstanceEnvironment"), |walk| {
+            instance(walk, value)
+        });
     }
     read
 }

@@ -13,11 +13,18 @@ pub(super) fn confidential_gpu<'v>(
 ) -> Option<Map<String, Value>> {
     let mark = walk.mark();
     let fields = walk.object(value, "ConfidentialGpuRequirement")?;
-    let vendor = fields.required(walk, "vendor", choice("literal_error", &[("nvidia", "nvidia")]));
+    let vendor = fields.required(
+        walk,
+        "vendor",
+        choice("literal_error", &[("nvidia", "nvidia")]),
+    );
     let arch = fields.required(
         walk,
         "arch",
-        choice("literal_error", &[("hopper", "hopper"), ("blackwell", "blackwell")]),
+        choice(
+            "literal_error",
+            &[("hopper", "hopper"), ("blackwell", "blackwell")],
+        ),
     );
     let count = fields.required(
         walk,
@@ -44,7 +51,11 @@ fn models<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Vec<&'v str>> {
         walk.broken("a model is written vendor:device, four lowercase hexadecimal digits each");
         return None;
     }
-    if models.iter().enumerate().any(|(index, model)| models[..index].contains(model)) {
+    if models
+        .iter()
+        .enumerate()
+        .any(|(index, model)| models[..index].contains(model))
+    {
         walk.broken("a model is listed twice");
         return None;
     }
@@ -55,5 +66,6 @@ fn is_device_id(text: &str) -> bool {
     let digits = |part: &str| {
         part.len() == 4 && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     };
-    text.split_once(':').is_some_and(|(vendor, device)| digits(vendor) && digits(device))
+    text.split_once(':')
+        .is_some_and(|(vendor, device)| digits(vendor) && digits(device))
 }

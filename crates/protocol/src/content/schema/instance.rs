@@ -60,8 +60,9 @@ fn rootfs<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<RootFilesystem> {
     let parent = fields.required(walk, "parent", parent);
     let persistence = fields.required(walk, "persistence", persistence());
     let size_mib = fields.required(walk, "size_mib", size(limits::PERSISTENT_VOLUME_MIB_MAX));
-    let forgotten_by =
-        fields.nullable(walk, "forgotten_by", |walk, value| walk.list(value, usize::MAX, text));
+    let forgotten_by = fields.nullable(walk, "forgotten_by", |walk, value| {
+        walk.list(value, usize::MAX, text)
+    });
     walk.clean(mark)?;
     Some(RootFilesystem {
         parent: parent?,
@@ -72,7 +73,10 @@ fn rootfs<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<RootFilesystem> {
 }
 
 fn payment_type(instance: &InstanceContent) -> PaymentType {
-    instance.payment.as_ref().map_or(PaymentType::Hold, |payment| payment.payment_type)
+    instance
+        .payment
+        .as_ref()
+        .map_or(PaymentType::Hold, |payment| payment.payment_type)
 }
 
 fn broken_requirement(
@@ -86,7 +90,11 @@ fn broken_requirement(
     if payment == PaymentType::Superfluid && !placed {
         return Some("Node hash assignment is needed for PAYG payments");
     }
-    if requirements.gpu.as_ref().is_some_and(|cards| !cards.is_empty()) {
+    if requirements
+        .gpu
+        .as_ref()
+        .is_some_and(|cards| !cards.is_empty())
+    {
         if trusted.is_some_and(|trusted| trusted.get("gpu").is_some_and(|gpu| !gpu.is_null())) {
             return Some(
                 "graphics cards are named in requirements.gpu or in trusted_execution.gpu, not in both",
@@ -101,7 +109,9 @@ fn broken_requirement(
     }
     if node.is_some_and(|node| node.terms_and_conditions.is_some()) {
         if !placed {
-            return Some("terms_and_conditions are those of a node: set requirements.node.node_hash");
+            return Some(
+                "terms_and_conditions are those of a node: set requirements.node.node_hash",
+            );
         }
         if payment == PaymentType::Hold && trusted.is_none() {
             return Some("Only PAYG/CoCo/Credit instances can have a terms_and_conditions");
@@ -111,7 +121,12 @@ fn broken_requirement(
 }
 
 fn broken_payment(instance: &InstanceContent) -> Option<String> {
-    let mode = instance.environment.trusted_execution.as_ref()?.get("mode")?.as_str()?;
+    let mode = instance
+        .environment
+        .trusted_execution
+        .as_ref()?
+        .get("mode")?
+        .as_str()?;
     let measured = mode != "sev";
     (measured && payment_type(instance) != PaymentType::Credit).then(|| {
         format!(

@@ -6,11 +6,14 @@ use super::metadata::metadata;
 use super::payment::payment;
 use super::requirements::requirements;
 use super::scalar::{
-    Coercion, check_length, choice, flag, hash, ranged, short_text, strict_flag, text, text_ref, time,
+    Coercion, check_length, choice, flag, hash, ranged, short_text, strict_flag, text, text_ref,
+    time,
 };
 use super::walk::{Fields, Reader, Step, Walk};
 use crate::content::Payment;
-use crate::content::machine::{Encoding, HostRequirements, MachineResources, ParentVolume, PublishedPort};
+use crate::content::machine::{
+    Encoding, HostRequirements, MachineResources, ParentVolume, PublishedPort,
+};
 use crate::limits;
 
 /// How the executables differ in their common members.
@@ -75,8 +78,9 @@ pub(super) fn executable<'v, E, V>(
     });
     let variables = fields.nullable(walk, "variables", variables);
     let environment = fields.required(walk, "environment", form.environment);
-    let resources = fields
-        .required(walk, "resources", |walk, value| resources(walk, value, form.coercion));
+    let resources = fields.required(walk, "resources", |walk, value| {
+        resources(walk, value, form.coercion)
+    });
     let payment = if strict {
         fields.required(walk, "payment", payment).map(Some)
     } else {
@@ -126,13 +130,23 @@ fn resources<'v>(
 ) -> Option<MachineResources> {
     let mark = walk.mark();
     let strict = coercion == Coercion::Strict;
-    let class = if strict { "StrictMachineResources" } else { "MachineResources" };
+    let class = if strict {
+        "StrictMachineResources"
+    } else {
+        "MachineResources"
+    };
     let fields = walk.object(value, class)?;
     let vcpus = fields.optional(walk, "vcpus", ranged(1, limits::VCPUS_MAX, coercion));
     let memory = fields.optional(walk, "memory", ranged(1, limits::MEMORY_MIB_MAX, coercion));
-    let seconds = fields.optional(walk, "seconds", ranged(1, limits::CALL_SECONDS_MAX, coercion));
+    let seconds = fields.optional(
+        walk,
+        "seconds",
+        ranged(1, limits::CALL_SECONDS_MAX, coercion),
+    );
     let published_ports = fields.nullable(walk, "published_ports", |walk, value| {
-        walk.list(value, usize::MAX, |walk, value| published_port(walk, value, coercion))
+        walk.list(value, usize::MAX, |walk, value| {
+            published_port(walk, value, coercion)
+        })
     });
     walk.clean(mark)?;
     Some(MachineResources {
@@ -150,12 +164,25 @@ fn published_port<'v>(
 ) -> Option<PublishedPort> {
     let mark = walk.mark();
     let strict = coercion == Coercion::Strict;
-    let fields = walk.object(value, if strict { "StrictPublishedPort" } else { "PublishedPort" })?;
-    let protocol =
-        fields.optional(walk, "protocol", choice("enum", &[("tcp", "tcp"), ("udp", "udp")]));
+    let fields = walk.object(
+        value,
+        if strict {
+            "StrictPublishedPort"
+        } else {
+            "PublishedPort"
+        },
+    )?;
+    let protocol = fields.optional(
+        walk,
+        "protocol",
+        choice("enum", &[("tcp", "tcp"), ("udp", "udp")]),
+    );
     let port = fields.required(walk, "port", port(coercion));
     walk.clean(mark)?;
-    Some(PublishedPort { protocol: protocol?.unwrap_or("tcp").to_owned(), port: port? })
+    Some(PublishedPort {
+        protocol: protocol?.unwrap_or("tcp").to_owned(),
+        port: port?,
+    })
 }
 
 /// A port number.
@@ -172,7 +199,11 @@ pub(super) fn port<'v>(
 pub(super) fn encoding<'v>() -> impl Fn(&mut Walk<'v>, &'v Value) -> Option<Encoding> + Copy {
     choice(
         "enum",
-        &[("plain", Encoding::Plain), ("zip", Encoding::Zip), ("squashfs", Encoding::Squashfs)],
+        &[
+            ("plain", Encoding::Plain),
+            ("zip", Encoding::Zip),
+            ("squashfs", Encoding::Squashfs),
+        ],
     )
 }
 
@@ -183,5 +214,8 @@ pub(super) fn parent<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Parent
     let reference = fields.required(walk, "ref", hash);
     let use_latest = fields.optional(walk, "use_latest", flag);
     walk.clean(mark)?;
-    Some(ParentVolume { reference: reference?, use_latest: use_latest?.unwrap_or(true) })
+    Some(ParentVolume {
+        reference: reference?,
+        use_latest: use_latest?.unwrap_or(true),
+    })
 }

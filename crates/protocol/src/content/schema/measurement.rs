@@ -43,7 +43,10 @@ fn measurement<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Measurement>
     let fields = walk.object(value, "LaunchMeasurement")?;
     let platform = fields.required(walk, "platform", choice("enum", PLATFORMS));
     let registers = fields.required(walk, "registers", |walk, value| {
-        walk.either(value, &[("SevSnpRegisters", sev_snp), ("TdxRegisters", tdx)])
+        walk.either(
+            value,
+            &[("SevSnpRegisters", sev_snp), ("TdxRegisters", tdx)],
+        )
     });
     let vcpu_type = fields.nullable(walk, "vcpu_type", short_text(limits::VCPU_TYPE_CHARS_MAX));
     fields.closed(walk, &["platform", "registers", "vcpu_type"]);
@@ -97,7 +100,10 @@ pub(super) fn check_platforms(
     platform: Platform,
     member: &str,
 ) -> Option<String> {
-    let (index, other) = measurements.iter().enumerate().find(|(_, m)| m.platform != platform)?;
+    let (index, other) = measurements
+        .iter()
+        .enumerate()
+        .find(|(_, m)| m.platform != platform)?;
     Some(format!(
         "measurements[{index}] declares platform '{}', which does not match {member} '{}'",
         other.platform.as_str(),

@@ -47,7 +47,10 @@ pub(super) fn metadata<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Map<
         let found = match value {
             Value::String(text) if text.chars().count() > limits::METADATA_VALUE_CHARS_MAX => {
                 let max = limits::METADATA_VALUE_CHARS_MAX;
-                walk.broken(format!("metadata value at {} exceeds {max} chars", quoted(key)));
+                walk.broken(format!(
+                    "metadata value at {} exceeds {max} chars",
+                    quoted(key)
+                ));
                 return None;
             }
             Value::Array(_) => "list",

@@ -45,7 +45,10 @@ impl Width {
     }
 
     fn or(self, other: Width) -> Width {
-        Width { least: self.least.min(other.least), most: self.most.max(other.most) }
+        Width {
+            least: self.least.min(other.least),
+            most: self.most.max(other.most),
+        }
     }
 
     fn times(self, least: u64, most: u64) -> Width {
@@ -140,7 +143,10 @@ impl<'p> Parser<'p> {
     }
 
     fn fault(&self, text: &str, position: usize) -> PatternFault {
-        PatternFault { text: text.to_owned(), position }
+        PatternFault {
+            text: text.to_owned(),
+            position,
+        }
     }
 
     fn peek(&self) -> Option<char> {
@@ -165,6 +171,20 @@ impl<'p> Parser<'p> {
             self.at += 1;
         }
         self.chars[start..self.at].iter().collect()
+    }
+
+    /// Skips a comment and its end, which a backslash hides; false if there is
+    /// no end.
+    fn skip_past(&mut self, end: char) -> bool {
+        while let Some(character) = self.next() {
+            if character == end {
+                return true;
+            }
+            if character == '\\' {
+                self.next();
+            }
+        }
+        false
     }
 
     fn alternatives(&mut self, top: bool) -> Result<Width, Stop> {
@@ -225,8 +245,7 @@ impl<'p> Parser<'p> {
     /// Skips white space and comments of a verbose pattern.
     fn skipped(&mut self, character: char) -> bool {
         if character == '#' {
-            self.take_while(usize::MAX, |c| c != '\n');
-            self.take('\n');
+            self.skip_past('\n');
             return true;
         }
         let white = matches!(character, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c');
@@ -241,7 +260,11 @@ impl<'p> Parser<'p> {
         }
         let digit = |c: char| c.is_ascii_digit();
         let low = self.take_while(usize::MAX, digit);
-        let high = if self.take(',') { self.take_while(usize::MAX, digit) } else { low.clone() };
+        let high = if self.take(',') {
+            self.take_while(usize::MAX, digit)
+        } else {
+            low.clone()
+        };
         if !self.take('}') {
             self.at = position + 1;
             return Ok(None);
@@ -263,7 +286,13 @@ impl<'p> Parser<'p> {
         Ok(Some((least, most)))
     }
 
-    fn repeated(&mut self, last: Option<Part>, least: u64, most: u64, position: usize) -> Checked<Part> {
+    fn repeated(
+        &mut self,
+        last: Option<Part>,
+        least: u64,
+        most: u64,
+        position: usize,
+    ) -> Checked<Part> {
         let width = match last {
             None | Some(Part::Anchor) => return Err(self.fault("nothing to repeat", position)),
             Some(Part::Repeated(_)) => return Err(self.fault("multiple repeat", position)),
@@ -281,20 +310,29 @@ impl<'p> Parser<'p> {
             return Err(self.fault(&format!("invalid group reference {group}"), position));
         };
         let Some(width) = known else {
-            return Err(self.fault("cannot refer to an open group", position));
+            return Err(self.open(position));
         };
         self.settled(group, position)?;
         Ok(*width)
     }
 
-    /// Refuses a group of the look-behind being read.
+    fn open(&self, position: usize) -> PatternFault {
+        self.fault("cannot refer to an open group", position)
+    }
+
+    /// Within a look-behind, refuses its own groups and those that hold it.
     fn settled(&self, group: usize, position: usize) -> Checked<()> {
-        let inner = self.lookbehind_groups.is_some_and(|before| group >= before);
-        if inner {
-            let text = "cannot refer to group defined in the same lookbehind subpattern";
-            return Err(self.fault(text, position));
+        let Some(before) = self.lookbehind_groups else {
+            return Ok(());
+        };
+        match self.groups.get(group) {
+            Some(Some(_)) if group < before => Ok(()),
+            Some(None) => Err(self.open(position)),
+            _ => {
+                let text = "cannot refer to group defined in the same lookbehind subpattern";
+                Err(self.fault(text, position))
+            }
         }
-        Ok(())
     }
 }
 
@@ -305,16 +343,65 @@ mod tests {
     #[test]
     fn syntax() {
         for good in [
-            "", "a|b", "^https?://[a-z0-9.-]+$", "(?i)x", "(?x) a b # c", "(?P<n>a)(?P=n)", "(a)\\1",
-            "(?<=ab|cd)e", "a{2,3}?", "a{,5}", "{", "a{", "a{x}", "[]a]", "[^]]", "(?:a)*+", "(?>a)b",
-            "(a)?(?(1)b|c)", "(?s-i:a)", "\\x41\\u0041\\101", "a{}", "(?#c)(?m)x", "[a-]", "(?=a)*",
+            "",
+            "a|b",
+            "^https?://[a-z0-9.-]+$",
+            "(?i)x",
+            "(?x) a b # c",
+            "(?P<n>a)(?P=n)",
+            "(a)\\1",
+            "(?<=ab|cd)e",
+            "a{2,3}?",
+            "a{,5}",
+            "{",
+            "a{",
+            "a{x}",
+            "[]a]",
+            "[^]]",
+            "(?:a)*+",
+            "(?>a)b",
+            "(a)?(?(1)b|c)",
+            "(?s-i:a)",
+            "\\x41\\u0041\\101",
+            "a{}",
+            "(?#c)(?m)x",
+            "[a-]",
+            "(?=a)*",
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for bad in [
-            "(", ")", "a**", "*", "^*", "[", "[z-a]", "[\\d-a]", "\\", "\\q", "\\1", "(a\\1)", "(?<=a*)b",
-            "a{3,2}", "x(?i)", "(?P<1>a)", "(?P<a>b)(?P<a>c)", "(?P=x)", "(?L)a", "(?z)", "(?", "(?(1)a)",
-            "(a)(?(1)b|c|d)", "\\x4", "(?i-i:a)", "(?au:x)", "(?#", "\\400", "[\\8]", "a{99999999999}",
+            "(",
+            ")",
+            "a**",
+            "*",
+            "^*",
+            "[",
+            "[z-a]",
+            "[\\d-a]",
+            "\\",
+            "\\q",
+            "\\1",
+            "(a\\1)",
+            "(?<=a*)b",
+            "a{3,2}",
+            "x(?i)",
+            "(?P<1>a)",
+            "(?P<a>b)(?P<a>c)",
+            "(?P=x)",
+            "(?L)a",
+            "(?z)",
+            "(?",
+            "(?(1)a)",
+            "(a)(?(1)b|c|d)",
+            "\\x4",
+            "(?i-i:a)",
+            "(?au:x)",
+            "(?#",
+            "\\400",
+            "[\\8]",
+            "(a(?<=(?(1)b|c)))",
+            "a{99999999999}",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }

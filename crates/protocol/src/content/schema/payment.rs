@@ -26,7 +26,11 @@ pub(super) fn payment<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Payme
         ),
     );
     walk.clean(mark)?;
-    Some(Payment { chain: chain?, receiver: receiver?, payment_type: payment_type? })
+    Some(Payment {
+        chain: chain?,
+        receiver: receiver?,
+        payment_type: payment_type?,
+    })
 }
 
 /// Reads the name of a chain.

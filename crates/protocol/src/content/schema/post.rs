@@ -20,7 +20,10 @@ pub(super) fn read<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<PostCont
         Some(value.clone())
     });
     let reference = fields.nullable(walk, "ref", |walk, value| {
-        walk.either(value, &[("str", plain_reference), ("ChainRef", chain_reference)])
+        walk.either(
+            value,
+            &[("str", plain_reference), ("ChainRef", chain_reference)],
+        )
     });
     let post_type = fields.required(walk, "type", |walk, value| {
         let post_type = text(walk, value)?;
@@ -52,16 +55,18 @@ fn chain_reference<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Value> {
     let mark = walk.mark();
     let fields = walk.object(value, "ChainRef")?;
     let chain = fields.required(walk, "chain", chain);
-    let channel =
-        fields.nullable(walk, "channel", short_text(limits::CHAIN_REF_CHANNEL_CHARS_MAX));
+    let channel = fields.nullable(
+        walk,
+        "channel",
+        short_text(limits::CHAIN_REF_CHANNEL_CHARS_MAX),
+    );
     let item_content = fields.required(walk, "item_content", text);
     let item_hash = fields.required(walk, "item_hash", hash);
     let item_type = fields.required(walk, "item_type", item_type());
     let sender = fields.required(walk, "sender", text);
     let signature = fields.required(walk, "signature", text);
     let time = fields.required(walk, "time", number);
-    let message_type =
-        fields.optional(walk, "type", choice("literal_error", &[("POST", "POST")]));
+    let message_type = fields.optional(walk, "type", choice("literal_error", &[("POST", "POST")]));
     walk.clean(mark)?;
     Some(json!({
         "chain": chain?, "channel": channel?, "item_content": item_content?, "item_hash": item_hash?,
@@ -74,6 +79,10 @@ fn chain_reference<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Value> {
 pub(super) fn item_type<'v>() -> impl Fn(&mut Walk<'v>, &'v Value) -> Option<ItemType> + Copy {
     choice(
         "enum",
-        &[("inline", ItemType::Inline), ("storage", ItemType::Storage), ("ipfs", ItemType::Ipfs)],
+        &[
+            ("inline", ItemType::Inline),
+            ("storage", ItemType::Storage),
+            ("ipfs", ItemType::Ipfs),
+        ],
     )
 }

@@ -61,7 +61,11 @@ fn machine_type<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<String> {
         return Some("vm-function".into());
     }
     let expected = "<MachineType.vm_function: 'vm-function'>";
-    walk.fault("literal_error", format!("Input should be {expected}"), json!({ "expected": expected }));
+    walk.fault(
+        "literal_error",
+        format!("Input should be {expected}"),
+        json!({ "expected": expected }),
+    );
     None
 }
 
@@ -74,9 +78,14 @@ fn code<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<CodeContent> {
     let interface = fields.nullable(
         walk,
         "interface",
-        choice("enum", &[("asgi", Interface::Asgi), ("binary", Interface::Binary)]),
+        choice(
+            "enum",
+            &[("asgi", Interface::Asgi), ("binary", Interface::Binary)],
+        ),
     );
-    let args = fields.nullable(walk, "args", |walk, value| walk.list(value, usize::MAX, text));
+    let args = fields.nullable(walk, "args", |walk, value| {
+        walk.list(value, usize::MAX, text)
+    });
     let use_latest = fields.optional(walk, "use_latest", flag);
     walk.clean(mark)?;
     Some(CodeContent {
@@ -129,7 +138,10 @@ fn export<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Export> {
     let encoding = fields.required(walk, "encoding", encoding());
     let mount = fields.required(walk, "mount", text);
     walk.clean(mark)?;
-    Some(Export { encoding: encoding?, mount: mount? })
+    Some(Export {
+        encoding: encoding?,
+        mount: mount?,
+    })
 }
 
 fn triggers<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Triggers> {
@@ -142,7 +154,11 @@ fn triggers<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Triggers> {
     let persistent = fields.nullable(walk, "persistent", flag);
     fields.closed(walk, &["http", "message", "persistent"]);
     walk.clean(mark)?;
-    Some(Triggers { http: http?, message: message?, persistent: persistent? })
+    Some(Triggers {
+        http: http?,
+        message: message?,
+        persistent: persistent?,
+    })
 }
 
 fn subscription<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Map<String, Value>> {

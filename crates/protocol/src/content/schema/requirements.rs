@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use super::pattern;
-use super::scalar::{choice, hash, unknown_choice, short_text, text};
+use super::scalar::{choice, hash, short_text, text, unknown_choice};
 use super::walk::{Step, Walk};
-use crate::content::machine::{CpuRequirements, GpuRequirement, HostRequirements, NodeRequirements};
+use crate::content::machine::{
+    CpuRequirements, GpuRequirement, HostRequirements, NodeRequirements,
+};
 use crate::limits;
 
 /// Reads requirements.
@@ -17,7 +19,11 @@ pub(super) fn requirements<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<
     let gpu = fields.nullable(walk, "gpu", |walk, value| walk.list(value, usize::MAX, gpu));
     fields.closed(walk, &["cpu", "node", "gpu"]);
     walk.clean(mark)?;
-    Some(HostRequirements { cpu: cpu?, node: node?, gpu: gpu? })
+    Some(HostRequirements {
+        cpu: cpu?,
+        node: node?,
+        gpu: gpu?,
+    })
 }
 
 fn cpu<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<CpuRequirements> {
@@ -29,8 +35,9 @@ fn cpu<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<CpuRequirements> {
         choice("literal_error", &[("x86_64", "x86_64"), ("arm64", "arm64")]),
     );
     let vendor = fields.nullable(walk, "vendor", vendor);
-    let features =
-        fields.nullable(walk, "features", |walk, value| walk.list(value, usize::MAX, text));
+    let features = fields.nullable(walk, "features", |walk, value| {
+        walk.list(value, usize::MAX, text)
+    });
     fields.closed(walk, &["architecture", "vendor", "features"]);
     walk.clean(mark)?;
     Some(CpuRequirements {
@@ -44,9 +51,12 @@ fn cpu<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<CpuRequirements> {
 fn vendor<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<String> {
     const USUAL: [&str; 2] = ["AuthenticAMD", "GenuineIntel"];
     if !value.is_string() {
-        walk.within(Step::Key("literal['AuthenticAMD','GenuineIntel']"), |walk| {
-            unknown_choice(walk, "literal_error", USUAL.into_iter());
-        });
+        walk.within(
+            Step::Key("literal['AuthenticAMD','GenuineIntel']"),
+            |walk| {
+                unknown_choice(walk, "literal_error", USUAL.into_iter());
+            },
+        );
     }
     walk.within(Step::Key("str"), |walk| text(walk, value))
 }
@@ -65,7 +75,15 @@ fn node<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<NodeRequirements> {
     });
     let node_hash = fields.nullable(walk, "node_hash", hash);
     let terms_and_conditions = fields.nullable(walk, "terms_and_conditions", hash);
-    fields.closed(walk, &["owner", "address_regex", "node_hash", "terms_and_conditions"]);
+    fields.closed(
+        walk,
+        &[
+            "owner",
+            "address_regex",
+            "node_hash",
+            "terms_and_conditions",
+        ],
+    );
     walk.clean(mark)?;
     Some(NodeRequirements {
         owner: owner?,
@@ -86,7 +104,10 @@ fn gpu<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<GpuRequirement> {
         choice("enum", &[("0300", "0300"), ("0302", "0302")]),
     );
     let device_id = fields.required(walk, "device_id", text);
-    fields.closed(walk, &["vendor", "device_name", "device_class", "device_id"]);
+    fields.closed(
+        walk,
+        &["vendor", "device_name", "device_class", "device_id"],
+    );
     walk.clean(mark)?;
     Some(GpuRequirement {
         vendor: vendor?,

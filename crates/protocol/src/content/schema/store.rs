@@ -21,8 +21,9 @@ pub(super) fn read<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<StoreCon
     let content_type = fields.nullable(walk, "content_type", text);
     let reference = fields.nullable(walk, "ref", text);
     let tags = fields.nullable(walk, "tags", tags);
-    let metadata = fields
-        .nullable(walk, "metadata", |walk, value| walk.table(value, usize::MAX).cloned());
+    let metadata = fields.nullable(walk, "metadata", |walk, value| {
+        walk.table(value, usize::MAX).cloned()
+    });
     let payment = fields.nullable(walk, "payment", |walk, value| {
         let payment = payment(walk, value)?;
         if payment.payment_type == PaymentType::Superfluid {

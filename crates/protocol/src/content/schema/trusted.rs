@@ -79,7 +79,15 @@ fn members<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Trusted> {
     let gpu = fields.nullable(walk, "gpu", confidential_gpu);
     fields.closed(
         walk,
-        &["firmware", "policy", "mode", "runtime", "measurements", "attestation_port", "gpu"],
+        &[
+            "firmware",
+            "policy",
+            "mode",
+            "runtime",
+            "measurements",
+            "attestation_port",
+            "gpu",
+        ],
     );
     walk.clean(mark)?;
     Some(Trusted {
@@ -101,7 +109,9 @@ fn broken_legacy(trusted: &Trusted) -> Option<String> {
         ("gpu", trusted.gpu.is_some()),
     ];
     let (member, _) = present.into_iter().find(|(_, present)| *present)?;
-    Some(format!("{member} needs a measured mode: set mode to sev_snp or tdx"))
+    Some(format!(
+        "{member} needs a measured mode: set mode to sev_snp or tdx"
+    ))
 }
 
 fn broken_measured(trusted: &Trusted, platform: Platform) -> Option<String> {
@@ -135,7 +145,9 @@ fn broken_measured(trusted: &Trusted, platform: Platform) -> Option<String> {
 /// set.
 pub(super) fn broken_snp_policy(policy: i128) -> Option<String> {
     let Ok(bits) = u64::try_from(policy) else {
-        return Some(format!("an SEV-SNP guest policy is an unsigned integer of 64 bits, not {policy}"));
+        return Some(format!(
+            "an SEV-SNP guest policy is an unsigned integer of 64 bits, not {policy}"
+        ));
     };
     (bits & (1 << 17) == 0).then(|| {
         format!(
@@ -153,7 +165,11 @@ fn normal(trusted: Trusted) -> Map<String, Value> {
     members.insert("runtime".into(), json!(trusted.runtime));
     members.insert(
         "measurements".into(),
-        json!(trusted.measurements.map(|all| all.into_iter().map(|m| m.normal).collect::<Vec<_>>())),
+        json!(
+            trusted
+                .measurements
+                .map(|all| all.into_iter().map(|m| m.normal).collect::<Vec<_>>())
+        ),
     );
     members.insert("attestation_port".into(), json!(trusted.attestation_port));
     members.insert("gpu".into(), json!(trusted.gpu));

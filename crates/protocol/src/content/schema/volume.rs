@@ -58,7 +58,10 @@ type Labels = (Option<Option<String>>, Option<Option<String>>);
 
 fn labels<'v>(walk: &mut Walk<'v>, fields: Fields<'v>) -> Labels {
     let label = short_text(limits::VOLUME_LABEL_CHARS_MAX);
-    (fields.nullable(walk, "comment", label), fields.nullable(walk, "mount", label))
+    (
+        fields.nullable(walk, "comment", label),
+        fields.nullable(walk, "mount", label),
+    )
 }
 
 fn immutable<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Volume> {
@@ -97,7 +100,11 @@ fn affirmed<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<bool> {
     if value.as_bool() == Some(true) || value.as_f64() == Some(1.0) {
         return Some(true);
     }
-    walk.fault("literal_error", "Input should be True", json!({"expected": "True"}));
+    walk.fault(
+        "literal_error",
+        "Input should be True",
+        json!({"expected": "True"}),
+    );
     None
 }
 
@@ -109,7 +116,17 @@ fn persistent<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Volume> {
     let persistence = fields.nullable(walk, "persistence", persistence());
     let name = fields.nullable(walk, "name", short_text(limits::VOLUME_LABEL_CHARS_MAX));
     let size_mib = fields.required(walk, "size_mib", size(limits::PERSISTENT_VOLUME_MIB_MAX));
-    fields.closed(walk, &["comment", "mount", "parent", "persistence", "name", "size_mib"]);
+    fields.closed(
+        walk,
+        &[
+            "comment",
+            "mount",
+            "parent",
+            "persistence",
+            "name",
+            "size_mib",
+        ],
+    );
     walk.clean(mark)?;
     Some(Volume::Persistent(PersistentVolume {
         comment: comment?,
@@ -123,5 +140,8 @@ fn persistent<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Volume> {
 
 /// `host` or `store`.
 pub(super) fn persistence<'v>() -> impl Fn(&mut Walk<'v>, &'v Value) -> Option<Persistence> + Copy {
-    choice("enum", &[("host", Persistence::Host), ("store", Persistence::Store)])
+    choice(
+        "enum",
+        &[("host", Persistence::Host), ("store", Persistence::Store)],
+    )
 }

@@ -32,7 +32,10 @@ pub(super) fn read<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Verified
     let workload = fields.required(walk, "workload", workload);
     let verification = fields.required(walk, "verification", verification);
     let gpu = fields.nullable(walk, "gpu", confidential_gpu);
-    fields.closed(walk, &[&COMMON[..], &["runtime", "workload", "verification", "gpu"]].concat());
+    fields.closed(
+        walk,
+        &[&COMMON[..], &["runtime", "workload", "verification", "gpu"]].concat(),
+    );
     walk.clean(mark)?;
     let common = common?;
     let program = VerifiedProgramContent {
@@ -61,9 +64,14 @@ pub(super) fn read<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Verified
 }
 
 fn broken(program: &VerifiedProgramContent) -> Option<&'static str> {
-    let credit =
-        program.payment.as_ref().is_some_and(|payment| payment.payment_type == PaymentType::Credit);
-    let cards = program.requirements.as_ref().and_then(|requirements| requirements.gpu.as_ref());
+    let credit = program
+        .payment
+        .as_ref()
+        .is_some_and(|payment| payment.payment_type == PaymentType::Credit);
+    let cards = program
+        .requirements
+        .as_ref()
+        .and_then(|requirements| requirements.gpu.as_ref());
     let rules = [
         (
             !credit,
@@ -75,12 +83,18 @@ fn broken(program: &VerifiedProgramContent) -> Option<&'static str> {
              deployment identity; publish a new message instead",
         ),
         (
-            program.variables.as_ref().is_some_and(|variables| !variables.is_empty()),
+            program
+                .variables
+                .as_ref()
+                .is_some_and(|variables| !variables.is_empty()),
             "variables are not supported for V-Programs: environment variables would reach the guest \
              unmeasured; ship them in the verity-bound workload instead",
         ),
         (
-            program.authorized_keys.as_ref().is_some_and(|keys| !keys.is_empty()),
+            program
+                .authorized_keys
+                .as_ref()
+                .is_some_and(|keys| !keys.is_empty()),
             "authorized_keys are not supported for V-Programs: host key injection has no place in an \
              attested VM",
         ),
@@ -93,7 +107,10 @@ fn broken(program: &VerifiedProgramContent) -> Option<&'static str> {
             "gpu needs the backend sev_snp",
         ),
     ];
-    rules.into_iter().find(|(broken, _)| *broken).map(|(_, rule)| rule)
+    rules
+        .into_iter()
+        .find(|(broken, _)| *broken)
+        .map(|(_, rule)| rule)
 }
 
 fn environment<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Map<String, Value>> {
@@ -102,18 +119,27 @@ fn environment<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Map<String, 
     let internet = fields.optional(walk, "internet", strict_flag);
     fields.closed(walk, &["internet"]);
     walk.clean(mark)?;
-    Some(Map::from_iter([("internet".to_owned(), json!(internet?.unwrap_or_default()))]))
+    Some(Map::from_iter([(
+        "internet".to_owned(),
+        json!(internet?.unwrap_or_default()),
+    )]))
 }
 
 fn runtime<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<VerifiedRuntime> {
     let mark = walk.mark();
     let fields = walk.object(value, "VerifiableProgramRuntime")?;
     let reference = fields.required(walk, "ref", hash);
-    let comment =
-        fields.optional(walk, "comment", short_text(limits::VERIFIED_COMMENT_CHARS_MAX));
+    let comment = fields.optional(
+        walk,
+        "comment",
+        short_text(limits::VERIFIED_COMMENT_CHARS_MAX),
+    );
     fields.closed(walk, &["ref", "comment"]);
     walk.clean(mark)?;
-    Some(VerifiedRuntime { reference: reference?, comment: comment?.unwrap_or_default() })
+    Some(VerifiedRuntime {
+        reference: reference?,
+        comment: comment?.unwrap_or_default(),
+    })
 }
 
 fn workload<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Workload> {
@@ -124,7 +150,11 @@ fn workload<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Workload> {
     let roothash = fields.required(walk, "roothash", hex(ROOTHASH_HEX_DIGITS));
     fields.closed(walk, &["ref", "hash_tree", "roothash"]);
     walk.clean(mark)?;
-    Some(Workload { reference: reference?, hash_tree: hash_tree?, roothash: roothash? })
+    Some(Workload {
+        reference: reference?,
+        hash_tree: hash_tree?,
+        roothash: roothash?,
+    })
 }
 
 fn volume<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<VerifiedVolume> {
@@ -133,8 +163,11 @@ fn volume<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<VerifiedVolume> {
     let reference = fields.required(walk, "ref", hash);
     let hash_tree = fields.required(walk, "hash_tree", hash);
     let roothash = fields.required(walk, "roothash", hex(ROOTHASH_HEX_DIGITS));
-    let comment =
-        fields.optional(walk, "comment", short_text(limits::VERIFIED_COMMENT_CHARS_MAX));
+    let comment = fields.optional(
+        walk,
+        "comment",
+        short_text(limits::VERIFIED_COMMENT_CHARS_MAX),
+    );
     fields.closed(walk, &["ref", "hash_tree", "roothash", "comment"]);
     walk.clean(mark)?;
     Some(VerifiedVolume {
@@ -194,8 +227,10 @@ fn broken_verification(
         (Platform::SevSnp, None) => Some("the backend sev_snp needs a policy".to_owned()),
         (Platform::SevSnp, Some(policy)) => broken_snp_policy(policy.into()),
     };
-    broken_policy.or_else(|| check_platforms(measurements, backend, "backend")).or_else(|| {
-        let several = backend == Platform::Tdx && measurements.len() != 1;
-        several.then(|| "the backend tdx takes one measurement, no more".to_owned())
-    })
+    broken_policy
+        .or_else(|| check_platforms(measurements, backend, "backend"))
+        .or_else(|| {
+            let several = backend == Platform::Tdx && measurements.len() != 1;
+            several.then(|| "the backend tdx takes one measurement, no more".to_owned())
+        })
 }

@@ -50,14 +50,27 @@ impl<'v> Walk<'v> {
                 Step::Index(index) => Value::from(*index),
             })
             .collect();
-        let ctx = if let Value::Object(ctx) = ctx { ctx } else { Map::new() };
-        self.faults.push(SchemaError { kind: kind.into(), loc, msg: msg.into(), ctx });
+        let ctx = if let Value::Object(ctx) = ctx {
+            ctx
+        } else {
+            Map::new()
+        };
+        self.faults.push(SchemaError {
+            kind: kind.into(),
+            loc,
+            msg: msg.into(),
+            ctx,
+        });
     }
 
     /// Notes a broken rule here.
     pub fn broken(&mut self, rule: impl Into<String>) {
         let rule = rule.into();
-        self.fault("value_error", format!("Value error, {rule}"), json!({ "error": rule }));
+        self.fault(
+            "value_error",
+            format!("Value error, {rule}"),
+            json!({ "error": rule }),
+        );
     }
 
     /// Remembers how many faults there are.
@@ -106,7 +119,8 @@ impl<'v> Walk<'v> {
         };
         if items.len() > max {
             let actual = items.len();
-            let msg = format!("List should have at most {max} items after validation, not {actual}");
+            let msg =
+                format!("List should have at most {max} items after validation, not {actual}");
             let ctx = json!({"field_type": "List", "max_length": max, "actual_length": actual});
             self.fault("too_long", msg, ctx);
             return None;
@@ -134,14 +148,20 @@ impl<'v> Walk<'v> {
     /// A free object of at most `max` entries.
     pub fn table(&mut self, value: &'v Value, max: usize) -> Option<&'v Map<String, Value>> {
         let Value::Object(object) = value else {
-            self.fault("dict_type", "Input should be a valid dictionary", Value::Null);
+            self.fault(
+                "dict_type",
+                "Input should be a valid dictionary",
+                Value::Null,
+            );
             return None;
         };
         if object.len() > max {
             let actual = object.len();
-            let msg =
-                format!("Dictionary should have at most {max} items after validation, not {actual}");
-            let ctx = json!({"field_type": "Dictionary", "max_length": max, "actual_length": actual});
+            let msg = format!(
+                "Dictionary should have at most {max} items after validation, not {actual}"
+            );
+            let ctx =
+                json!({"field_type": "Dictionary", "max_length": max, "actual_length": actual});
             self.fault("too_long", msg, ctx);
             return None;
         }
@@ -212,7 +232,9 @@ impl<'v> Fields<'v> {
     ) -> Option<Option<T>> {
         match self.object.get(key) {
             None => Some(None),
-            Some(value) => walk.within(Step::Key(key), |walk| read(walk, value)).map(Some),
+            Some(value) => walk
+                .within(Step::Key(key), |walk| read(walk, value))
+                .map(Some),
         }
     }
 
@@ -225,15 +247,25 @@ impl<'v> Fields<'v> {
     ) -> Option<Option<T>> {
         match self.object.get(key) {
             None | Some(Value::Null) => Some(None),
-            Some(value) => walk.within(Step::Key(key), |walk| read(walk, value)).map(Some),
+            Some(value) => walk
+                .within(Step::Key(key), |walk| read(walk, value))
+                .map(Some),
         }
     }
 
     /// Every member that is not `known` is a fault.
     pub fn closed(&self, walk: &mut Walk<'v>, known: &[&str]) {
-        for key in self.object.keys().filter(|key| !known.contains(&key.as_str())) {
+        for key in self
+            .object
+            .keys()
+            .filter(|key| !known.contains(&key.as_str()))
+        {
             walk.within(Step::Key(key), |walk| {
-                walk.fault("extra_forbidden", "Extra inputs are not permitted", Value::Null);
+                walk.fault(
+                    "extra_forbidden",
+                    "Extra inputs are not permitted",
+                    Value::Null,
+                );
             });
         }
     }

@@ -18,7 +18,9 @@ impl Parser<'_> {
             'A' | 'b' | 'B' | 'Z' => Ok(Part::Anchor),
             'd' | 'D' | 's' | 'S' | 'w' | 'W' => Ok(Part::Plain(ONE)),
             '1'..='9' => self.numbered(character, position),
-            _ => self.character(character, position).map(|_| Part::Plain(ONE)),
+            _ => self
+                .character(character, position)
+                .map(|_| Part::Plain(ONE)),
         }
     }
 
@@ -112,8 +114,7 @@ impl Parser<'_> {
                 Some(character) => {
                     first = false;
                     let low = self.member(character, start)?;
-                    self.range(low, start, position)?;
-                    if self.closed_by_range(position)? {
+                    if self.range(low, start, position)? {
                         return Ok(());
                     }
                 }
@@ -125,31 +126,24 @@ impl Parser<'_> {
         self.fault("unterminated character set", position)
     }
 
-    /// A minus before the closing bracket stands for itself.
-    fn closed_by_range(&mut self, position: usize) -> Checked<bool> {
-        if self.peek() == Some('-') && self.chars.get(self.at + 1) == Some(&']') {
-            self.at += 2;
+    /// Reads the end of a range, if one follows. A minus before the closing
+    /// bracket stands for itself: then the set is over, which is answered.
+    fn range(&mut self, low: Member, start: usize, position: usize) -> Checked<bool> {
+        if !self.take('-') {
+            return Ok(false);
+        }
+        if self.take(']') {
             return Ok(true);
         }
-        if self.peek() == Some('-') && self.at + 1 == self.chars.len() {
-            return Err(self.unterminated_set(position));
-        }
-        Ok(false)
-    }
-
-    fn range(&mut self, low: Member, start: usize, position: usize) -> Checked<()> {
-        let ranges = self.peek() == Some('-') && self.chars.get(self.at + 1) != Some(&']');
-        if !ranges {
-            return Ok(());
-        }
-        self.at += 1;
         let end = self.at;
         let Some(character) = self.next() else {
             return Err(self.unterminated_set(position));
         };
         let high = self.member(character, end)?;
         match (low, high) {
-            (Member::Character(low), Member::Character(high)) if low <= high || high == 0 => Ok(()),
+            (Member::Character(low), Member::Character(high)) if low <= high || high == 0 => {
+                Ok(false)
+            }
             _ => {
                 let written: String = self.chars[start..self.at].iter().collect();
                 Err(self.fault(&format!("bad character range {written}"), start))
@@ -169,7 +163,8 @@ impl Parser<'_> {
             'b' => Ok(Member::Character(8)),
             '1'..='7' => {
                 let digits = self.take_while(2, |c| ('0'..='7').contains(&c));
-                self.octal(&format!("{escaped}{digits}"), position).map(Member::Character)
+                self.octal(&format!("{escaped}{digits}"), position)
+                    .map(Member::Character)
             }
             other => self.character(other, position).map(Member::Character),
         }

@@ -55,7 +55,9 @@ impl Parser<'_> {
         if let Some(name) = name {
             let known = self.names.insert(name, group);
             if known.is_some() {
-                return Err(self.fault("redefinition of group name", position + 4).into());
+                return Err(self
+                    .fault("redefinition of group name", position + 4)
+                    .into());
             }
         }
         let width = self.rest(position)?;
@@ -66,8 +68,7 @@ impl Parser<'_> {
     }
 
     fn comment(&mut self, position: usize) -> Checked<()> {
-        self.take_while(usize::MAX, |c| c != ')');
-        if self.take(')') {
+        if self.skip_past(')') {
             return Ok(());
         }
         Err(self.fault("missing ), unterminated comment", position))
@@ -93,14 +94,20 @@ impl Parser<'_> {
     }
 
     fn unknown_name(&self, name: &str, position: usize) -> PatternFault {
-        self.fault(&format!("unknown group name {}", super::super::quoted(name)), position)
+        self.fault(
+            &format!("unknown group name {}", super::super::quoted(name)),
+            position,
+        )
     }
 
     /// A name that ends with `end`.
     fn name(&mut self, end: char) -> Checked<String> {
         let (start, name) = self.until(end)?;
         if !is_identifier(&name) {
-            let text = format!("bad character in group name {}", super::super::quoted(&name));
+            let text = format!(
+                "bad character in group name {}",
+                super::super::quoted(&name)
+            );
             return Err(self.fault(&text, start));
         }
         Ok(name)
@@ -145,7 +152,11 @@ impl Parser<'_> {
         let group = self.condition(&condition, start)?;
         self.settled(group, start)?;
         let yes = self.sequence(false)?;
-        let no = if self.take('|') { self.sequence(false)? } else { EMPTY };
+        let no = if self.take('|') {
+            self.sequence(false)?
+        } else {
+            EMPTY
+        };
         if self.peek() == Some('|') {
             let text = "conditional backref with more than two branches";
             return Err(self.fault(text, self.at).into());
@@ -162,7 +173,10 @@ impl Parser<'_> {
             };
         }
         if !condition.bytes().all(|b| b.is_ascii_digit()) {
-            let text = format!("bad character in group name {}", super::super::quoted(condition));
+            let text = format!(
+                "bad character in group name {}",
+                super::super::quoted(condition)
+            );
             return Err(self.fault(&text, start));
         }
         let group = condition.parse().unwrap_or(usize::MAX);
@@ -215,7 +229,9 @@ impl Parser<'_> {
                 c if c.is_alphabetic() => return Err(self.fault("unknown flag", self.at - 1)),
                 _ => return Err(self.fault("missing -, : or )", self.at - 1)),
             }
-            character = self.next().ok_or_else(|| self.fault("missing -, : or )", self.at))?;
+            character = self
+                .next()
+                .ok_or_else(|| self.fault("missing -, : or )", self.at))?;
             match character {
                 ')' => return Ok((Flags::Whole, on, off)),
                 ':' => return Ok((Flags::Scoped, on, off)),
