@@ -33,7 +33,9 @@ pub(crate) async fn run(
             match found {
                 Ok(0) => {}
                 Ok(count) => info!(peer, count, "messages that were missed are here now"),
-                Err(failure) => debug!(%failure, peer, "another node could not be asked for missed messages"),
+                Err(failure) => {
+                    debug!(%failure, peer, "another node could not be asked for missed messages")
+                }
             }
         }
         tokio::select! {
@@ -52,8 +54,18 @@ async fn look(
     let mut found = 0;
     for page in 1..=limits::CATCH_UP_PAGES_MAX {
         let url = format!("{}/api/v0/messages.json", peer.trim_end_matches('/'));
-        let query = [("pagination", limits::CATCH_UP_PAGE.to_string()), ("page", page.to_string())];
-        let answer: Value = client.get(url).query(&query).send().await?.error_for_status()?.json().await?;
+        let query = [
+            ("pagination", limits::CATCH_UP_PAGE.to_string()),
+            ("page", page.to_string()),
+        ];
+        let answer: Value = client
+            .get(url)
+            .query(&query)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
         let messages = answer["messages"].as_array().cloned().unwrap_or_default();
         let count = messages.len();
         let missing = unknown(messages, readers).await;
@@ -87,5 +99,9 @@ async fn unknown(messages: Vec<Value>, readers: &Arc<Readers>) -> Vec<Value> {
             Ok::<_, beth_store::Error>(unknown)
         })
     };
-    tokio::task::spawn_blocking(check).await.ok().and_then(Result::ok).unwrap_or_default()
+    tokio::task::spawn_blocking(check)
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .unwrap_or_default()
 }

@@ -111,6 +111,9 @@ impl CcnConfig {
 
     /// The node key.
     pub fn identity_path(&self) -> PathBuf {
-        self.p2p.identity.clone().unwrap_or_else(|| self.folder.join("node-secret.pkcs8.der"))
+        self.p2p
+            .identity
+            .clone()
+            .unwrap_or_else(|| self.folder.join("node-secret.pkcs8.der"))
     }
 }

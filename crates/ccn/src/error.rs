@@ -12,7 +12,9 @@ pub enum Error {
     #[error("gossip: {0}")]
     Network(#[from] beth_network::Error),
     /// The HTTP port cannot be had.
-    #[error("cannot listen on {address}: {source}; another program uses this port, stop it or set `listen` to another one")]
+    #[error(
+        "cannot listen on {address}: {source}; another program uses this port, stop it or set `listen` to another one"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

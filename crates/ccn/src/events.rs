@@ -9,6 +9,8 @@ use tokio::sync::broadcast;
 use crate::limits::EVENTS_QUEUE;
 
 /// Something that happened to a message.
+// Always behind an `Arc`, so the size of the larger variant costs nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Event {
     /// A message was applied for the first time.

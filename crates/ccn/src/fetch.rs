@@ -7,7 +7,6 @@ use beth_store::Blobs;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
-use crate::limits;
 use crate::pipeline::FileKind;
 use crate::writer::Task;
 
@@ -29,7 +28,13 @@ impl Fetcher {
         peers: Vec<String>,
         size_bytes_max: u64,
     ) -> Fetcher {
-        Fetcher { client, blobs, writer, peers: Arc::new(peers), size_bytes_max }
+        Fetcher {
+            client,
+            blobs,
+            writer,
+            peers: Arc::new(peers),
+            size_bytes_max,
+        }
     }
 
     /// Makes a content available here; false when nobody has it. A source that
@@ -47,7 +52,9 @@ impl Fetcher {
             match self.download(peer, hash).await {
                 Ok(Some(size_bytes)) => return self.register(hash, size_bytes).await,
                 Ok(None) => {}
-                Err(failure) => debug!(%failure, peer, hash, "a content could not be fetched from this node"),
+                Err(failure) => {
+                    debug!(%failure, peer, hash, "a content could not be fetched from this node")
+                }
             }
         }
         false
@@ -66,7 +73,12 @@ impl Fetcher {
 
     async fn register(&self, hash: &str, size_bytes: u64) -> bool {
         let (reply, answer) = oneshot::channel();
-        let task = Task::File { hash: hash.to_owned(), size_bytes, kind: FileKind::Upload, reply };
+        let task = Task::File {
+            hash: hash.to_owned(),
+            size_bytes,
+            kind: FileKind::Upload,
+            reply,
+        };
         self.writer.send(task).await.is_ok() && answer.await.is_ok()
     }
 
@@ -88,7 +100,12 @@ impl Fetcher {
             .await?;
         }
         let (blobs, expected) = (self.blobs.clone(), hash.to_owned());
-        blocking(move || blobs.keep(incoming.finish_as(&expected)?).map(|kept| Some(kept.size_bytes))).await
+        blocking(move || {
+            blobs
+                .keep(incoming.finish_as(&expected)?)
+                .map(|kept| Some(kept.size_bytes))
+        })
+        .await
     }
 }
 

@@ -38,12 +38,18 @@ impl NetworkInfo {
 
     /// Our peer id; empty without gossip.
     pub fn peer_id(&self) -> String {
-        self.network.as_ref().map(|network| network.peer_id().to_owned()).unwrap_or_default()
+        self.network
+            .as_ref()
+            .map(|network| network.peer_id().to_owned())
+            .unwrap_or_default()
     }
 
     /// Multiaddresses we listen on, with our peer id.
     pub fn addresses(&self) -> Vec<String> {
-        self.network.as_ref().map(|network| network.listen_addresses()).unwrap_or_default()
+        self.network
+            .as_ref()
+            .map(|network| network.listen_addresses())
+            .unwrap_or_default()
     }
 
     /// Peers connected now.
@@ -57,7 +63,10 @@ impl NetworkInfo {
 
 impl Gossip {
     pub(crate) fn new(network: Option<Arc<Network>>, topic: &str) -> Gossip {
-        Gossip { network, topic: topic.into() }
+        Gossip {
+            network,
+            topic: topic.into(),
+        }
     }
 
     /// The topic messages travel on.
@@ -67,12 +76,19 @@ impl Gossip {
 
     /// Publishes a message; answers the carriers that failed.
     pub(crate) async fn publish(&self, raw: &Value) -> Vec<&'static str> {
-        let Some(network) = &self.network else { return Vec::new() };
+        let Some(network) = &self.network else {
+            return Vec::new();
+        };
         let payload = encode_payload(&to_sorted_string(raw));
         if payload.len() > protocol_limits::GOSSIP_BYTES_MAX {
             return vec!["p2p"];
         }
-        match timeout(limits::PUBLISH_TIMEOUT, network.publish(&self.topic, payload)).await {
+        match timeout(
+            limits::PUBLISH_TIMEOUT,
+            network.publish(&self.topic, payload),
+        )
+        .await
+        {
             Ok(Ok(_)) => Vec::new(),
             Ok(Err(failure)) => {
                 warn!(%failure, "a message could not be published");
@@ -108,8 +124,20 @@ pub(crate) async fn listen(
         if !seen.is_new(&raw) {
             continue;
         }
-        let arrival = Arrival { raw, reception_time: now(), origin: "p2p", retry_of: None };
-        if intake.send(Job { arrival, reply: None }).await.is_err() {
+        let arrival = Arrival {
+            raw,
+            reception_time: now(),
+            origin: "p2p",
+            retry_of: None,
+        };
+        if intake
+            .send(Job {
+                arrival,
+                reply: None,
+            })
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -120,7 +148,9 @@ pub(crate) async fn listen(
 fn decode(data: &[u8]) -> Option<Value> {
     let mut fallback = None;
     for text in decode_candidates(data) {
-        let Ok(value) = serde_json::from_str::<Value>(&text) else { continue };
+        let Ok(value) = serde_json::from_str::<Value>(&text) else {
+            continue;
+        };
         if Message::parse(&value).is_ok() {
             return Some(value);
         }
@@ -141,8 +171,11 @@ impl Seen {
     /// three members that identify a copy.
     fn is_new(&mut self, raw: &Value) -> bool {
         use sha2::{Digest, Sha256};
-        let (Some(sender), Some(hash), Some(signature)) = (raw["sender"].as_str(), raw["item_hash"].as_str(), raw.get("signature"))
-        else {
+        let (Some(sender), Some(hash), Some(signature)) = (
+            raw["sender"].as_str(),
+            raw["item_hash"].as_str(),
+            raw.get("signature"),
+        ) else {
             return false;
         };
         let copy: [u8; 32] = Sha256::digest(format!("{sender}\n{hash}\n{signature}")).into();

@@ -42,19 +42,45 @@ impl Node {
     pub async fn start(config: CcnConfig, cancel: CancellationToken) -> Result<Node, Error> {
         let listener = TcpListener::bind(config.listen)
             .await
-            .map_err(|source| Error::Listen { address: config.listen, source })?;
-        let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+            .map_err(|source| Error::Listen {
+                address: config.listen,
+                source,
+            })?;
+        let address = listener.local_addr().map_err(|source| Error::Listen {
+            address: config.listen,
+            source,
+        })?;
         let (store, blobs) = open(&config)?;
         let client = http_client()?;
-        let (network, received) = Network::start(network_config(&config), cancel.child_token()).await?;
+        let (network, received) =
+            Network::start(network_config(&config), cancel.child_token()).await?;
         let network = Arc::new(network);
-        let parts = Parts { config, store, blobs, client, network: Some(network.clone()) };
+        let parts = Parts {
+            config,
+            store,
+            blobs,
+            client,
+            network: Some(network.clone()),
+        };
         let (context, mut tasks, threads) = parts.wire(&cancel)?;
         let topic = context.config.p2p.message_topic.clone();
         let intake = context.pipeline.intake.clone();
-        tasks.spawn(gossip::listen(received, topic, intake, cancel.child_token()));
+        tasks.spawn(gossip::listen(
+            received,
+            topic,
+            intake,
+            cancel.child_token(),
+        ));
         info!(%address, peer_id = network.peer_id(), "core node started");
-        Ok(Node { context, address, listener, network: Some(network), tasks, threads, cancel })
+        Ok(Node {
+            context,
+            address,
+            listener,
+            network: Some(network),
+            tasks,
+            threads,
+            cancel,
+        })
     }
 
     /// Serves the HTTP API, with `extra` routes beside it, until cancelled;
@@ -63,7 +89,8 @@ impl Node {
         let router = api::router(self.context.clone()).merge(extra);
         let cancel = self.cancel.clone();
         let stop = cancel.clone();
-        let server = axum::serve(self.listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+        let server = axum::serve(self.listener, router)
+            .with_graceful_shutdown(async move { stop.cancelled().await });
         let drained = async {
             cancel.cancelled().await;
             tokio::time::sleep(limits::DRAIN_TIMEOUT).await;
@@ -74,12 +101,19 @@ impl Node {
         }
         self.cancel.cancel();
         while self.tasks.join_next().await.is_some() {}
+        if let Some(network) = self.network {
+            network.stop().await;
+        }
         drop(self.context);
-        drop(self.network);
         let threads = self.threads;
         // Verifiers and writer end when their queues are closed and empty.
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
-        if tokio::time::timeout(limits::DRAIN_TIMEOUT, joined).await.is_err() {
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()))
+        });
+        if tokio::time::timeout(limits::DRAIN_TIMEOUT, joined)
+            .await
+            .is_err()
+        {
             return Err(Error::Stopped("writer"));
         }
         info!("core node stopped");
@@ -98,22 +132,34 @@ fn open(config: &CcnConfig) -> Result<(Store, Arc<Blobs>), Error> {
 
 /// Declares an operator's file; hashing it again is avoided when it did not
 /// change since the last start.
-fn declare(store: &mut Store, blobs: &Blobs, item_hash: &str, path: &std::path::Path) -> Result<(), Error> {
-    let metadata = std::fs::metadata(path)
-        .map_err(|error| Error::Config(format!("well-known file {}: {error}; build it or remove the entry", path.display())))?;
+fn declare(
+    store: &mut Store,
+    blobs: &Blobs,
+    item_hash: &str,
+    path: &std::path::Path,
+) -> Result<(), Error> {
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        Error::Config(format!(
+            "well-known file {}: {error}; build it or remove the entry",
+            path.display()
+        ))
+    })?;
     let known = store.readers.read(|state| {
         use beth_protocol::view::View;
         let pin = state.message_pin(item_hash).ok().flatten();
         Ok::<_, beth_store::Error>(pin.and_then(|pin| {
             let size = state.file_size(&pin.file_hash).ok().flatten();
-            (size == Some(metadata.len()) && blobs.contains(&pin.file_hash)).then_some(pin.file_hash)
+            (size == Some(metadata.len()) && blobs.contains(&pin.file_hash))
+                .then_some(pin.file_hash)
         }))
     })?;
     if known.is_some() {
         return Ok(());
     }
     let kept = blobs.adopt(path)?;
-    store.writer.transaction(|state| state.declare_well_known(item_hash, &kept.hash, kept.size_bytes, now()))?;
+    store.writer.transaction(|state| {
+        state.declare_well_known(item_hash, &kept.hash, kept.size_bytes, now())
+    })?;
     Ok(())
 }
 
@@ -122,7 +168,10 @@ fn network_config(config: &CcnConfig) -> NetworkConfig {
         listen: config.p2p.listen.clone(),
         identity: config.identity_path(),
         bootstrap: config.p2p.bootstrap.clone(),
-        topics: vec![config.p2p.alive_topic.clone(), config.p2p.message_topic.clone()],
+        topics: vec![
+            config.p2p.alive_topic.clone(),
+            config.p2p.message_topic.clone(),
+        ],
     }
 }
 
@@ -148,37 +197,82 @@ type Wired = (Arc<Context>, JoinSet<()>, Vec<JoinHandle<()>>);
 
 impl Parts {
     fn wire(self, cancel: &CancellationToken) -> Result<Wired, Error> {
-        let Parts { config, store, blobs, client, network } = self;
+        let Parts {
+            config,
+            store,
+            blobs,
+            client,
+            network,
+        } = self;
         let (intake, jobs) = mpsc::channel(limits::INTAKE_QUEUE);
         let (writer, tasks) = mpsc::channel(limits::WRITER_QUEUE);
         let events = Events::default();
         let retry = Arc::new(Notify::new());
-        let failed = |error: std::io::Error| Error::Config(format!("a thread cannot start: {error}"));
+        let failed =
+            |error: std::io::Error| Error::Config(format!("a thread cannot start: {error}"));
         let mut threads = verify::spawn(jobs, writer.clone(), blobs.clone()).map_err(failed)?;
         let rules = config.rules.clone();
-        threads.push(writer::spawn(store.writer, tasks, rules, events.clone(), retry.clone()).map_err(failed)?);
+        threads.push(
+            writer::spawn(store.writer, tasks, rules, events.clone(), retry.clone())
+                .map_err(failed)?,
+        );
 
         let readers = Arc::new(store.readers);
         let gossip = Gossip::new(network.clone(), &config.p2p.message_topic);
-        let pipeline = Pipeline { intake: intake.clone(), writer: writer.clone(), retry: retry.clone(), gossip, events: events.clone() };
+        let pipeline = Pipeline {
+            intake: intake.clone(),
+            writer: writer.clone(),
+            gossip,
+            events: events.clone(),
+        };
         let peers = config.content_peers.clone();
-        let fetcher = Fetcher::new(client.clone(), blobs.clone(), writer, peers.clone(), config.storage.max_file_size);
+        let fetcher = Fetcher::new(
+            client.clone(),
+            blobs.clone(),
+            writer,
+            peers.clone(),
+            config.storage.max_file_size,
+        );
         let mut running = JoinSet::new();
-        let retries = Retry { readers: readers.clone(), intake, wake: retry, fetcher };
+        let retries = Retry {
+            readers: readers.clone(),
+            intake,
+            wake: retry,
+            fetcher,
+        };
         running.spawn(retries.run(cancel.child_token()));
-        running.spawn(catch_up::run(client, peers, readers.clone(), pipeline.clone(), cancel.child_token()));
+        running.spawn(catch_up::run(
+            client,
+            peers,
+            readers.clone(),
+            pipeline.clone(),
+            cancel.child_token(),
+        ));
         let network = NetworkInfo::new(network);
-        let context = Arc::new(Context { readers, blobs, pipeline, config: Arc::new(config), network, events });
+        let context = Arc::new(Context {
+            readers,
+            blobs,
+            pipeline,
+            config: Arc::new(config),
+            network,
+            events,
+        });
         Ok((context, running, threads))
     }
 }
 
-/// A node without gossip and without an HTTP port, for tests of its routes.
-/// The pipeline ends when the context is dropped and `cancel` fires.
-pub fn offline(config: CcnConfig, cancel: &CancellationToken) -> Result<Arc<Context>, Error> {
+/// A node without gossip, HTTP port and retries, for tests of its routes and
+/// rules: what waits stays waiting. The pipeline ends with the context.
+pub fn offline(config: CcnConfig) -> Result<Arc<Context>, Error> {
     let (store, blobs) = open(&config)?;
-    let parts = Parts { config, store, blobs, client: http_client()?, network: None };
-    let (context, mut tasks, _threads) = parts.wire(cancel)?;
-    tokio::spawn(async move { while tasks.join_next().await.is_some() {} });
+    let parts = Parts {
+        config,
+        store,
+        blobs,
+        client: http_client()?,
+        network: None,
+    };
+    let (context, tasks, _threads) = parts.wire(&CancellationToken::new())?;
+    drop(tasks);
     Ok(context)
 }

@@ -17,14 +17,12 @@
 //! was answered survives a crash. A full queue slows its source down. There is
 //! one judge and one writer: what is judged is what is applied.
 
-use std::sync::Arc;
-
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Message, Rejection};
 use beth_store::pending::Arrival;
 use beth_store::rows::Outcome;
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::events::{Event, Events};
@@ -38,7 +36,6 @@ use crate::writer::Task;
 pub struct Pipeline {
     pub(crate) intake: mpsc::Sender<Job>,
     pub(crate) writer: mpsc::Sender<Task>,
-    pub(crate) retry: Arc<Notify>,
     pub(crate) gossip: Gossip,
     pub(crate) events: Events,
 }
@@ -104,10 +101,21 @@ impl Pipeline {
 
     /// Hands a message to the pipeline without publishing it.
     pub async fn offer(&self, raw: Value) -> Result<Outcome, SubmitError> {
-        let arrival = Arrival { raw, reception_time: now(), origin: "p2p", retry_of: None };
+        let arrival = Arrival {
+            raw,
+            reception_time: now(),
+            origin: "p2p",
+            retry_of: None,
+        };
         let (reply, answer) = oneshot::channel();
-        let job = Job { arrival, reply: Some(reply) };
-        self.intake.send(job).await.map_err(|_| SubmitError::Unavailable)?;
+        let job = Job {
+            arrival,
+            reply: Some(reply),
+        };
+        self.intake
+            .send(job)
+            .await
+            .map_err(|_| SubmitError::Unavailable)?;
         answer.await.map_err(|_| SubmitError::Unavailable)
     }
 
@@ -123,14 +131,24 @@ impl Pipeline {
 
     async fn add(&self, hash: &str, size_bytes: u64, kind: FileKind) -> Result<(), SubmitError> {
         let (reply, answer) = oneshot::channel();
-        let task = Task::File { hash: hash.to_owned(), size_bytes, kind, reply };
-        self.writer.send(task).await.map_err(|_| SubmitError::Unavailable)?;
+        let task = Task::File {
+            hash: hash.to_owned(),
+            size_bytes,
+            kind,
+            reply,
+        };
+        self.writer
+            .send(task)
+            .await
+            .map_err(|_| SubmitError::Unavailable)?;
         answer.await.map_err(|_| SubmitError::Unavailable)
     }
 
     async fn publish(&self, raw: &Value, outcome: &Outcome) -> Vec<&'static str> {
         match outcome {
-            Outcome::Processed | Outcome::Known | Outcome::Pending(_) => self.gossip.publish(raw).await,
+            Outcome::Processed | Outcome::Known | Outcome::Pending(_) => {
+                self.gossip.publish(raw).await
+            }
             Outcome::Rejected(_) | Outcome::Final(_) => Vec::new(),
         }
     }
@@ -145,7 +163,18 @@ pub(crate) enum FileKind {
 
 fn well_formed(raw: &Value) -> Result<Message, SubmitError> {
     let message = Message::parse(raw).map_err(SubmitError::InvalidFormat)?;
-    message.inline_content().map_err(SubmitError::InvalidFormat)?;
+    message
+        .inline_content()
+        .map_err(SubmitError::InvalidFormat)?;
+    let on_the_wire = raw.to_string().len();
+    if on_the_wire > beth_network::limits::PAYLOAD_BYTES {
+        return Err(SubmitError::InvalidFormat(Rejection::invalid_format(
+            format!(
+                "the message takes {on_the_wire} bytes, gossip carries {} at most: upload the content and publish its hash",
+                beth_network::limits::PAYLOAD_BYTES
+            ),
+        )));
+    }
     Ok(message)
 }
 
@@ -157,6 +186,8 @@ fn is_being_fetched(outcome: &Outcome) -> bool {
 
 /// The time, as the pure parts are told.
 pub fn now() -> Timestamp {
-    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let elapsed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_micros(elapsed.as_micros() as i64)
 }

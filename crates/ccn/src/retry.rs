@@ -52,7 +52,10 @@ impl Retry {
     /// Tries everything that is due once; answers how much that was.
     async fn round(&self) -> usize {
         let readers = self.readers.clone();
-        let due = tokio::task::spawn_blocking(move || readers.read(|state| state.due(now(), limits::RETRY_ROUND))).await;
+        let due = tokio::task::spawn_blocking(move || {
+            readers.read(|state| state.due(now(), limits::RETRY_ROUND))
+        })
+        .await;
         let due = match due {
             Ok(Ok(due)) => due,
             Ok(Err(failure)) => {
@@ -79,7 +82,15 @@ impl Retry {
             retry_of: Some(pending.id),
         };
         let (reply, answer) = oneshot::channel();
-        if self.intake.send(Job { arrival, reply: Some(reply) }).await.is_ok() {
+        if self
+            .intake
+            .send(Job {
+                arrival,
+                reply: Some(reply),
+            })
+            .await
+            .is_ok()
+        {
             // The round ends when every attempt is written, so that the next
             // round does not read them again.
             let _ = answer.await;
@@ -90,7 +101,9 @@ impl Retry {
         let content = if message.item_type == ItemType::Inline {
             message.inline_content().ok().flatten()
         } else if self.fetcher.obtain(message.item_hash.as_str()).await {
-            self.fetcher.read(message.item_hash.as_str()).and_then(|bytes| message.fetched_content(&bytes).ok())
+            self.fetcher
+                .read(message.item_hash.as_str())
+                .and_then(|bytes| message.fetched_content(&bytes).ok())
         } else {
             None
         };
@@ -102,9 +115,12 @@ impl Retry {
     /// Time until the next message is due; `None` when none waits.
     async fn pause(&self) -> Option<Duration> {
         let readers = self.readers.clone();
-        let next = tokio::task::spawn_blocking(move || readers.read(|state| state.next_due())).await;
+        let next =
+            tokio::task::spawn_blocking(move || readers.read(|state| state.next_due())).await;
         match next {
-            Ok(Ok(next)) => next.map(|due| Duration::from_micros((due.micros() - now().micros()).max(1_000) as u64)),
+            Ok(Ok(next)) => next.map(|due| {
+                Duration::from_micros((due.micros() - now().micros()).max(1_000) as u64)
+            }),
             _ => Some(Duration::from_secs(1)),
         }
     }

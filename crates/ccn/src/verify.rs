@@ -31,16 +31,30 @@ pub(crate) fn spawn(
     (0..count)
         .map(|index| {
             let (intake, writer, blobs) = (intake.clone(), writer.clone(), blobs.clone());
-            thread::Builder::new().name(format!("verify-{index}")).spawn(move || {
-                loop {
-                    let job = intake.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-                    let Some(Job { arrival, reply }) = job else { return };
-                    let verdict = verify(&arrival, &blobs);
-                    if writer.blocking_send(Task::Message { arrival, verdict, reply }).is_err() {
-                        return;
+            thread::Builder::new()
+                .name(format!("verify-{index}"))
+                .spawn(move || {
+                    loop {
+                        let job = intake
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .blocking_recv();
+                        let Some(Job { arrival, reply }) = job else {
+                            return;
+                        };
+                        let verdict = verify(&arrival, &blobs);
+                        if writer
+                            .blocking_send(Task::Message {
+                                arrival,
+                                verdict,
+                                reply,
+                            })
+                            .is_err()
+                        {
+                            return;
+                        }
                     }
-                }
-            })
+                })
         })
         .collect()
 }
@@ -51,13 +65,22 @@ fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
         Ok(message) => message,
         Err(rejection) => {
             let named = arrival.raw["item_hash"].as_str().map(str::to_owned);
-            return Verified::Malformed { item_hash: named, rejection };
+            return Verified::Malformed {
+                item_hash: named,
+                rejection,
+            };
         }
     };
     match complete(message.clone(), blobs) {
         Ok(complete) => Verified::Complete(Box::new(complete)),
-        Err(rejection) if rejection.code.is_retryable() => Verified::Incomplete { message: Box::new(message), rejection },
-        Err(rejection) => Verified::Refused { message: Box::new(message), rejection },
+        Err(rejection) if rejection.code.is_retryable() => Verified::Incomplete {
+            message: Box::new(message),
+            rejection,
+        },
+        Err(rejection) => Verified::Refused {
+            message: Box::new(message),
+            rejection,
+        },
     }
 }
 

@@ -22,26 +22,44 @@ pub(crate) enum Verified {
     /// Ready to be judged.
     Complete(Box<Complete>),
     /// A content or file is missing here.
-    Incomplete { message: Box<Message>, rejection: Rejection },
+    Incomplete {
+        message: Box<Message>,
+        rejection: Rejection,
+    },
     /// A well-formed message that is refused.
-    Refused { message: Box<Message>, rejection: Rejection },
+    Refused {
+        message: Box<Message>,
+        rejection: Rejection,
+    },
     /// No message at all; its hash, if it names one.
-    Malformed { item_hash: Option<String>, rejection: Rejection },
+    Malformed {
+        item_hash: Option<String>,
+        rejection: Rejection,
+    },
 }
 
 /// Work for the writer.
 pub(crate) enum Task {
     /// A verified message.
-    Message { arrival: Arrival, verdict: Verified, reply: Option<oneshot::Sender<Outcome>> },
+    Message {
+        arrival: Arrival,
+        verdict: Verified,
+        reply: Option<oneshot::Sender<Outcome>>,
+    },
     /// A file that is on the disk.
-    File { hash: String, size_bytes: u64, kind: FileKind, reply: oneshot::Sender<()> },
+    File {
+        hash: String,
+        size_bytes: u64,
+        kind: FileKind,
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// What is done once the batch is committed.
 enum After {
     Answer(oneshot::Sender<Outcome>, Outcome),
     Done(oneshot::Sender<()>),
-    Tell(Event),
+    Tell(Box<Event>),
     Retry,
 }
 
@@ -54,8 +72,17 @@ pub(crate) fn spawn(
     events: Events,
     retry: Arc<Notify>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let state = Loop { writer, tasks, rules, events, retry, random: Random::seeded() };
-    thread::Builder::new().name("writer".into()).spawn(move || state.run())
+    let state = Loop {
+        writer,
+        tasks,
+        rules,
+        events,
+        retry,
+        random: Random::seeded(),
+    };
+    thread::Builder::new()
+        .name("writer".into())
+        .spawn(move || state.run())
 }
 
 struct Loop {
@@ -95,7 +122,9 @@ impl Loop {
         });
         match committed {
             Ok(after) => after.into_iter().for_each(|after| self.tell(after)),
-            Err(failure) => error!(%failure, messages = count, "a batch could not be committed; nothing of it was accepted"),
+            Err(failure) => {
+                error!(%failure, messages = count, "a batch could not be committed; nothing of it was accepted")
+            }
         }
     }
 
@@ -103,7 +132,7 @@ impl Loop {
         match after {
             After::Answer(reply, outcome) => drop(reply.send(outcome)),
             After::Done(reply) => drop(reply.send(())),
-            After::Tell(event) => self.events.publish(event),
+            After::Tell(event) => self.events.publish(*event),
             After::Retry => self.retry.notify_one(),
         }
     }
@@ -117,7 +146,12 @@ fn handle(
     after: &mut Vec<After>,
 ) -> Result<(), Error> {
     match task {
-        Task::File { hash, size_bytes, kind, reply } => {
+        Task::File {
+            hash,
+            size_bytes,
+            kind,
+            reply,
+        } => {
             match kind {
                 FileKind::Upload => state.add_upload(&hash, size_bytes, now())?,
                 FileKind::Named => state.add_file(&hash, size_bytes)?,
@@ -127,7 +161,11 @@ fn handle(
             }
             after.push(After::Done(reply));
         }
-        Task::Message { arrival, verdict, reply } => {
+        Task::Message {
+            arrival,
+            verdict,
+            reply,
+        } => {
             let jitter = random.unit();
             let outcome = settle(state, &arrival, verdict, rules, jitter, after)?;
             if let Outcome::Rejected(rejection) = &outcome {
@@ -151,9 +189,17 @@ fn settle(
     after: &mut Vec<After>,
 ) -> Result<Outcome, Error> {
     let (message, rejection) = match verdict {
-        Verified::Complete(complete) => return judged(state, arrival, &complete, rules, jitter, after),
-        Verified::Malformed { item_hash: None, rejection } => return Ok(Outcome::Rejected(rejection)),
-        Verified::Malformed { item_hash: Some(hash), rejection } => {
+        Verified::Complete(complete) => {
+            return judged(state, arrival, &complete, rules, jitter, after);
+        }
+        Verified::Malformed {
+            item_hash: None,
+            rejection,
+        } => return Ok(Outcome::Rejected(rejection)),
+        Verified::Malformed {
+            item_hash: Some(hash),
+            rejection,
+        } => {
             return state.reject(&hash, arrival, rejection);
         }
         Verified::Incomplete { message, rejection } | Verified::Refused { message, rejection } => {
@@ -165,7 +211,11 @@ fn settle(
     }
     if rejection.code.is_retryable() {
         // The first fetch begins at once.
-        let pause = if arrival.retry_of.is_some() { jitter } else { 0.0 };
+        let pause = if arrival.retry_of.is_some() {
+            jitter
+        } else {
+            0.0
+        };
         after.push(After::Retry);
         return wait(state, &message, arrival, rejection, pause, after);
     }
@@ -202,7 +252,8 @@ fn judged(
         Verdict::Wait(rejection) => wait(state, message, arrival, rejection, jitter, after),
         Verdict::Accept(effects) => {
             let reception = arrival.reception_time;
-            let applied = state.savepoint(|state| state.apply(complete, &effects, rules, reception));
+            let applied =
+                state.savepoint(|state| state.apply(complete, &effects, rules, reception));
             if let Err(failure) = applied {
                 warn!(%failure, hash, "a message could not be applied; it is tried again");
                 let rejection = Rejection::bare(Code::InternalError);
@@ -211,7 +262,7 @@ fn judged(
             if state.wake(hash, now())? > 0 {
                 after.push(After::Retry);
             }
-            after.push(After::Tell(processed(complete, reception)));
+            after.push(After::Tell(Box::new(processed(complete, reception))));
             Ok(Outcome::Processed)
         }
     }
@@ -261,7 +312,10 @@ fn refuse(
 }
 
 fn rejected(message: &Message, rejection: &Rejection) -> After {
-    After::Tell(Event::Rejected { item_hash: message.item_hash.clone(), rejection: rejection.clone() })
+    After::Tell(Box::new(Event::Rejected {
+        item_hash: message.item_hash.clone(),
+        rejection: rejection.clone(),
+    }))
 }
 
 /// Spreads retries; a xorshift is random enough for that.
@@ -270,7 +324,12 @@ struct Random(u64);
 impl Random {
     fn seeded() -> Random {
         use std::hash::{BuildHasher, Hasher};
-        Random(std::collections::hash_map::RandomState::new().build_hasher().finish() | 1)
+        Random(
+            std::collections::hash_map::RandomState::new()
+                .build_hasher()
+                .finish()
+                | 1,
+        )
     }
 
     /// Uniform in 0..1.

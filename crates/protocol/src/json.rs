@@ -1,6 +1,9 @@
 //! JSON as the network writes and reads it (messages.md §4, core-api.md §1.5).
 
+use serde::Deserialize;
 use serde_json::Value;
+
+use crate::limits::JSON_DEPTH_MAX;
 
 /// Why a content text is no content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,15 +16,42 @@ pub enum ContentFault {
     Syntax(String),
 }
 
-/// Parses the text of a content, strictly.
-///
-/// Nesting is limited by the parser itself (128 levels); upstream takes about
-/// a thousand, which no client writes.
+/// Parses the text of a content, strictly, down to
+/// [`JSON_DEPTH_MAX`] levels.
 pub fn parse_content(text: &str) -> Result<Value, ContentFault> {
     if text.contains("\\u0000") {
         return Err(ContentFault::Nul);
     }
-    serde_json::from_str(text).map_err(|error| ContentFault::Syntax(error.to_string()))
+    if depth(text) > JSON_DEPTH_MAX {
+        return Err(ContentFault::Syntax("Recursion limit reached".into()));
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    // The depth is known to be bounded.
+    reader.disable_recursion_limit();
+    let syntax = |error: serde_json::Error| ContentFault::Syntax(error.to_string());
+    let value = Value::deserialize(&mut reader).map_err(syntax)?;
+    reader.end().map_err(syntax)?;
+    Ok(value)
+}
+
+/// Deepest nesting of a text, as if it were JSON.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Compact JSON with keys sorted by code point at every level.
@@ -34,7 +64,11 @@ fn sorted(value: &Value) -> Value {
         Value::Object(object) => {
             let mut keys: Vec<&String> = object.keys().collect();
             keys.sort();
-            Value::Object(keys.into_iter().map(|key| (key.clone(), sorted(&object[key]))).collect())
+            Value::Object(
+                keys.into_iter()
+                    .map(|key| (key.clone(), sorted(&object[key])))
+                    .collect(),
+            )
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         other => other.clone(),
@@ -49,14 +83,27 @@ mod tests {
     #[test]
     fn sorts_every_level() {
         let value = json!({"b": [{"z": 1, "a": "é"}], "a": 1.0});
-        assert_eq!(to_sorted_string(&value), r#"{"a":1.0,"b":[{"a":"é","z":1}]}"#);
+        assert_eq!(
+            to_sorted_string(&value),
+            r#"{"a":1.0,"b":[{"a":"é","z":1}]}"#
+        );
     }
 
     #[test]
     fn strict() {
-        for bad in ["NaN", "{\"a\":1e400}", "{} x", r#"{"a":"\ud800"}"#, r#"{"a":"\\u0000"}"#, "{'a':1}"] {
+        for bad in [
+            "NaN",
+            "{\"a\":1e400}",
+            "{} x",
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":"\\u0000"}"#,
+            "{'a':1}",
+        ] {
             assert!(parse_content(bad).is_err(), "{bad}");
         }
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(parse_content(&nested(900)).is_ok());
+        assert!(parse_content(&nested(1_100)).is_err());
         assert!(parse_content(" {\"a\":1,\"a\":2} ").is_ok());
     }
 }

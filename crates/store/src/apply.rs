@@ -3,7 +3,9 @@
 use beth_protocol::aggregate::{Element, merge};
 use beth_protocol::content::{Content, PaymentType};
 use beth_protocol::cost::CostRow;
-use beth_protocol::judge::{BalanceUpdate, Complete, CreditLot, Effect, MachineRow, PostRow, Rules};
+use beth_protocol::judge::{
+    BalanceUpdate, Complete, CreditLot, Effect, MachineRow, PostRow, Rules,
+};
 use beth_protocol::time::Timestamp;
 use beth_protocol::{MessageType, Status};
 use serde_json::{Map, Value};
@@ -22,8 +24,15 @@ impl State<'_> {
         reception_time: Timestamp,
     ) -> Result<(), Error> {
         self.insert_message(complete, reception_time)?;
-        self.run("DELETE FROM pending WHERE item_hash = ?1", [complete.message.item_hash.as_str()])?;
-        self.write_status(complete.message.item_hash.as_str(), Status::Processed, reception_time)?;
+        self.run(
+            "DELETE FROM pending WHERE item_hash = ?1",
+            [complete.message.item_hash.as_str()],
+        )?;
+        self.write_status(
+            complete.message.item_hash.as_str(),
+            Status::Processed,
+            reception_time,
+        )?;
         for effect in effects {
             self.apply_effect(complete, effect, rules)?;
         }
@@ -31,7 +40,12 @@ impl State<'_> {
     }
 
     /// Sets the status; the earliest reception time is kept.
-    pub(crate) fn write_status(&self, item_hash: &str, status: Status, at: Timestamp) -> Result<(), Error> {
+    pub(crate) fn write_status(
+        &self,
+        item_hash: &str,
+        status: Status,
+        at: Timestamp,
+    ) -> Result<(), Error> {
         self.run(
             "INSERT INTO message_status (item_hash, status, reception_time) VALUES (?1, ?2, ?3)
              ON CONFLICT (item_hash) DO UPDATE SET status = ?2, reception_time = min(reception_time, ?3)",
@@ -72,16 +86,31 @@ impl State<'_> {
         )?;
         let id = self.connection().last_insert_rowid();
         for tag in tags(message.message_type, &content.raw) {
-            self.run("INSERT OR IGNORE INTO message_tags (tag, message_id) VALUES (?1, ?2)", (tag, id))?;
+            self.run(
+                "INSERT OR IGNORE INTO message_tags (tag, message_id) VALUES (?1, ?2)",
+                (tag, id),
+            )?;
         }
         Ok(())
     }
 
-    fn apply_effect(&self, complete: &Complete, effect: &Effect, rules: &Rules) -> Result<(), Error> {
+    fn apply_effect(
+        &self,
+        complete: &Complete,
+        effect: &Effect,
+        rules: &Rules,
+    ) -> Result<(), Error> {
         let item_hash = complete.message.item_hash.as_str();
         match effect {
-            Effect::Post(row) => self.apply_post(item_hash, complete.message.channel.as_deref(), row),
-            Effect::Element { owner, key, time, content } => {
+            Effect::Post(row) => {
+                self.apply_post(item_hash, complete.message.channel.as_deref(), row)
+            }
+            Effect::Element {
+                owner,
+                key,
+                time,
+                content,
+            } => {
                 self.run(
                     "INSERT INTO aggregate_elements (item_hash, owner, key, time, content) VALUES (?1, ?2, ?3, ?4, ?5)",
                     (item_hash, owner, key, time.micros(), Value::Object(content.clone()).to_string()),
@@ -89,22 +118,42 @@ impl State<'_> {
                 if rules.unbuilt_aggregate_owners.contains(owner) {
                     return Ok(());
                 }
-                let element = Element { item_hash: item_hash.to_owned(), time: *time, content: content.clone() };
+                let element = Element {
+                    item_hash: item_hash.to_owned(),
+                    time: *time,
+                    content: content.clone(),
+                };
                 self.add_revision(owner, key, element)
             }
-            Effect::MessagePin { file_hash, owner, reference, created } => {
+            Effect::MessagePin {
+                file_hash,
+                owner,
+                reference,
+                created,
+            } => {
                 self.run(
                     "INSERT INTO file_pins (file_hash, kind, item_hash, owner, ref, created)
                      VALUES (?1, 'message', ?2, ?3, ?4, ?5)",
                     (file_hash, item_hash, owner, reference, created.micros()),
                 )?;
-                self.run("DELETE FROM file_pins WHERE file_hash = ?1 AND kind = 'grace'", [file_hash])?;
+                self.run(
+                    "DELETE FROM file_pins WHERE file_hash = ?1 AND kind = 'grace'",
+                    [file_hash],
+                )?;
                 Ok(())
             }
-            Effect::Tag { tag, owner, file_hash, last_updated } => {
-                self.write_tag(tag, owner, file_hash, *last_updated)
-            }
-            Effect::ContentPin { file_hash, owner, size_bytes, created } => {
+            Effect::Tag {
+                tag,
+                owner,
+                file_hash,
+                last_updated,
+            } => self.write_tag(tag, owner, file_hash, *last_updated),
+            Effect::ContentPin {
+                file_hash,
+                owner,
+                size_bytes,
+                created,
+            } => {
                 self.add_file(file_hash, *size_bytes)?;
                 self.run(
                     "INSERT OR IGNORE INTO file_pins (file_hash, kind, item_hash, owner, created)
@@ -114,14 +163,27 @@ impl State<'_> {
                 Ok(())
             }
             Effect::Machine(row) => self.apply_machine(item_hash, row),
-            Effect::Costs { owner, payment, rows } => self.apply_costs(item_hash, owner, *payment, rows),
-            Effect::Balances(updates) => updates.iter().try_for_each(|update| self.apply_balance(update)),
+            Effect::Costs {
+                owner,
+                payment,
+                rows,
+            } => self.apply_costs(item_hash, owner, *payment, rows),
+            Effect::Balances(updates) => updates
+                .iter()
+                .try_for_each(|update| self.apply_balance(update)),
             Effect::Credits(lots) => self.apply_credits(item_hash, lots),
-            Effect::Forget { item_hash: target } => self.forget(target, item_hash, complete.message.time),
+            Effect::Forget { item_hash: target } => {
+                self.forget(target, item_hash, complete.message.time)
+            }
         }
     }
 
-    fn apply_post(&self, item_hash: &str, channel: Option<&str>, row: &PostRow) -> Result<(), Error> {
+    fn apply_post(
+        &self,
+        item_hash: &str,
+        channel: Option<&str>,
+        row: &PostRow,
+    ) -> Result<(), Error> {
         self.run(
             "INSERT INTO posts (item_hash, owner, type, ref, amends, channel, created, last_updated)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
@@ -146,7 +208,8 @@ impl State<'_> {
         let Some((content, last_updated, last_revision)) = current else {
             return self.rebuild_aggregate(owner, key);
         };
-        let is_newest = (element.time.micros(), &element.item_hash) > (last_updated, &last_revision);
+        let is_newest =
+            (element.time.micros(), &element.item_hash) > (last_updated, &last_revision);
         if !is_newest {
             return self.rebuild_aggregate(owner, key);
         }
@@ -163,17 +226,32 @@ impl State<'_> {
 
     /// Merges all revisions of an aggregate again; without any it disappears.
     pub(crate) fn rebuild_aggregate(&self, owner: &str, key: &str) -> Result<(), Error> {
-        self.run("DELETE FROM aggregates WHERE owner = ?1 AND key = ?2", [owner, key])?;
+        self.run(
+            "DELETE FROM aggregates WHERE owner = ?1 AND key = ?2",
+            [owner, key],
+        )?;
         let rows = self.all(
             "SELECT item_hash, time, content FROM aggregate_elements WHERE owner = ?1 AND key = ?2
              ORDER BY time, item_hash",
             [owner, key],
-            |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?)),
+            |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, String>(2)?,
+                ))
+            },
         )?;
-        let (Some(first), Some(last)) = (rows.first().cloned(), rows.last().cloned()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (rows.first().cloned(), rows.last().cloned()) else {
+            return Ok(());
+        };
         let mut elements = Vec::with_capacity(rows.len());
         for (item_hash, time, content) in rows {
-            elements.push(Element { item_hash, time: Timestamp::from_micros(time), content: object(&content)? });
+            elements.push(Element {
+                item_hash,
+                time: Timestamp::from_micros(time),
+                content: object(&content)?,
+            });
         }
         let merged = merge(elements).unwrap_or_default();
         self.run(
@@ -184,7 +262,13 @@ impl State<'_> {
         Ok(())
     }
 
-    pub(crate) fn write_tag(&self, tag: &str, owner: &str, file_hash: &str, at: Timestamp) -> Result<(), Error> {
+    pub(crate) fn write_tag(
+        &self,
+        tag: &str,
+        owner: &str,
+        file_hash: &str,
+        at: Timestamp,
+    ) -> Result<(), Error> {
         self.run(
             "INSERT INTO file_tags (tag, owner, file_hash, last_updated) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (tag) DO UPDATE SET owner = ?2, file_hash = ?3, last_updated = ?4 WHERE last_updated < ?4",
@@ -216,7 +300,13 @@ impl State<'_> {
         Ok(())
     }
 
-    fn apply_costs(&self, item_hash: &str, owner: &str, payment: PaymentType, rows: &[CostRow]) -> Result<(), Error> {
+    fn apply_costs(
+        &self,
+        item_hash: &str,
+        owner: &str,
+        payment: PaymentType,
+        rows: &[CostRow],
+    ) -> Result<(), Error> {
         self.run("DELETE FROM costs WHERE item_hash = ?1", [item_hash])?;
         for (ordinal, row) in rows.iter().enumerate() {
             self.run(
@@ -288,14 +378,24 @@ impl<'a> Indexed<'a> {
     fn of(content: &'a Content) -> Indexed<'a> {
         let none = Indexed::default();
         match content {
-            Content::Post(post) => {
-                Indexed { content_type: Some(&post.post_type), reference: post.reference(), ..none }
-            }
-            Content::Aggregate(aggregate) => Indexed { key: Some(aggregate.key()), ..none },
-            Content::Store(store) => {
-                Indexed { reference: store.reference.as_deref(), file: Some(store.item_hash.as_str()), ..none }
-            }
-            Content::Program(program) => Indexed { content_type: Some(&program.machine_type), ..none },
+            Content::Post(post) => Indexed {
+                content_type: Some(&post.post_type),
+                reference: post.reference(),
+                ..none
+            },
+            Content::Aggregate(aggregate) => Indexed {
+                key: Some(aggregate.key()),
+                ..none
+            },
+            Content::Store(store) => Indexed {
+                reference: store.reference.as_deref(),
+                file: Some(store.item_hash.as_str()),
+                ..none
+            },
+            Content::Program(program) => Indexed {
+                content_type: Some(&program.machine_type),
+                ..none
+            },
             Content::Instance(_) | Content::VerifiedProgram(_) | Content::Forget(_) => none,
         }
     }
@@ -306,8 +406,12 @@ pub(crate) fn tags(message_type: MessageType, content: &Value) -> Vec<&str> {
     let list = match message_type {
         MessageType::Post | MessageType::Aggregate => &content["content"]["tags"],
         MessageType::Store => &content["tags"],
-        MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => &content["metadata"]["tags"],
+        MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => {
+            &content["metadata"]["tags"]
+        }
         MessageType::Forget => &Value::Null,
     };
-    list.as_array().map(|tags| tags.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    list.as_array()
+        .map(|tags| tags.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default()
 }

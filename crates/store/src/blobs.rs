@@ -45,16 +45,24 @@ impl Blobs {
     pub fn open(root: &Path) -> Result<Blobs, Error> {
         let incoming = root.join("incoming");
         fs::create_dir_all(&incoming).map_err(|source| Error::file(&incoming, source))?;
-        for entry in fs::read_dir(&incoming).map_err(|source| Error::file(&incoming, source))?.flatten() {
+        for entry in fs::read_dir(&incoming)
+            .map_err(|source| Error::file(&incoming, source))?
+            .flatten()
+        {
             // A leftover that cannot be removed only costs room.
             let _ = fs::remove_file(entry.path());
         }
-        Ok(Blobs { root: root.to_owned(), incoming, counter: AtomicU64::new(0) })
+        Ok(Blobs {
+            root: root.to_owned(),
+            incoming,
+            counter: AtomicU64::new(0),
+        })
     }
 
     /// Where a content is, or would be. `None` when the text cannot be a name.
     pub fn path(&self, hash: &str) -> Option<PathBuf> {
-        let is_name = hash.len() >= 44 && hash.len() <= 64 && hash.bytes().all(|b| b.is_ascii_alphanumeric());
+        let is_name =
+            hash.len() >= 44 && hash.len() <= 64 && hash.bytes().all(|b| b.is_ascii_alphanumeric());
         is_name.then(|| {
             let tail = &hash[hash.len() - 4..];
             self.root.join(&tail[..2]).join(&tail[2..]).join(hash)
@@ -68,10 +76,15 @@ impl Blobs {
 
     /// Opens a content for reading; the second part is its size in bytes.
     pub fn file(&self, hash: &str) -> Result<Option<(File, u64)>, Error> {
-        let Some(path) = self.path(hash) else { return Ok(None) };
+        let Some(path) = self.path(hash) else {
+            return Ok(None);
+        };
         match File::open(&path) {
             Ok(file) => {
-                let size = file.metadata().map_err(|source| Error::file(&path, source))?.len();
+                let size = file
+                    .metadata()
+                    .map_err(|source| Error::file(&path, source))?
+                    .len();
                 Ok(Some((file, size)))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -81,18 +94,28 @@ impl Blobs {
 
     /// Reads a whole content. Only for contents known to be small.
     pub fn read(&self, hash: &str) -> Result<Option<Vec<u8>>, Error> {
-        let Some((mut file, size)) = self.file(hash)? else { return Ok(None) };
+        let Some((mut file, size)) = self.file(hash)? else {
+            return Ok(None);
+        };
         let mut bytes = Vec::with_capacity(size as usize);
-        file.read_to_end(&mut bytes).map_err(|source| Error::file(hash, source))?;
+        file.read_to_end(&mut bytes)
+            .map_err(|source| Error::file(hash, source))?;
         Ok(Some(bytes))
     }
 
     /// Begins a content.
     pub fn begin(&self) -> Result<Incoming, Error> {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        let path = self.incoming.join(format!("{}-{number}", std::process::id()));
+        let path = self
+            .incoming
+            .join(format!("{}-{number}", std::process::id()));
         let file = File::create_new(&path).map_err(|source| Error::file(&path, source))?;
-        Ok(Incoming { path, file: Some(file), hasher: Sha256::new(), size_bytes: 0 })
+        Ok(Incoming {
+            path,
+            file: Some(file),
+            hasher: Sha256::new(),
+            size_bytes: 0,
+        })
     }
 
     /// Stores bytes under their SHA-256.
@@ -105,13 +128,17 @@ impl Blobs {
 
     /// Puts a finished content in its place. Idempotent.
     pub fn keep(&self, mut hashed: Hashed) -> Result<Hashed, Error> {
-        let target = self.path(&hashed.hash).ok_or_else(|| Error::Damaged("a hash is no name".into()))?;
+        let target = self
+            .path(&hashed.hash)
+            .ok_or_else(|| Error::Damaged("a hash is no name".into()))?;
         if !target.is_file() {
             let folder = target.parent().unwrap_or(&self.root);
             fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
             fs::rename(&hashed.path, &target).map_err(|source| Error::file(&target, source))?;
             // The name must survive a power cut as well as the bytes.
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| Error::file(folder, source))?;
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|source| Error::file(folder, source))?;
             hashed.path = PathBuf::new();
         }
         Ok(hashed)
@@ -123,7 +150,9 @@ impl Blobs {
         let mut reader = File::open(source).map_err(|error| Error::file(source, error))?;
         let mut buffer = vec![0; 1 << 20];
         loop {
-            let count = reader.read(&mut buffer).map_err(|error| Error::file(source, error))?;
+            let count = reader
+                .read(&mut buffer)
+                .map_err(|error| Error::file(source, error))?;
             if count == 0 {
                 break;
             }
@@ -134,7 +163,9 @@ impl Blobs {
 
     /// Deletes a content, if it is here.
     pub fn remove(&self, hash: &str) -> Result<(), Error> {
-        let Some(path) = self.path(hash) else { return Ok(()) };
+        let Some(path) = self.path(hash) else {
+            return Ok(());
+        };
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(path, error)),
             _ => Ok(()),
@@ -146,7 +177,8 @@ impl Incoming {
     /// Adds bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if let Some(file) = &mut self.file {
-            file.write_all(bytes).map_err(|source| Error::file(&self.path, source))?;
+            file.write_all(bytes)
+                .map_err(|source| Error::file(&self.path, source))?;
         }
         self.hasher.update(bytes);
         self.size_bytes += bytes.len() as u64;
@@ -161,10 +193,15 @@ impl Incoming {
     /// Syncs the bytes to the disk and names them.
     pub fn finish(mut self) -> Result<Hashed, Error> {
         if let Some(file) = self.file.take() {
-            file.sync_all().map_err(|source| Error::file(&self.path, source))?;
+            file.sync_all()
+                .map_err(|source| Error::file(&self.path, source))?;
         }
         let hash = const_hex::encode(std::mem::take(&mut self.hasher).finalize());
-        Ok(Hashed { path: std::mem::take(&mut self.path), hash, size_bytes: self.size_bytes })
+        Ok(Hashed {
+            path: std::mem::take(&mut self.path),
+            hash,
+            size_bytes: self.size_bytes,
+        })
     }
 
     /// Like [`finish`](Self::finish), but fails when the bytes are others.
@@ -173,7 +210,10 @@ impl Incoming {
         if hashed.hash == expected {
             return Ok(hashed);
         }
-        Err(Error::WrongHash { expected: expected.to_owned(), computed: hashed.hash.clone() })
+        Err(Error::WrongHash {
+            expected: expected.to_owned(),
+            computed: hashed.hash.clone(),
+        })
     }
 }
 
@@ -205,7 +245,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::open(folder.path()).unwrap();
         let hash = blobs.put(b"hello world").unwrap().hash.clone();
-        assert_eq!(hash, "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9");
+        assert_eq!(
+            hash,
+            "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+        );
         assert_eq!(blobs.put(b"hello world").unwrap().hash, hash);
         assert_eq!(blobs.read(&hash).unwrap().unwrap(), b"hello world");
         blobs.remove(&hash).unwrap();
@@ -219,7 +262,15 @@ mod tests {
         let blobs = Blobs::open(folder.path()).unwrap();
         let mut incoming = blobs.begin().unwrap();
         incoming.write(b"other").unwrap();
-        assert!(matches!(incoming.finish_as(&"0".repeat(64)), Err(Error::WrongHash { .. })));
-        assert_eq!(fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
+        assert!(matches!(
+            incoming.finish_as(&"0".repeat(64)),
+            Err(Error::WrongHash { .. })
+        ));
+        assert_eq!(
+            fs::read_dir(folder.path().join("incoming"))
+                .unwrap()
+                .count(),
+            0
+        );
     }
 }

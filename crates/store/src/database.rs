@@ -50,8 +50,14 @@ impl Store {
             prepare(&reader)?;
             idle.push(reader);
         }
-        let readers = Readers { idle: Mutex::new(idle), returned: Condvar::new() };
-        Ok(Store { writer: Writer { connection }, readers })
+        let readers = Readers {
+            idle: Mutex::new(idle),
+            returned: Condvar::new(),
+        };
+        Ok(Store {
+            writer: Writer { connection },
+            readers,
+        })
     }
 }
 
@@ -97,7 +103,10 @@ impl Writer {
 
 impl State<'_> {
     /// Runs `work` so that a failure undoes only what it did.
-    pub fn savepoint<T, E: From<Error>>(&self, work: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+    pub fn savepoint<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         let run = |sql: &str| self.connection().execute_batch(sql).map_err(Error::from);
         run("SAVEPOINT message")?;
         match work(self) {
@@ -116,8 +125,14 @@ impl State<'_> {
 impl Readers {
     /// Lends a connection for one consistent read. Blocks the thread while all
     /// are lent: call it from a blocking thread.
-    pub fn read<T, E: From<Error>>(&self, work: impl FnOnce(&State<'_>) -> Result<T, E>) -> Result<T, E> {
-        let mut lent = Lent { pool: self, connection: Some(self.take()) };
+    pub fn read<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&State<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut lent = Lent {
+            pool: self,
+            connection: Some(self.take()),
+        };
         let Some(connection) = lent.connection.as_mut() else {
             return Err(Error::Damaged("no reader".into()).into());
         };
@@ -132,7 +147,12 @@ impl Readers {
         loop {
             match idle.pop() {
                 Some(connection) => return connection,
-                None => idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    idle = self
+                        .returned
+                        .wait(idle)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
             }
         }
     }
@@ -146,7 +166,11 @@ struct Lent<'a> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            self.pool
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
             self.pool.returned.notify_one();
         }
     }

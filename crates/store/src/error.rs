@@ -9,7 +9,9 @@ pub enum Error {
     #[error("the database failed: {0}")]
     Database(#[from] rusqlite::Error),
     /// A file could not be read or written.
-    #[error("{path}: {source}; check that the disk has room and that the folder belongs to this user")]
+    #[error(
+        "{path}: {source}; check that the disk has room and that the folder belongs to this user"
+    )]
     File {
         /// Which file.
         path: PathBuf,
@@ -17,7 +19,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The database was written by a newer version.
-    #[error("the database has schema {found}, this version knows up to {known}: run a newer version, or start with an empty folder")]
+    #[error(
+        "the database has schema {found}, this version knows up to {known}: run a newer version, or start with an empty folder"
+    )]
     TooNew {
         /// Version in the file.
         found: i64,
@@ -39,7 +43,10 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Error {
-        Error::File { path: path.into(), source }
+        Error::File {
+            path: path.into(),
+            source,
+        }
     }
 }
 

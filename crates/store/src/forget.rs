@@ -13,14 +13,26 @@ use crate::state::State;
 
 impl State<'_> {
     /// Deletes one message on behalf of a FORGET.
-    pub(crate) fn forget(&self, item_hash: &str, forgotten_by: &str, at: Timestamp) -> Result<(), Error> {
-        let target = self.message(item_hash).map_err(|error| Error::Damaged(error.to_string()))?;
+    pub(crate) fn forget(
+        &self,
+        item_hash: &str,
+        forgotten_by: &str,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let target = self
+            .message(item_hash)
+            .map_err(|error| Error::Damaged(error.to_string()))?;
         let Some(target) = target else {
             return self.forget_again(item_hash, forgotten_by);
         };
         let message = &target.message;
-        let file = target.content["item_hash"].as_str().filter(|_| message.message_type == MessageType::Store);
-        let size = file.map(|hash| self.file_bytes(hash)).transpose()?.flatten();
+        let file = target.content["item_hash"]
+            .as_str()
+            .filter(|_| message.message_type == MessageType::Store);
+        let size = file
+            .map(|hash| self.file_bytes(hash))
+            .transpose()?
+            .flatten();
         self.run(
             "INSERT OR REPLACE INTO forgotten (item_hash, type, chain, sender, signature, item_type, time, channel,
                 owner, payment_type, size, forgotten_at, forgotten_by)
@@ -44,7 +56,10 @@ impl State<'_> {
         self.run("DELETE FROM messages WHERE item_hash = ?1", [item_hash])?;
         self.run("DELETE FROM costs WHERE item_hash = ?1", [item_hash])?;
         self.write_status(item_hash, Status::Forgotten, at)?;
-        self.run("DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'content'", [item_hash])?;
+        self.run(
+            "DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'content'",
+            [item_hash],
+        )?;
         match message.message_type {
             MessageType::Post => self.forget_post(item_hash),
             MessageType::Aggregate => self.forget_element(item_hash),
@@ -52,9 +67,9 @@ impl State<'_> {
                 Ok(Content::Store(content)) => self.forget_file(item_hash, &content, at),
                 _ => Ok(()),
             },
-            MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => {
-                self.run("DELETE FROM machines WHERE item_hash = ?1", [item_hash]).map(drop)
-            }
+            MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => self
+                .run("DELETE FROM machines WHERE item_hash = ?1", [item_hash])
+                .map(drop),
             MessageType::Forget => Ok(()),
         }
     }
@@ -68,14 +83,21 @@ impl State<'_> {
     }
 
     fn file_bytes(&self, hash: &str) -> Result<Option<i64>, Error> {
-        self.one("SELECT size FROM files WHERE hash = ?1", [hash], |row| row.get(0))
+        self.one("SELECT size FROM files WHERE hash = ?1", [hash], |row| {
+            row.get(0)
+        })
     }
 
     fn forget_post(&self, item_hash: &str) -> Result<(), Error> {
-        let amends: Option<Option<String>> =
-            self.one("SELECT amends FROM posts WHERE item_hash = ?1", [item_hash], |row| row.get(0))?;
+        let amends: Option<Option<String>> = self.one(
+            "SELECT amends FROM posts WHERE item_hash = ?1",
+            [item_hash],
+            |row| row.get(0),
+        )?;
         self.run("DELETE FROM posts WHERE item_hash = ?1", [item_hash])?;
-        let Some(Some(original)) = amends else { return Ok(()) };
+        let Some(Some(original)) = amends else {
+            return Ok(());
+        };
         // The newest remaining amend takes over; ties go to the smaller hash.
         let latest: Option<(String, i64)> = self.one(
             "SELECT a.item_hash, a.created FROM posts a JOIN posts o ON o.item_hash = a.amends
@@ -100,15 +122,26 @@ impl State<'_> {
             [item_hash],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        self.run("DELETE FROM aggregate_elements WHERE item_hash = ?1", [item_hash])?;
+        self.run(
+            "DELETE FROM aggregate_elements WHERE item_hash = ?1",
+            [item_hash],
+        )?;
         match place {
             Some((owner, key)) => self.rebuild_aggregate(&owner, &key),
             None => Ok(()),
         }
     }
 
-    fn forget_file(&self, item_hash: &str, content: &StoreContent, at: Timestamp) -> Result<(), Error> {
-        self.run("DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'message'", [item_hash])?;
+    fn forget_file(
+        &self,
+        item_hash: &str,
+        content: &StoreContent,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        self.run(
+            "DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'message'",
+            [item_hash],
+        )?;
         self.rebuild_tag(&tag_of(item_hash, content), content)?;
         self.keep_for_grace(content.item_hash.as_str(), at)
     }
@@ -125,7 +158,9 @@ impl State<'_> {
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
         match newest {
-            Some((owner, file, created)) => self.write_tag(tag, &owner, &file, Timestamp::from_micros(created)),
+            Some((owner, file, created)) => {
+                self.write_tag(tag, &owner, &file, Timestamp::from_micros(created))
+            }
             None => Ok(()),
         }
     }
@@ -157,14 +192,26 @@ impl State<'_> {
 
     /// Declares a file of the operator under a STORE hash that this node does
     /// not have the message of (a published runtime built here).
-    pub fn declare_well_known(&self, item_hash: &str, file_hash: &str, size_bytes: u64, now: Timestamp) -> Result<(), Error> {
+    pub fn declare_well_known(
+        &self,
+        item_hash: &str,
+        file_hash: &str,
+        size_bytes: u64,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         self.add_file(file_hash, size_bytes)?;
-        self.run("DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'well_known'", [item_hash])?;
+        self.run(
+            "DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'well_known'",
+            [item_hash],
+        )?;
         self.run(
             "INSERT INTO file_pins (file_hash, kind, item_hash, owner, created) VALUES (?1, 'well_known', ?2, '', ?3)",
             (file_hash, item_hash, now.micros()),
         )?;
-        self.run("DELETE FROM file_tags WHERE tag = ?1 AND owner = ''", [item_hash])?;
+        self.run(
+            "DELETE FROM file_tags WHERE tag = ?1 AND owner = ''",
+            [item_hash],
+        )?;
         // A real STORE message of that hash has the last word.
         self.run(
             "INSERT OR IGNORE INTO file_tags (tag, owner, file_hash, last_updated) VALUES (?1, '', ?2, 0)",

@@ -28,7 +28,9 @@ impl State<'_> {
     /// `None`: go on.
     pub fn settled(&self, item_hash: &str) -> Result<Option<Outcome>, Error> {
         Ok(match self.status(item_hash)? {
-            Some((status @ (Status::Forgotten | Status::Removed), _)) => Some(Outcome::Final(status)),
+            Some((status @ (Status::Forgotten | Status::Removed), _)) => {
+                Some(Outcome::Final(status))
+            }
             _ => None,
         })
     }
@@ -47,14 +49,20 @@ impl State<'_> {
         let tried: i64 = match arrival.retry_of {
             None => 0,
             Some(id) => self
-                .one("SELECT retries FROM pending WHERE id = ?1", [id], |row| row.get(0))?
+                .one("SELECT retries FROM pending WHERE id = ?1", [id], |row| {
+                    row.get(0)
+                })?
                 .unwrap_or(0),
         };
         if tried + 1 >= ATTEMPTS_MAX {
             return self.reject(message.item_hash.as_str(), arrival, rejection);
         }
         let pause = ((1i64 << tried.min(9)).min(RETRY_SECONDS_MAX) as f64 * jitter * 1e6) as i64;
-        let waits_for = rejection.errors.first().and_then(waits_for).or_else(|| amended(&rejection, &arrival.raw));
+        let waits_for = rejection
+            .errors
+            .first()
+            .and_then(waits_for)
+            .or_else(|| amended(&rejection, &arrival.raw));
         let code = rejection.code.number();
         self.run(
             "INSERT INTO pending (item_hash, sender, signature, message, retries, next_attempt, waits_for, error_code,
@@ -94,23 +102,38 @@ impl State<'_> {
     }
 
     /// Records a refusal. A status other than `rejected` or `pending` stays.
-    pub fn reject(&self, item_hash: &str, arrival: &Arrival, rejection: Rejection) -> Result<Outcome, Error> {
+    pub fn reject(
+        &self,
+        item_hash: &str,
+        arrival: &Arrival,
+        rejection: Rejection,
+    ) -> Result<Outcome, Error> {
         if let Some(id) = arrival.retry_of {
             self.run("DELETE FROM pending WHERE id = ?1", [id])?;
         }
         match self.status(item_hash)? {
-            Some((Status::Processed | Status::Removing | Status::Forgotten | Status::Removed, _)) => {
+            Some((
+                Status::Processed | Status::Removing | Status::Forgotten | Status::Removed,
+                _,
+            )) => {
                 return Ok(Outcome::Rejected(rejection));
             }
             // Another copy of the same hash still waits and may yet be right.
-            Some((Status::Pending, _)) if self.is_pending(item_hash)? => return Ok(Outcome::Rejected(rejection)),
+            Some((Status::Pending, _)) if self.is_pending(item_hash)? => {
+                return Ok(Outcome::Rejected(rejection));
+            }
             _ => {}
         }
         self.write_status(item_hash, Status::Rejected, arrival.reception_time)?;
         self.run(
             "INSERT INTO rejected (item_hash, message, error_code, details) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (item_hash) DO UPDATE SET error_code = ?3, details = ?4",
-            (item_hash, arrival.raw.to_string(), rejection.code.number(), rejection.details().to_string()),
+            (
+                item_hash,
+                arrival.raw.to_string(),
+                rejection.code.number(),
+                rejection.details().to_string(),
+            ),
         )?;
         Ok(Outcome::Rejected(rejection))
     }
@@ -124,25 +147,36 @@ impl State<'_> {
     }
 
     fn is_pending(&self, item_hash: &str) -> Result<bool, Error> {
-        let row = self.one("SELECT 1 FROM pending WHERE item_hash = ?1 LIMIT 1", [item_hash], |_| Ok(()))?;
+        let row = self.one(
+            "SELECT 1 FROM pending WHERE item_hash = ?1 LIMIT 1",
+            [item_hash],
+            |_| Ok(()),
+        )?;
         Ok(row.is_some())
     }
 
     /// Whoever waits for this hash is tried at once.
     pub fn wake(&self, awaited: &str, now: Timestamp) -> Result<usize, Error> {
-        self.run("UPDATE pending SET next_attempt = ?2 WHERE waits_for = ?1", (awaited, now.micros()))
+        self.run(
+            "UPDATE pending SET next_attempt = ?2 WHERE waits_for = ?1",
+            (awaited, now.micros()),
+        )
     }
 
     /// Messages whose time has come, oldest first, at most `limit`.
     pub fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<PendingMessage>, Error> {
-        let sql = format!("SELECT {PENDING} FROM pending WHERE next_attempt <= ?1 ORDER BY next_attempt LIMIT ?2");
+        let sql = format!(
+            "SELECT {PENDING} FROM pending WHERE next_attempt <= ?1 ORDER BY next_attempt LIMIT ?2"
+        );
         self.pending_rows(&sql, rusqlite::params![now.micros(), limit as i64])
     }
 
     /// When the next message is due.
     pub fn next_due(&self) -> Result<Option<Timestamp>, Error> {
         let micros: Option<Option<i64>> =
-            self.one("SELECT min(next_attempt) FROM pending", [], |row| row.get(0))?;
+            self.one("SELECT min(next_attempt) FROM pending", [], |row| {
+                row.get(0)
+            })?;
         Ok(micros.flatten().map(Timestamp::from_micros))
     }
 
@@ -152,7 +186,11 @@ impl State<'_> {
         self.pending_rows(&sql, [item_hash])
     }
 
-    fn pending_rows(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<PendingMessage>, Error> {
+    fn pending_rows(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<PendingMessage>, Error> {
         let rows = self.all(sql, params, |row| {
             Ok((
                 PendingMessage {
@@ -186,16 +224,27 @@ impl State<'_> {
         let row = self.one(
             "SELECT message, error_code, details FROM rejected WHERE item_hash = ?1",
             [item_hash],
-            |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?)),
+            |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get(1)?,
+                    row.get::<_, String>(2)?,
+                ))
+            },
         )?;
         row.map(|(message, error_code, details)| {
-            Ok(RejectedMessage { message: json(&message)?, error_code, details: json(&details)? })
+            Ok(RejectedMessage {
+                message: json(&message)?,
+                error_code,
+                details: json(&details)?,
+            })
         })
         .transpose()
     }
 }
 
-const PENDING: &str = "id, message, retries, next_attempt, error_code, details, reception_time, origin";
+const PENDING: &str =
+    "id, message, retries, next_attempt, error_code, details, reception_time, origin";
 
 /// The original that an early amend waits for: its rejection has no details.
 fn amended(rejection: &Rejection, raw: &Value) -> Option<String> {
@@ -214,7 +263,10 @@ fn waits_for(item: &Value) -> Option<String> {
             Some(rest) => rest.split(' ').next().map(str::to_owned),
             None => Some(text.clone()),
         },
-        Value::Object(object) => object.get("message").and_then(Value::as_str).map(str::to_owned),
+        Value::Object(object) => object
+            .get("message")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
         _ => None,
     }
 }

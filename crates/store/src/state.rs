@@ -32,7 +32,11 @@ impl<'a> State<'a> {
         params: impl Params,
         map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, Error> {
-        Ok(self.connection.prepare_cached(sql)?.query_row(params, map).optional()?)
+        Ok(self
+            .connection
+            .prepare_cached(sql)?
+            .query_row(params, map)
+            .optional()?)
     }
 
     /// Every row.
@@ -59,7 +63,8 @@ impl<'a> State<'a> {
             [item_hash],
             |row| Ok((row.get::<_, String>(0)?, row.get(1)?)),
         )?;
-        row.map(|(status, micros)| Ok((status_of(&status)?, Timestamp::from_micros(micros)))).transpose()
+        row.map(|(status, micros)| Ok((status_of(&status)?, Timestamp::from_micros(micros))))
+            .transpose()
     }
 }
 
@@ -74,7 +79,9 @@ pub(crate) fn json(text: &str) -> Result<Value, Error> {
 pub(crate) fn object(text: &str) -> Result<Map<String, Value>, Error> {
     match json(text)? {
         Value::Object(object) => Ok(object),
-        other => Err(Error::Damaged(format!("an object was expected, not {other}"))),
+        other => Err(Error::Damaged(format!(
+            "an object was expected, not {other}"
+        ))),
     }
 }
 
@@ -89,8 +96,10 @@ pub(crate) fn envelope(row: &Row<'_>) -> Result<Message, Error> {
         sender: row.get(0)?,
         chain: Chain::parse(&row.get::<_, String>(1)?).ok_or_else(|| damaged("chain"))?,
         signature: row.get(2)?,
-        message_type: MessageType::parse(&row.get::<_, String>(3)?).ok_or_else(|| damaged("type"))?,
-        item_type: ItemType::parse(&row.get::<_, String>(4)?).ok_or_else(|| damaged("item type"))?,
+        message_type: MessageType::parse(&row.get::<_, String>(3)?)
+            .ok_or_else(|| damaged("type"))?,
+        item_type: ItemType::parse(&row.get::<_, String>(4)?)
+            .ok_or_else(|| damaged("item type"))?,
         item_content: row.get(5)?,
         item_hash: ItemHash::parse(&row.get::<_, String>(6)?).map_err(|_| damaged("hash"))?,
         time: Timestamp::from_micros(row.get(7)?),
@@ -106,14 +115,28 @@ impl View for State<'_> {
     fn message(&self, item_hash: &str) -> Result<Option<KnownMessage>, ViewError> {
         let sql = format!("SELECT {ENVELOPE}, status, content FROM messages WHERE item_hash = ?1");
         let row = self.one(&sql, [item_hash], |row| {
-            Ok((envelope(row), row.get::<_, String>(9)?, row.get::<_, String>(10)?))
+            Ok((
+                envelope(row),
+                row.get::<_, String>(9)?,
+                row.get::<_, String>(10)?,
+            ))
         })?;
-        let Some((message, status, content)) = row else { return Ok(None) };
-        Ok(Some(KnownMessage { message: message?, content: json(&content)?, status: status_of(&status)? }))
+        let Some((message, status, content)) = row else {
+            return Ok(None);
+        };
+        Ok(Some(KnownMessage {
+            message: message?,
+            content: json(&content)?,
+            status: status_of(&status)?,
+        }))
     }
 
     fn forgotten_signature(&self, item_hash: &str) -> Result<Option<Option<String>>, ViewError> {
-        Ok(self.one("SELECT signature FROM forgotten WHERE item_hash = ?1", [item_hash], |row| row.get(0))?)
+        Ok(self.one(
+            "SELECT signature FROM forgotten WHERE item_hash = ?1",
+            [item_hash],
+            |row| row.get(0),
+        )?)
     }
 
     fn aggregate(&self, owner: &str, key: &str) -> Result<Option<Map<String, Value>>, ViewError> {
@@ -134,13 +157,17 @@ impl View for State<'_> {
     }
 
     fn post(&self, item_hash: &str) -> Result<Option<KnownPost>, ViewError> {
-        Ok(self.one("SELECT owner, type, last_updated FROM posts WHERE item_hash = ?1", [item_hash], |row| {
-            Ok(KnownPost {
-                owner: row.get(0)?,
-                post_type: row.get(1)?,
-                last_updated: Timestamp::from_micros(row.get(2)?),
-            })
-        })?)
+        Ok(self.one(
+            "SELECT owner, type, last_updated FROM posts WHERE item_hash = ?1",
+            [item_hash],
+            |row| {
+                Ok(KnownPost {
+                    owner: row.get(0)?,
+                    post_type: row.get(1)?,
+                    last_updated: Timestamp::from_micros(row.get(2)?),
+                })
+            },
+        )?)
     }
 
     fn amends(&self, item_hash: &str) -> Result<Vec<String>, ViewError> {
@@ -161,12 +188,20 @@ impl View for State<'_> {
 
     fn message_pin(&self, item_hash: &str) -> Result<Option<KnownPin>, ViewError> {
         let sql = "SELECT file_hash, ref FROM file_pins WHERE item_hash = ?1 AND kind IN ('message', 'well_known')";
-        Ok(self.one(sql, [item_hash], |row| Ok(KnownPin { file_hash: row.get(0)?, reference: row.get(1)? }))?)
+        Ok(self.one(sql, [item_hash], |row| {
+            Ok(KnownPin {
+                file_hash: row.get(0)?,
+                reference: row.get(1)?,
+            })
+        })?)
     }
 
     fn file_size(&self, file_hash: &str) -> Result<Option<u64>, ViewError> {
-        let size: Option<i64> =
-            self.one("SELECT size FROM files WHERE hash = ?1", [file_hash], |row| row.get(0))?;
+        let size: Option<i64> = self.one(
+            "SELECT size FROM files WHERE hash = ?1",
+            [file_hash],
+            |row| row.get(0),
+        )?;
         Ok(size.map(|size| size as u64))
     }
 
@@ -176,7 +211,8 @@ impl View for State<'_> {
     }
 
     fn machine_using(&self, reference: &str) -> Result<Option<String>, ViewError> {
-        let sql = "SELECT item_hash FROM machine_files WHERE reference = ?1 ORDER BY item_hash LIMIT 1";
+        let sql =
+            "SELECT item_hash FROM machine_files WHERE reference = ?1 ORDER BY item_hash LIMIT 1";
         Ok(self.one(sql, [reference], |row| row.get(0))?)
     }
 
@@ -195,8 +231,12 @@ impl View for State<'_> {
     fn committed(&self, address: &str, payment: PaymentType) -> Result<Decimal, ViewError> {
         let sql = match payment {
             PaymentType::Hold => "SELECT hold FROM costs WHERE owner = ?1 AND payment = 'hold'",
-            PaymentType::Superfluid => "SELECT stream FROM costs WHERE owner = ?1 AND payment = 'superfluid'",
-            PaymentType::Credit => "SELECT credit FROM costs WHERE owner = ?1 AND payment = 'credit'",
+            PaymentType::Superfluid => {
+                "SELECT stream FROM costs WHERE owner = ?1 AND payment = 'superfluid'"
+            }
+            PaymentType::Credit => {
+                "SELECT credit FROM costs WHERE owner = ?1 AND payment = 'credit'"
+            }
         };
         Ok(sum(self.all(sql, [address], |row| row.get(0))?))
     }

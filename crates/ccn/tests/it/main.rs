@@ -1,0 +1,4 @@
+//! Integration tests of the core node: real SQLite, real files, real routes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod scenarios;
