@@ -41,13 +41,21 @@ impl Account {
         let secret = SecretKey::from_byte_array(bytes).map_err(|_| KeyError::OutOfRange)?;
         let public = PublicKey::from_secret_key(&Secp256k1::signing_only(), &secret);
         let address = evm::checksummed(evm::address_bytes(&public));
-        Ok(Account { chain: Chain::Eth, address, key: Key::Evm(secret) })
+        Ok(Account {
+            chain: Chain::Eth,
+            address,
+            key: Key::Evm(secret),
+        })
     }
 
     /// A Solana account from a 32-byte seed in hex, `0x` optional.
     pub fn solana(hex: &str) -> Result<Account, KeyError> {
         let key = SigningKey::from_bytes(&decode_key(hex)?);
-        Ok(Account { chain: Chain::Sol, address: ed25519::address(&key), key: Key::Ed25519(Box::new(key)) })
+        Ok(Account {
+            chain: Chain::Sol,
+            address: ed25519::address(&key),
+            key: Key::Ed25519(Box::new(key)),
+        })
     }
 
     /// The chain it signs for.
@@ -69,7 +77,13 @@ impl Account {
     }
 
     /// Makes an inline message of a content and signs it.
-    pub fn sign_message(&self, message_type: MessageType, content: &Value, channel: Option<&str>, time: Timestamp) -> Message {
+    pub fn sign_message(
+        &self,
+        message_type: MessageType,
+        content: &Value,
+        channel: Option<&str>,
+        time: Timestamp,
+    ) -> Message {
         let item_content = content.to_string();
         let item_hash = ItemHash::of_bytes(item_content.as_bytes());
         let mut message = Message {
@@ -101,7 +115,10 @@ fn decode_key(hex: &str) -> Result<[u8; 32], KeyError> {
 
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("chain", &self.chain).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Account")
+            .field("chain", &self.chain)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,17 +128,33 @@ mod tests {
 
     #[test]
     fn known_addresses() {
-        let account = Account::ethereum("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
-        assert_eq!(account.address(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+        let account =
+            Account::ethereum("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+                .unwrap();
+        assert_eq!(
+            account.address(),
+            "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+        );
         assert!(Account::ethereum("0x00").is_err());
-        assert_eq!(Account::ethereum(&"0".repeat(64)).unwrap_err(), KeyError::OutOfRange);
+        assert_eq!(
+            Account::ethereum(&"0".repeat(64)).unwrap_err(),
+            KeyError::OutOfRange
+        );
     }
 
     #[test]
     fn signs_what_it_verifies() {
-        for account in [Account::ethereum(&"11".repeat(32)).unwrap(), Account::solana(&"11".repeat(32)).unwrap()] {
+        for account in [
+            Account::ethereum(&"11".repeat(32)).unwrap(),
+            Account::solana(&"11".repeat(32)).unwrap(),
+        ] {
             let content = serde_json::json!({"address": account.address(), "time": 1.0, "type": "t", "content": {}});
-            let message = account.sign_message(MessageType::Post, &content, Some("TEST"), Timestamp::from_seconds(1));
+            let message = account.sign_message(
+                MessageType::Post,
+                &content,
+                Some("TEST"),
+                Timestamp::from_seconds(1),
+            );
             assert_eq!(crate::signature::verify(&message), Ok(()));
             let mut forged = message.clone();
             forged.message_type = MessageType::Forget;

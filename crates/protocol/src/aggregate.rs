@@ -41,8 +41,14 @@ mod tests {
     use serde_json::json;
 
     fn element(hash: &str, seconds: i64, content: Value) -> Element {
-        let Value::Object(content) = content else { unreachable!() };
-        Element { item_hash: hash.into(), time: Timestamp::from_seconds(seconds), content }
+        let Value::Object(content) = content else {
+            unreachable!()
+        };
+        Element {
+            item_hash: hash.into(),
+            time: Timestamp::from_seconds(seconds),
+            content,
+        }
     }
 
     #[test]
@@ -51,7 +57,10 @@ mod tests {
             element("b", 2, json!({"a": {"x": 1}, "b": null})),
             element("a", 1, json!({"a": {"y": 1}, "c": 3})),
         ]);
-        assert_eq!(Value::Object(merged.unwrap()), json!({"a": {"x": 1}, "c": 3, "b": null}));
+        assert_eq!(
+            Value::Object(merged.unwrap()),
+            json!({"a": {"x": 1}, "c": 3, "b": null})
+        );
         assert_eq!(merge(vec![]), None);
     }
 

@@ -126,7 +126,9 @@ pub trait Sizes {
 
 /// The way a content is paid.
 pub fn payment_type(content: &Content) -> PaymentType {
-    content.payment().map_or(PaymentType::Hold, |payment| payment.payment_type)
+    content
+        .payment()
+        .map_or(PaymentType::Hold, |payment| payment.payment_type)
 }
 
 /// The bill of a message, empty for types that cost nothing.
@@ -144,13 +146,22 @@ pub fn bill(
         Content::Post(_) | Content::Aggregate(_) | Content::Forget(_) => Vec::new(),
     };
     let ceiling = Decimal::from(10_000_000_000u64);
-    let too_large = rows.iter().any(|row| row.hold >= ceiling || row.stream >= ceiling || row.credit >= ceiling);
-    if too_large { Err(CostError::TooLarge) } else { Ok(rows) }
+    let too_large = rows
+        .iter()
+        .any(|row| row.hold >= ceiling || row.stream >= ceiling || row.credit >= ceiling);
+    if too_large {
+        Err(CostError::TooLarge)
+    } else {
+        Ok(rows)
+    }
 }
 
 /// The total of a bill, in the unit of the payment type.
 pub fn total(rows: &[CostRow], payment: PaymentType) -> Decimal {
-    rows.iter().map(|row| row.amount(payment).clone()).sum::<Decimal>().floor_cost()
+    rows.iter()
+        .map(|row| row.amount(payment).clone())
+        .sum::<Decimal>()
+        .floor_cost()
 }
 
 #[cfg(test)]
@@ -182,11 +193,17 @@ mod tests {
     #[test]
     fn recorded_bills() {
         let vectors: Value =
-            serde_json::from_str(include_str!("../../../vectors/messages/cost_vectors.json")).unwrap();
-        let mut files = Files { by_message: HashMap::new(), by_hash: HashMap::new() };
+            serde_json::from_str(include_str!("../../../vectors/messages/cost_vectors.json"))
+                .unwrap();
+        let mut files = Files {
+            by_message: HashMap::new(),
+            by_hash: HashMap::new(),
+        };
         for file in vectors["files"].as_array().unwrap() {
             let size = file["size_bytes"].as_u64().unwrap();
-            files.by_message.insert(text(file, "store_message_item_hash").into(), size);
+            files
+                .by_message
+                .insert(text(file, "store_message_item_hash").into(), size);
             files.by_hash.insert(text(file, "file_hash").into(), size);
         }
         let prices = Prices::defaults();
@@ -205,7 +222,11 @@ mod tests {
             let rows = answer.expect(label);
             let payment = payment_type(&content);
             assert_eq!(payment.as_str(), text(expected, "payment_type"), "{label}");
-            assert_eq!(total(&rows, payment).to_cost_string(), text(expected, "total"), "{label}");
+            assert_eq!(
+                total(&rows, payment).to_cost_string(),
+                text(expected, "total"),
+                "{label}"
+            );
             let shown: Vec<Value> = rows.iter().map(|row| serde_json::json!({
                 "type": row.cost_type.as_str(), "name": row.name, "ref": row.reference,
                 "payment_type": payment.as_str(), "cost_hold": row.hold.to_cost_string(),

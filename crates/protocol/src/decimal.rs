@@ -154,7 +154,10 @@ mod tests {
         assert_eq!(price.to_string(), "0.00001527777777777777777777777778");
         assert_eq!(price.to_cost_string(), "0.000015277777777777");
         assert_eq!(price.negated().to_cost_string(), "-0.000015277777777778");
-        assert_eq!(Decimal::from(400u64).to_cost_string(), "400.000000000000000000");
+        assert_eq!(
+            Decimal::from(400u64).to_cost_string(),
+            "400.000000000000000000"
+        );
         assert_eq!(Decimal::parse("1e999999999"), None);
         assert_eq!(Decimal::parse("nan"), None);
     }

@@ -70,7 +70,11 @@ impl ItemHash {
 
     /// Where it is resolved.
     pub fn kind(&self) -> HashKind {
-        if self.0.starts_with("Qm") || self.0.starts_with("bafy") { HashKind::Ipfs } else { HashKind::Storage }
+        if self.0.starts_with("Qm") || self.0.starts_with("bafy") {
+            HashKind::Ipfs
+        } else {
+            HashKind::Storage
+        }
     }
 
     /// The text.
@@ -125,7 +129,14 @@ mod tests {
         assert_eq!(ItemHash::parse(v0).unwrap().kind(), HashKind::Ipfs);
         assert_eq!(ItemHash::parse(v1).unwrap().kind(), HashKind::Ipfs);
         assert_eq!(ItemHash::of_bytes(b"hello world").as_str(), sha);
-        for bad in ["", "abc", &sha.to_uppercase(), &sha[1..], "Qm0", "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4"] {
+        for bad in [
+            "",
+            "abc",
+            &sha.to_uppercase(),
+            &sha[1..],
+            "Qm0",
+            "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4",
+        ] {
             assert!(ItemHash::parse(bad).is_err(), "{bad}");
         }
     }

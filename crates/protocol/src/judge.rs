@@ -92,26 +92,49 @@ pub fn judge<V: View>(
 }
 
 fn refuse(rejection: Rejection) -> Verdict {
-    if rejection.code.is_retryable() { Verdict::Wait(rejection) } else { Verdict::Reject(rejection) }
+    if rejection.code.is_retryable() {
+        Verdict::Wait(rejection)
+    } else {
+        Verdict::Reject(rejection)
+    }
 }
 
 /// processing.md §5 step 0.
 fn known<V: View>(complete: &Complete, view: &V) -> Result<Option<Verdict>, Stop> {
     let hash = complete.message.item_hash.as_str();
-    let wrong_copy = || Rejection::text(Code::InvalidSignature, format!("Invalid signature for {hash}"));
+    let wrong_copy = || {
+        Rejection::text(
+            Code::InvalidSignature,
+            format!("Invalid signature for {hash}"),
+        )
+    };
     if let Some(known) = view.message(hash)? {
         let same = known.message.signature == complete.message.signature;
-        return if same { Ok(Some(Verdict::Known)) } else { Err(wrong_copy().into()) };
+        return if same {
+            Ok(Some(Verdict::Known))
+        } else {
+            Err(wrong_copy().into())
+        };
     }
     if let Some(signature) = view.forgotten_signature(hash)? {
         let same = signature == complete.message.signature;
         let code = Code::ForgottenDuplicate;
-        return Err(if same { Rejection::bare(code) } else { wrong_copy() }.into());
+        return Err(if same {
+            Rejection::bare(code)
+        } else {
+            wrong_copy()
+        }
+        .into());
     }
     Ok(None)
 }
 
-fn accept<V: View>(complete: &Complete, view: &V, rules: &Rules, now: Timestamp) -> Result<Effects, Stop> {
+fn accept<V: View>(
+    complete: &Complete,
+    view: &V,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Effects, Stop> {
     let mut effects = Effects::new();
     let Complete { message, content } = complete;
     match &content.typed {

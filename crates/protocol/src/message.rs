@@ -150,17 +150,19 @@ impl Message {
             return Err(Rejection::invalid_format("a message is a JSON object"));
         };
         let message_type = match fields.get("type") {
-            Some(Value::String(text)) => MessageType::parse(text)
-                .ok_or_else(|| Rejection::invalid_format(format!("Invalid message_type: '{text}'")))?,
+            Some(Value::String(text)) => MessageType::parse(text).ok_or_else(|| {
+                Rejection::invalid_format(format!("Invalid message_type: '{text}'"))
+            })?,
             other => {
                 let shown = other.map_or("None".to_owned(), Value::to_string);
-                return Err(Rejection::invalid_format(format!("Invalid message_type: '{shown}'")));
+                return Err(Rejection::invalid_format(format!(
+                    "Invalid message_type: '{shown}'"
+                )));
             }
         };
         let item_hash = match fields.get("item_hash") {
-            Some(Value::String(text)) => {
-                ItemHash::parse(text).map_err(|error| Rejection::invalid_format(error.to_string()))?
-            }
+            Some(Value::String(text)) => ItemHash::parse(text)
+                .map_err(|error| Rejection::invalid_format(error.to_string()))?,
             _ => return Err(missing("item_hash")),
         };
         let item_content = optional_text(fields, "item_content", usize::MAX)?;
@@ -179,7 +181,15 @@ impl Message {
         let channel = optional_text(fields, "channel", limits::CHANNEL_BYTES_MAX)?;
         let signature = signature_text(fields)?;
         let message = Message {
-            sender, chain, signature, message_type, item_type, item_content, item_hash, time, channel,
+            sender,
+            chain,
+            signature,
+            message_type,
+            item_type,
+            item_content,
+            item_hash,
+            time,
+            channel,
         };
         if let Some(text) = &message.item_content {
             let computed = ItemHash::of_bytes(text.as_bytes());
@@ -195,7 +205,10 @@ impl Message {
     /// The bytes that the signature covers: `chain`, `sender`, `type` and
     /// `item_hash`, one a line, no newline at the end (messages.md §7.1).
     pub fn verification_buffer(&self) -> String {
-        format!("{}\n{}\n{}\n{}", self.chain, self.sender, self.message_type, self.item_hash)
+        format!(
+            "{}\n{}\n{}\n{}",
+            self.chain, self.sender, self.message_type, self.item_hash
+        )
     }
 
     /// Fails with code 1 when a signature is needed and absent.
@@ -212,7 +225,9 @@ impl Message {
     pub fn inline_content(&self) -> Result<Option<MessageContent>, Rejection> {
         match &self.item_content {
             None => Ok(None),
-            Some(text) => self.content_from(text, text.chars().count() as u64).map(Some),
+            Some(text) => self
+                .content_from(text, text.chars().count() as u64)
+                .map(Some),
         }
     }
 
@@ -220,7 +235,8 @@ impl Message {
     pub fn fetched_content(&self, bytes: &[u8]) -> Result<MessageContent, Rejection> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             Rejection::invalid_format(format!(
-                "Invalid message content for {}: Can't decode JSON: {error}", self.item_hash
+                "Invalid message content for {}: Can't decode JSON: {error}",
+                self.item_hash
             ))
         })?;
         self.content_from(text, bytes.len() as u64)
@@ -228,11 +244,15 @@ impl Message {
 
     fn content_from(&self, text: &str, size: u64) -> Result<MessageContent, Rejection> {
         let mut raw = crate::json::parse_content(text).map_err(|fault| {
-            Rejection::invalid_format(format!("Invalid message content for {}: {fault}", self.item_hash))
+            Rejection::invalid_format(format!(
+                "Invalid message content for {}: {fault}",
+                self.item_hash
+            ))
         })?;
         let Value::Object(fields) = &mut raw else {
             return Err(Rejection::invalid_format(format!(
-                "Invalid message content for {}: the content must be a JSON object", self.item_hash
+                "Invalid message content for {}: the content must be a JSON object",
+                self.item_hash
             )));
         };
         if self.item_type != ItemType::Inline {
@@ -244,7 +264,10 @@ impl Message {
             }
         }
         let typed = Content::parse(self.message_type, &raw).map_err(|errors| {
-            let errors = errors.iter().map(crate::content::schema::SchemaError::to_details).collect();
+            let errors = errors
+                .iter()
+                .map(crate::content::schema::SchemaError::to_details)
+                .collect();
             Rejection::with(Code::InvalidFormat, errors)
         })?;
         Ok(MessageContent { raw, typed, size })
@@ -273,7 +296,9 @@ fn item_type(
                 .ok_or_else(|| Rejection::invalid_format(format!("Invalid item_type: '{text}'")))?;
             if stated != ItemType::Inline && stated != class {
                 return Err(Rejection::invalid_format(format!(
-                    "Expected {} as item_type, got {}", class.as_str(), stated.as_str()
+                    "Expected {} as item_type, got {}",
+                    class.as_str(),
+                    stated.as_str()
                 )));
             }
             if stated != ItemType::Inline && has_content {
@@ -283,7 +308,9 @@ fn item_type(
             }
             Ok(stated)
         }
-        Some(other) => Err(Rejection::invalid_format(format!("Invalid item_type: '{other}'"))),
+        Some(other) => Err(Rejection::invalid_format(format!(
+            "Invalid item_type: '{other}'"
+        ))),
     }
 }
 
@@ -292,7 +319,9 @@ fn check_inline(item_type: ItemType, content: Option<&str>) -> Result<(), Reject
         return Ok(());
     }
     let Some(text) = content else {
-        return Err(Rejection::invalid_format("Could not find inline item content"));
+        return Err(Rejection::invalid_format(
+            "Could not find inline item content",
+        ));
     };
     // A text of n bytes has at most n characters: count only when it matters.
     let too_long = text.len() > limits::INLINE_CONTENT_CHARS_MAX
@@ -306,11 +335,17 @@ fn check_inline(item_type: ItemType, content: Option<&str>) -> Result<(), Reject
 fn missing(field: &str) -> Rejection {
     Rejection::with(
         Code::InvalidFormat,
-        vec![serde_json::json!({"type": "missing", "loc": format!("('{field}',)"), "msg": "Field required"})],
+        vec![
+            serde_json::json!({"type": "missing", "loc": format!("('{field}',)"), "msg": "Field required"}),
+        ],
     )
 }
 
-fn required_text(fields: &Map<String, Value>, name: &str, bytes_max: usize) -> Result<String, Rejection> {
+fn required_text(
+    fields: &Map<String, Value>,
+    name: &str,
+    bytes_max: usize,
+) -> Result<String, Rejection> {
     optional_text(fields, name, bytes_max)?.ok_or_else(|| missing(name))
 }
 
@@ -321,9 +356,9 @@ fn optional_text(
 ) -> Result<Option<String>, Rejection> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.len() > bytes_max => {
-            Err(Rejection::invalid_format(format!("{name}: longer than {bytes_max} bytes")))
-        }
+        Some(Value::String(text)) if text.len() > bytes_max => Err(Rejection::invalid_format(
+            format!("{name}: longer than {bytes_max} bytes"),
+        )),
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(Rejection::with(
             Code::InvalidFormat,

@@ -45,7 +45,12 @@ impl<'a> Action<'a> {
 }
 
 /// True when `sender` is `owner` or one of its delegates for this action.
-pub fn may_act<V: View>(view: &V, sender: &str, owner: &str, action: Action<'_>) -> Result<bool, ViewError> {
+pub fn may_act<V: View>(
+    view: &V,
+    sender: &str,
+    owner: &str,
+    action: Action<'_>,
+) -> Result<bool, ViewError> {
     if sender.to_lowercase() == owner.to_lowercase() {
         return Ok(true);
     }
@@ -67,7 +72,8 @@ fn grants(entry: &Value, sender: &str, action: Action<'_>) -> bool {
         && chain_allows(entry.get("chain"), action.chain)
         && list_allows(entry.get("channels"), action.channel)
         && list_allows(entry.get("types"), Some(action.message_type.as_str()))
-        && (action.message_type != MessageType::Post || list_allows(entry.get("post_types"), action.post_type))
+        && (action.message_type != MessageType::Post
+            || list_allows(entry.get("post_types"), action.post_type))
         && (action.message_type != MessageType::Aggregate
             || list_allows(entry.get("aggregate_keys"), action.aggregate_key))
 }

@@ -60,25 +60,51 @@ impl Code {
     pub fn advice(self) -> &'static str {
         use Code::*;
         match self {
-            InternalError => "the node failed while processing this message; it is tried again, ask the operator for the log if it persists",
-            InvalidFormat => "the message does not follow the format; correct the fields named in the details and sign it again",
-            InvalidSignature => "the signature does not match chain, sender, type and item hash; sign exactly these four lines with the key of the sender",
-            PermissionDenied => "the sender may not act for this address; sign with the owner's key or ask the owner for a delegation in its `security` aggregate",
-            ContentUnavailable => "the content of this message could not be found on any node; upload it before publishing the message",
-            FileUnavailable => "the file named by this message could not be found on any node; upload it before publishing the message",
-            BalanceInsufficient => "the address holds too few tokens for everything it runs and stores; add tokens or forget something",
-            CreditInsufficient => "the address has too few credits for one day of everything it pays with credits; add credits or forget something",
+            InternalError => {
+                "the node failed while processing this message; it is tried again, ask the operator for the log if it persists"
+            }
+            InvalidFormat => {
+                "the message does not follow the format; correct the fields named in the details and sign it again"
+            }
+            InvalidSignature => {
+                "the signature does not match chain, sender, type and item hash; sign exactly these four lines with the key of the sender"
+            }
+            PermissionDenied => {
+                "the sender may not act for this address; sign with the owner's key or ask the owner for a delegation in its `security` aggregate"
+            }
+            ContentUnavailable => {
+                "the content of this message could not be found on any node; upload it before publishing the message"
+            }
+            FileUnavailable => {
+                "the file named by this message could not be found on any node; upload it before publishing the message"
+            }
+            BalanceInsufficient => {
+                "the address holds too few tokens for everything it runs and stores; add tokens or forget something"
+            }
+            CreditInsufficient => {
+                "the address has too few credits for one day of everything it pays with credits; add credits or forget something"
+            }
             PostAmendNoTarget => "an amend needs `ref`: the item hash of the post to change",
-            PostAmendTargetNotFound => "the post to change is unknown to this node; check `ref`, or publish the post first",
+            PostAmendTargetNotFound => {
+                "the post to change is unknown to this node; check `ref`, or publish the post first"
+            }
             PostAmendAmend => "an amend must name the original post, not another amend",
-            StoreRefNotFound => "`ref` names no stored file; check it, or publish the first version before its update",
-            StoreUpdateUpdate => "an update must name the first version of the file, not another update",
+            StoreRefNotFound => {
+                "`ref` names no stored file; check it, or publish the first version before its update"
+            }
+            StoreUpdateUpdate => {
+                "an update must name the first version of the file, not another update"
+            }
             InvalidPaymentMethod => "messages of this kind must be paid with credits by now",
             VmRefNotFound => "`replaces` names no program; check the hash",
-            VmVolumeNotFound => "code, runtime, data or a volume names a file that no STORE message has published; store the file first, wait until it is processed, then publish again",
+            VmVolumeNotFound => {
+                "code, runtime, data or a volume names a file that no STORE message has published; store the file first, wait until it is processed, then publish again"
+            }
             VmAmendNotAllowed => "the program to replace does not allow amendments",
             VmUpdateUpdate => "an update must name the first version of the program",
-            VmVolumeTooSmall => "the volume is smaller than the image it is made from; increase `size_mib`",
+            VmVolumeTooSmall => {
+                "the volume is smaller than the image it is made from; increase `size_mib`"
+            }
             ForgetNoTarget => "name at least one message or aggregate to forget",
             ForgetTargetNotFound => "a message to forget is unknown to this node or already gone",
             ForgetForget => "a FORGET message cannot be forgotten",
@@ -91,12 +117,30 @@ impl Code {
     pub fn from_number(number: i32) -> Option<Code> {
         use Code::*;
         [
-            InternalError, InvalidFormat, InvalidSignature, PermissionDenied, ContentUnavailable,
-            FileUnavailable, BalanceInsufficient, CreditInsufficient, PostAmendNoTarget,
-            PostAmendTargetNotFound, PostAmendAmend, StoreRefNotFound, StoreUpdateUpdate,
-            InvalidPaymentMethod, VmRefNotFound, VmVolumeNotFound, VmAmendNotAllowed,
-            VmUpdateUpdate, VmVolumeTooSmall, ForgetNoTarget, ForgetTargetNotFound, ForgetForget,
-            ForgetNotAllowed, ForgottenDuplicate,
+            InternalError,
+            InvalidFormat,
+            InvalidSignature,
+            PermissionDenied,
+            ContentUnavailable,
+            FileUnavailable,
+            BalanceInsufficient,
+            CreditInsufficient,
+            PostAmendNoTarget,
+            PostAmendTargetNotFound,
+            PostAmendAmend,
+            StoreRefNotFound,
+            StoreUpdateUpdate,
+            InvalidPaymentMethod,
+            VmRefNotFound,
+            VmVolumeNotFound,
+            VmAmendNotAllowed,
+            VmUpdateUpdate,
+            VmVolumeTooSmall,
+            ForgetNoTarget,
+            ForgetTargetNotFound,
+            ForgetForget,
+            ForgetNotAllowed,
+            ForgottenDuplicate,
         ]
         .into_iter()
         .find(|code| code.number() == number)
@@ -115,12 +159,18 @@ pub struct Rejection {
 impl Rejection {
     /// A refusal without details.
     pub fn bare(code: Code) -> Rejection {
-        Rejection { code, errors: Vec::new() }
+        Rejection {
+            code,
+            errors: Vec::new(),
+        }
     }
 
     /// A refusal with one text.
     pub fn text(code: Code, text: impl Into<String>) -> Rejection {
-        Rejection { code, errors: vec![Value::String(text.into())] }
+        Rejection {
+            code,
+            errors: vec![Value::String(text.into())],
+        }
     }
 
     /// A refusal with one object or several items.
@@ -135,7 +185,11 @@ impl Rejection {
 
     /// The `details` member as served: `{"errors": […]}` or `null`.
     pub fn details(&self) -> Value {
-        if self.errors.is_empty() { Value::Null } else { json!({ "errors": self.errors }) }
+        if self.errors.is_empty() {
+            Value::Null
+        } else {
+            json!({ "errors": self.errors })
+        }
     }
 }
 

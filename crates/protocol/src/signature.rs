@@ -21,19 +21,31 @@ pub fn verify(message: &Message) -> Result<(), Rejection> {
         Scheme::Ed25519 => ed25519::verify(buffer.as_bytes(), signature, &message.sender),
         Scheme::Unverifiable => {
             return Err(Rejection::invalid_format(format!(
-                "Unknown chain for validation: Chain.{}", message.chain.member_name()
+                "Unknown chain for validation: Chain.{}",
+                message.chain.member_name()
             )));
         }
-        Scheme::Substrate | Scheme::Cosmos | Scheme::Nuls | Scheme::Nuls2 | Scheme::Avalanche | Scheme::Tezos => {
+        Scheme::Substrate
+        | Scheme::Cosmos
+        | Scheme::Nuls
+        | Scheme::Nuls2
+        | Scheme::Avalanche
+        | Scheme::Tezos => {
             return Err(Rejection::text(
                 Code::InvalidSignature,
-                format!("this node does not verify signatures of chain {} yet", message.chain),
+                format!(
+                    "this node does not verify signatures of chain {} yet",
+                    message.chain
+                ),
             ));
         }
     };
     if valid {
         Ok(())
     } else {
-        Err(Rejection::text(Code::InvalidSignature, "The signature of the message is invalid"))
+        Err(Rejection::text(
+            Code::InvalidSignature,
+            "The signature of the message is invalid",
+        ))
     }
 }

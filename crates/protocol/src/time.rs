@@ -67,28 +67,41 @@ impl Timestamp {
         let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
         let of_day = seconds.rem_euclid(86_400);
         let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
-        let fraction = if micros == 0 { String::new() } else { format!(".{micros:06}") };
+        let fraction = if micros == 0 {
+            String::new()
+        } else {
+            format!(".{micros:06}")
+        };
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}")
     }
 
     /// Reads what [`to_iso`](Self::to_iso) writes, with any of the two zones.
     pub fn from_iso(text: &str) -> Option<Timestamp> {
-        let text = text.strip_suffix("+00:00").or_else(|| text.strip_suffix('Z'))?;
+        let text = text
+            .strip_suffix("+00:00")
+            .or_else(|| text.strip_suffix('Z'))?;
         let (date, clock) = text.split_once(['T', ' '])?;
         let mut date = date.split('-').map(|part| part.parse::<i64>().ok());
         let (year, month, day) = (date.next()??, date.next()??, date.next()??);
         let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
         let mut clock = clock.split(':').map(|part| part.parse::<i64>().ok());
         let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-        let fits = (1..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day)
-            && (0..24).contains(&hour) && (0..60).contains(&minute) && (0..61).contains(&second)
-            && fraction.len() <= 6 && fraction.bytes().all(|b| b.is_ascii_digit());
+        let fits = (1..=9999).contains(&year)
+            && (1..=12).contains(&month)
+            && (1..=31).contains(&day)
+            && (0..24).contains(&hour)
+            && (0..60).contains(&minute)
+            && (0..61).contains(&second)
+            && fraction.len() <= 6
+            && fraction.bytes().all(|b| b.is_ascii_digit());
         if !fits {
             return None;
         }
         let micros = format!("{fraction:0<6}").parse::<i64>().ok()?;
         let days = days_from_civil(year, month, day);
-        Some(Timestamp((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + micros))
+        Some(Timestamp(
+            (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + micros,
+        ))
     }
 }
 
@@ -109,7 +122,11 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -122,7 +139,8 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
-        Timestamp::from_seconds_f64(seconds).ok_or_else(|| serde::de::Error::custom("time is out of range"))
+        Timestamp::from_seconds_f64(seconds)
+            .ok_or_else(|| serde::de::Error::custom("time is out of range"))
     }
 }
 

@@ -22,7 +22,10 @@ impl AggregateContent {
     pub fn key(&self) -> &str {
         match &self.key {
             Value::String(text) => text,
-            Value::Object(object) => object.get("name").and_then(Value::as_str).unwrap_or_default(),
+            Value::Object(object) => object
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
             _ => "",
         }
     }

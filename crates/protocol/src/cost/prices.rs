@@ -36,7 +36,10 @@ impl Prices {
 
     /// The list in these aggregates; each one absent means its default. There
     /// is no fallback member by member.
-    pub fn new(pricing: Option<Map<String, Value>>, settings: Option<Map<String, Value>>) -> Prices {
+    pub fn new(
+        pricing: Option<Map<String, Value>>,
+        settings: Option<Map<String, Value>>,
+    ) -> Prices {
         let built_in = |text: &str| match serde_json::from_str(text) {
             Ok(Value::Object(object)) => object,
             _ => Map::new(),
@@ -48,7 +51,9 @@ impl Prices {
     }
 
     fn product(&self, product: &str) -> Result<&Value, CostError> {
-        self.pricing.get(product).ok_or_else(|| CostError::NoProduct(product.to_owned()))
+        self.pricing
+            .get(product)
+            .ok_or_else(|| CostError::NoProduct(product.to_owned()))
     }
 
     pub(super) fn storage(&self, product: &str) -> Result<Rate, CostError> {
@@ -65,10 +70,19 @@ impl Prices {
 
     pub(super) fn unit_size(&self, product: &str) -> Result<UnitSize, CostError> {
         let product = self.product(product)?;
-        let has_tiers = product["tiers"].as_array().is_some_and(|tiers| !tiers.is_empty());
-        let unit = if has_tiers { &product["compute_unit"] } else { &Value::Null };
+        let has_tiers = product["tiers"]
+            .as_array()
+            .is_some_and(|tiers| !tiers.is_empty());
+        let unit = if has_tiers {
+            &product["compute_unit"]
+        } else {
+            &Value::Null
+        };
         Ok(UnitSize {
-            memory_mib: unit["memory_mib"].as_u64().filter(|&mib| mib > 0).unwrap_or(2048),
+            memory_mib: unit["memory_mib"]
+                .as_u64()
+                .filter(|&mib| mib > 0)
+                .unwrap_or(2048),
             disk_mib: unit["disk_mib"].as_u64().unwrap_or(0),
         })
     }
@@ -78,7 +92,10 @@ impl Prices {
         self.settings
             .get("compatible_gpus")
             .and_then(Value::as_array)
-            .and_then(|gpus| gpus.iter().find(|gpu| gpu["device_id"].as_str() == Some(device_id)))
+            .and_then(|gpus| {
+                gpus.iter()
+                    .find(|gpu| gpu["device_id"].as_str() == Some(device_id))
+            })
             .and_then(|gpu| gpu["model"].as_str())
             .ok_or_else(|| CostError::UnknownGpu(device_id.to_owned()))
     }
@@ -96,7 +113,10 @@ impl Prices {
 fn rate(price: &Value) -> Rate {
     let amount = |key: &str| Decimal::from_json(&price[key]).unwrap_or_default();
     if let Some(single) = Decimal::from_json(price) {
-        return Rate { hold: single, ..Rate::default() };
+        return Rate {
+            hold: single,
+            ..Rate::default()
+        };
     }
     Rate {
         hold: amount("holding"),

@@ -53,7 +53,10 @@ pub(super) fn store(
     prices: &Prices,
     sizes: &impl Sizes,
 ) -> Result<Vec<CostRow>, CostError> {
-    let payment = content.payment.as_ref().map_or(PaymentType::Hold, |p| p.payment_type);
+    let payment = content
+        .payment
+        .as_ref()
+        .map_or(PaymentType::Hold, |p| p.payment_type);
     let bytes = sizes.stored(content.item_hash.as_str()).unwrap_or(0);
     if bytes == 0 {
         return Ok(Vec::new());
@@ -80,23 +83,59 @@ pub(super) fn program(
     sizes: &impl Sizes,
 ) -> Result<Vec<CostRow>, CostError> {
     let persistent = content.on.persistent == Some(true);
-    let product = if persistent { "program_persistent" } else { "program" };
-    let payment = content.payment.as_ref().map_or(PaymentType::Hold, |p| p.payment_type);
-    let multiplier = if !persistent && content.environment.internet { 2 } else { 1 };
+    let product = if persistent {
+        "program_persistent"
+    } else {
+        "program"
+    };
+    let payment = content
+        .payment
+        .as_ref()
+        .map_or(PaymentType::Hold, |p| p.payment_type);
+    let multiplier = if !persistent && content.environment.internet {
+        2
+    } else {
+        1
+    };
     let mut disks = Vec::new();
     let mut file = |cost_type: CostType, reference: &str, use_latest: bool| {
-        if let Some(bytes) = sizes.referenced(FileRef { reference, use_latest }) {
+        if let Some(bytes) = sizes.referenced(FileRef {
+            reference,
+            use_latest,
+        }) {
             let name = cost_type.as_str().into();
-            disks.push(Disk { cost_type, name, reference: Some(reference.to_owned()), size_mib: mib(bytes) });
+            disks.push(Disk {
+                cost_type,
+                name,
+                reference: Some(reference.to_owned()),
+                size_mib: mib(bytes),
+            });
         }
     };
-    file(CostType::Code, content.code.reference.as_str(), content.code.use_latest);
-    file(CostType::Runtime, content.runtime.reference.as_str(), content.runtime.use_latest);
+    file(
+        CostType::Code,
+        content.code.reference.as_str(),
+        content.code.use_latest,
+    );
+    file(
+        CostType::Runtime,
+        content.runtime.reference.as_str(),
+        content.runtime.use_latest,
+    );
     if let Some(data) = &content.data {
-        file(CostType::Data, data.reference.as_str(), data.use_latest == Some(true));
+        file(
+            CostType::Data,
+            data.reference.as_str(),
+            data.use_latest == Some(true),
+        );
     }
     disks.extend(volumes(&content.volumes, sizes));
-    let machine = Machine { product, payment, multiplier, resources: &content.resources };
+    let machine = Machine {
+        product,
+        payment,
+        multiplier,
+        resources: &content.resources,
+    };
     machine.rows(disks, prices)
 }
 
@@ -105,7 +144,10 @@ pub(super) fn instance(
     prices: &Prices,
     sizes: &impl Sizes,
 ) -> Result<Vec<CostRow>, CostError> {
-    let payment = content.payment.as_ref().map_or(PaymentType::Hold, |p| p.payment_type);
+    let payment = content
+        .payment
+        .as_ref()
+        .map_or(PaymentType::Hold, |p| p.payment_type);
     let mut disks = vec![Disk {
         cost_type: CostType::Rootfs,
         name: CostType::Rootfs.as_str().into(),
@@ -123,14 +165,36 @@ pub(super) fn instance(
         return gpu_instance(&gpus, &content.resources, payment, disks, prices);
     }
     let confidential = content.environment.trusted_execution.is_some();
-    let product = if confidential { "instance_confidential" } else { "instance" };
-    Machine { product, payment, multiplier: 1, resources: &content.resources }.rows(disks, prices)
+    let product = if confidential {
+        "instance_confidential"
+    } else {
+        "instance"
+    };
+    Machine {
+        product,
+        payment,
+        multiplier: 1,
+        resources: &content.resources,
+    }
+    .rows(disks, prices)
 }
 
-pub(super) fn verified(content: &VerifiedProgramContent, prices: &Prices) -> Result<Vec<CostRow>, CostError> {
-    let payment = content.payment.as_ref().map_or(PaymentType::Credit, |p| p.payment_type);
+pub(super) fn verified(
+    content: &VerifiedProgramContent,
+    prices: &Prices,
+) -> Result<Vec<CostRow>, CostError> {
+    let payment = content
+        .payment
+        .as_ref()
+        .map_or(PaymentType::Credit, |p| p.payment_type);
     let product = "instance_confidential";
-    Machine { product, payment, multiplier: 1, resources: &content.resources }.rows(Vec::new(), prices)
+    Machine {
+        product,
+        payment,
+        multiplier: 1,
+        resources: &content.resources,
+    }
+    .rows(Vec::new(), prices)
 }
 
 fn volumes(volumes: &[Volume], sizes: &impl Sizes) -> Vec<Disk> {
@@ -138,18 +202,43 @@ fn volumes(volumes: &[Volume], sizes: &impl Sizes) -> Vec<Disk> {
     for (index, volume) in volumes.iter().enumerate() {
         let (cost_type, reference, size_mib, mount) = match volume {
             Volume::Immutable(v) => {
-                let file = FileRef { reference: v.reference.as_str(), use_latest: v.use_latest };
-                let Some(bytes) = sizes.referenced(file) else { continue };
-                (CostType::ImmutableVolume, Some(v.reference.to_string()), mib(bytes), &v.mount)
+                let file = FileRef {
+                    reference: v.reference.as_str(),
+                    use_latest: v.use_latest,
+                };
+                let Some(bytes) = sizes.referenced(file) else {
+                    continue;
+                };
+                (
+                    CostType::ImmutableVolume,
+                    Some(v.reference.to_string()),
+                    mib(bytes),
+                    &v.mount,
+                )
             }
-            Volume::Persistent(v) => (CostType::PersistentVolume, None, Decimal::from(v.size_mib), &v.mount),
-            Volume::Ephemeral(v) => (CostType::PersistentVolume, None, Decimal::from(v.size_mib), &v.mount),
+            Volume::Persistent(v) => (
+                CostType::PersistentVolume,
+                None,
+                Decimal::from(v.size_mib),
+                &v.mount,
+            ),
+            Volume::Ephemeral(v) => (
+                CostType::PersistentVolume,
+                None,
+                Decimal::from(v.size_mib),
+                &v.mount,
+            ),
         };
         let label = match mount.as_deref() {
             Some(mount) if !mount.is_empty() => mount.to_owned(),
             _ => format!("CostType.{}", cost_type.as_str()),
         };
-        disks.push(Disk { cost_type, name: format!("#{index}:{label}"), reference, size_mib });
+        disks.push(Disk {
+            cost_type,
+            name: format!("#{index}:{label}"),
+            reference,
+            size_mib,
+        });
     }
     disks
 }
@@ -165,7 +254,10 @@ struct Machine<'a> {
 impl Machine<'_> {
     fn rows(&self, disks: Vec<Disk>, prices: &Prices) -> Result<Vec<CostRow>, CostError> {
         let size = prices.unit_size(self.product)?;
-        let units = self.resources.vcpus.max(self.resources.memory.div_ceil(size.memory_mib));
+        let units = self
+            .resources
+            .vcpus
+            .max(self.resources.memory.div_ceil(size.memory_mib));
         let rate = prices.compute_unit(self.product)?;
         let billed = Decimal::from(units.saturating_mul(self.multiplier));
         let credit = least_credit(self.payment, billed.times(&rate.credit_per_second));
@@ -185,10 +277,21 @@ impl Machine<'_> {
     }
 }
 
-fn with_discount(disks: Vec<Disk>, storage: &Rate, payment: PaymentType, included_mib: &Decimal) -> Vec<CostRow> {
-    let mut rows: Vec<CostRow> = disks.into_iter().map(|disk| disk.row(storage, payment)).collect();
-    let sum = |amount: fn(&CostRow) -> &Decimal| rows.iter().map(|row| amount(row).clone()).sum::<Decimal>();
-    let discount = |spent: Decimal, rate: &Decimal| spent.min(included_mib.times(rate)).negated().floor_cost();
+fn with_discount(
+    disks: Vec<Disk>,
+    storage: &Rate,
+    payment: PaymentType,
+    included_mib: &Decimal,
+) -> Vec<CostRow> {
+    let mut rows: Vec<CostRow> = disks
+        .into_iter()
+        .map(|disk| disk.row(storage, payment))
+        .collect();
+    let sum = |amount: fn(&CostRow) -> &Decimal| {
+        rows.iter().map(|row| amount(row).clone()).sum::<Decimal>()
+    };
+    let discount =
+        |spent: Decimal, rate: &Decimal| spent.min(included_mib.times(rate)).negated().floor_cost();
     let row = CostRow {
         cost_type: CostType::Discount,
         name: CostType::Discount.as_str().into(),
@@ -215,15 +318,27 @@ fn gpu_instance(
         let model = prices.gpu_model(device_id)?;
         let (product, units) = [PREMIUM, STANDARD]
             .into_iter()
-            .find_map(|product| prices.gpu_units(product, model).map(|units| (product, units)))
+            .find_map(|product| {
+                prices
+                    .gpu_units(product, model)
+                    .map(|units| (product, units))
+            })
             .ok_or_else(|| CostError::UnknownGpu(model.to_owned()))?;
         match products.iter_mut().find(|(name, _)| *name == product) {
             Some(entry) => entry.1 += units,
             None => products.push((product, units)),
         }
     }
-    let dominant = if products.iter().any(|(name, _)| *name == PREMIUM) { PREMIUM } else { STANDARD };
-    let needed = resources.vcpus.max(resources.memory.div_ceil(prices.unit_size(dominant)?.memory_mib));
+    let dominant = if products.iter().any(|(name, _)| *name == PREMIUM) {
+        PREMIUM
+    } else {
+        STANDARD
+    };
+    let needed = resources.vcpus.max(
+        resources
+            .memory
+            .div_ceil(prices.unit_size(dominant)?.memory_mib),
+    );
     let granted: u64 = products.iter().map(|(_, units)| units).sum();
     if let Some(entry) = products.iter_mut().find(|(name, _)| *name == dominant) {
         entry.1 += needed.saturating_sub(granted);
@@ -243,8 +358,15 @@ fn gpu_instance(
         });
     }
     let size = prices.unit_size(PREMIUM)?;
-    let units = resources.vcpus.max(resources.memory.div_ceil(size.memory_mib));
+    let units = resources
+        .vcpus
+        .max(resources.memory.div_ceil(size.memory_mib));
     let included = Decimal::from(size.disk_mib.saturating_mul(units));
-    rows.extend(with_discount(disks, &prices.storage(PREMIUM)?, payment, &included));
+    rows.extend(with_discount(
+        disks,
+        &prices.storage(PREMIUM)?,
+        payment,
+        &included,
+    ));
     Ok(rows)
 }

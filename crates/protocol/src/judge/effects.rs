@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::cost::CostRow;
 use crate::content::PaymentType;
+use crate::cost::CostRow;
 use crate::decimal::Decimal;
 use crate::time::Timestamp;
 

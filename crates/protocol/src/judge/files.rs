@@ -30,17 +30,27 @@ pub(super) fn dependencies<V: View>(content: &StoreContent, view: &V) -> Result<
         ))
         .into());
     }
-    let Some(reference) = content.reference.as_deref().filter(|r| ItemHash::parse(r).is_ok()) else {
+    let Some(reference) = content
+        .reference
+        .as_deref()
+        .filter(|r| ItemHash::parse(r).is_ok())
+    else {
         return Ok(());
     };
     match view.message_pin(reference)? {
         None => Err(Rejection::text(Code::StoreRefNotFound, reference).into()),
-        Some(pin) if pin.reference.is_some() => Err(Rejection::bare(Code::StoreUpdateUpdate).into()),
+        Some(pin) if pin.reference.is_some() => {
+            Err(Rejection::bare(Code::StoreUpdateUpdate).into())
+        }
         Some(_) => Ok(()),
     }
 }
 
-pub(super) fn permission<V: View>(complete: &Complete, content: &StoreContent, view: &V) -> Result<(), Stop> {
+pub(super) fn permission<V: View>(
+    complete: &Complete,
+    content: &StoreContent,
+    view: &V,
+) -> Result<(), Stop> {
     if content.reference.is_none() {
         return Ok(());
     }
@@ -55,7 +65,11 @@ pub(super) fn permission<V: View>(complete: &Complete, content: &StoreContent, v
     }
 }
 
-pub(super) fn effects(complete: &Complete, content: &StoreContent, effects: &mut Effects) -> Result<(), Stop> {
+pub(super) fn effects(
+    complete: &Complete,
+    content: &StoreContent,
+    effects: &mut Effects,
+) -> Result<(), Stop> {
     let created = content_time(&complete.content)?;
     effects.push(Effect::MessagePin {
         file_hash: content.item_hash.to_string(),

@@ -28,7 +28,11 @@ pub(super) fn judge<V: View>(
             _ => Vec::new(),
         };
         effects.push(Effect::Forget { item_hash: hash });
-        effects.extend(amends.into_iter().map(|item_hash| Effect::Forget { item_hash }));
+        effects.extend(
+            amends
+                .into_iter()
+                .map(|item_hash| Effect::Forget { item_hash }),
+        );
     }
     Ok(())
 }
@@ -48,7 +52,11 @@ fn targets<V: View>(forget: &ForgetContent, view: &V) -> Result<Vec<(String, Kno
     for key in &forget.aggregates {
         let elements = view.aggregate_elements(&forget.address, key)?;
         if elements.is_empty() {
-            return Err(Rejection::with(Code::ForgetTargetNotFound, vec![json!({"aggregate": key})]).into());
+            return Err(Rejection::with(
+                Code::ForgetTargetNotFound,
+                vec![json!({"aggregate": key})],
+            )
+            .into());
         }
         for hash in elements {
             if let Some(target) = view.message(&hash)? {
@@ -64,7 +72,9 @@ fn check<V: View>(sender: &str, hash: &str, target: &KnownMessage, view: &V) -> 
     if target.message.message_type == MessageType::Forget {
         return Err(Rejection::with(Code::ForgetForget, vec![json!({"message": hash})]).into());
     }
-    let owner = target.content["address"].as_str().unwrap_or(&target.message.sender);
+    let owner = target.content["address"]
+        .as_str()
+        .unwrap_or(&target.message.sender);
     let allowed = match Content::parse(target.message.message_type, &target.content) {
         Ok(content) => may_act(view, sender, owner, Action::of(&target.message, &content))?,
         Err(_) => sender.to_lowercase() == owner.to_lowercase(),

@@ -12,11 +12,19 @@ use crate::view::View;
 /// Every file a program or instance needs before it can be accepted.
 fn references(content: &Content) -> Vec<FileRef<'_>> {
     let mut files = Vec::new();
-    let mut add = |reference, use_latest| files.push(FileRef { reference, use_latest });
+    let mut add = |reference, use_latest| {
+        files.push(FileRef {
+            reference,
+            use_latest,
+        })
+    };
     let volumes = match content {
         Content::Program(program) => {
             add(program.code.reference.as_str(), program.code.use_latest);
-            add(program.runtime.reference.as_str(), program.runtime.use_latest);
+            add(
+                program.runtime.reference.as_str(),
+                program.runtime.use_latest,
+            );
             if let Some(data) = &program.data {
                 add(data.reference.as_str(), data.use_latest == Some(true));
             }
@@ -61,7 +69,10 @@ pub(super) fn dependencies<V: View>(content: &Content, view: &V) -> Result<(), S
 }
 
 /// The file behind a reference.
-pub(super) fn resolve<V: View>(file: FileRef<'_>, view: &V) -> Result<Option<String>, crate::view::ViewError> {
+pub(super) fn resolve<V: View>(
+    file: FileRef<'_>,
+    view: &V,
+) -> Result<Option<String>, crate::view::ViewError> {
     Ok(if file.use_latest {
         view.tag(file.reference)?.map(|tag| tag.file_hash)
     } else {
@@ -74,7 +85,11 @@ fn children(content: &Content) -> Vec<(String, &ParentVolume, u64)> {
     let mut children = Vec::new();
     let volumes = match content {
         Content::Instance(instance) => {
-            children.push(("rootfs".to_owned(), &instance.rootfs.parent, instance.rootfs.size_mib));
+            children.push((
+                "rootfs".to_owned(),
+                &instance.rootfs.parent,
+                instance.rootfs.size_mib,
+            ));
             &instance.volumes
         }
         Content::Program(program) => &program.volumes,
@@ -91,9 +106,21 @@ fn children(content: &Content) -> Vec<(String, &ParentVolume, u64)> {
     children
 }
 
-fn check_size<V: View>(name: &str, parent: &ParentVolume, size_mib: u64, view: &V) -> Result<(), Stop> {
+fn check_size<V: View>(
+    name: &str,
+    parent: &ParentVolume,
+    size_mib: u64,
+    view: &V,
+) -> Result<(), Stop> {
     let reference = parent.reference.as_str();
-    let Some(file) = resolve(FileRef { reference, use_latest: parent.use_latest }, view)? else {
+    let Some(file) = resolve(
+        FileRef {
+            reference,
+            use_latest: parent.use_latest,
+        },
+        view,
+    )?
+    else {
         return Ok(());
     };
     let parent_size = view.file_size(&file)?.unwrap_or(0);
@@ -101,10 +128,13 @@ fn check_size<V: View>(name: &str, parent: &ParentVolume, size_mib: u64, view: &
     if volume_size >= parent_size {
         return Ok(());
     }
-    Err(Rejection::with(Code::VmVolumeTooSmall, vec![json!({
-        "volume_name": name, "parent_ref": reference, "parent_file": file,
-        "parent_size": parent_size, "volume_size": volume_size,
-    })])
+    Err(Rejection::with(
+        Code::VmVolumeTooSmall,
+        vec![json!({
+            "volume_name": name, "parent_ref": reference, "parent_file": file,
+            "parent_size": parent_size, "volume_size": volume_size,
+        })],
+    )
     .into())
 }
 
@@ -115,7 +145,9 @@ fn replaced<V: View>(content: &Content, view: &V) -> Result<(), Stop> {
         Content::Instance(instance) => &instance.replaces,
         _ => return Ok(()),
     };
-    let Some(target) = replaces else { return Ok(()) };
+    let Some(target) = replaces else {
+        return Ok(());
+    };
     match view.program_allows_amend(target)? {
         None => Err(Rejection::text(Code::VmRefNotFound, target.clone()).into()),
         Some(false) => Err(Rejection::bare(Code::VmAmendNotAllowed).into()),
@@ -151,7 +183,10 @@ fn uses(content: &Content) -> Vec<String> {
     let mut uses: Vec<String> = Vec::new();
     let volumes: &[Volume] = match content {
         Content::Program(p) => {
-            uses.extend([p.code.reference.to_string(), p.runtime.reference.to_string()]);
+            uses.extend([
+                p.code.reference.to_string(),
+                p.runtime.reference.to_string(),
+            ]);
             uses.extend(p.data.iter().map(|data| data.reference.to_string()));
             &p.volumes
         }
@@ -160,7 +195,14 @@ fn uses(content: &Content) -> Vec<String> {
             &i.volumes
         }
         Content::VerifiedProgram(v) => {
-            uses.extend([&v.runtime.reference, &v.workload.reference, &v.workload.hash_tree].map(ToString::to_string));
+            uses.extend(
+                [
+                    &v.runtime.reference,
+                    &v.workload.reference,
+                    &v.workload.hash_tree,
+                ]
+                .map(ToString::to_string),
+            );
             for volume in &v.volumes {
                 uses.extend([volume.reference.to_string(), volume.hash_tree.to_string()]);
             }

@@ -4,10 +4,12 @@
 use serde_json::{Value, json};
 
 use super::rules::{
-    BALANCES_POST_TYPE, COST_CUTOFF_SECONDS, CREDIT_DISTRIBUTION_POST_TYPE, CREDIT_ONLY_CUTOFF_SECONDS,
-    CREDIT_PRECISION_CUTOFF_SECONDS, HOLD_AND_STREAM_CUTOFF_SECONDS,
+    BALANCES_POST_TYPE, COST_CUTOFF_SECONDS, CREDIT_DISTRIBUTION_POST_TYPE,
+    CREDIT_ONLY_CUTOFF_SECONDS, CREDIT_PRECISION_CUTOFF_SECONDS, HOLD_AND_STREAM_CUTOFF_SECONDS,
 };
-use super::{BalanceUpdate, Complete, CreditLot, Effect, Effects, Rules, Stop, content_time, machines};
+use super::{
+    BalanceUpdate, Complete, CreditLot, Effect, Effects, Rules, Stop, content_time, machines,
+};
 use crate::Chain;
 use crate::content::{Content, PaymentType, PostContent};
 use crate::cost::{self, CREDIT_SECONDS, CostError, FileRef, Prices, Sizes};
@@ -59,7 +61,11 @@ pub(super) fn judge_resource<V: View>(
     if must_pay(content, payment, time, view)? {
         check_funds(&owner, payment, &total, view, now)?;
     }
-    effects.push(Effect::Costs { owner, payment, rows });
+    effects.push(Effect::Costs {
+        owner,
+        payment,
+        rows,
+    });
     Ok(())
 }
 
@@ -71,14 +77,23 @@ fn is_always_on(content: &Content) -> bool {
     }
 }
 
-fn method_is_allowed(content: &Content, payment: PaymentType, time: Timestamp) -> Result<(), Rejection> {
+fn method_is_allowed(
+    content: &Content,
+    payment: PaymentType,
+    time: Timestamp,
+) -> Result<(), Rejection> {
     if payment == PaymentType::Credit {
         return Ok(());
     }
     let verified = matches!(content, Content::VerifiedProgram(_));
     let too_late = time >= Timestamp::from_seconds(CREDIT_ONLY_CUTOFF_SECONDS)
-        || (is_always_on(content) && time >= Timestamp::from_seconds(HOLD_AND_STREAM_CUTOFF_SECONDS));
-    if verified || too_late { Err(Rejection::bare(Code::InvalidPaymentMethod)) } else { Ok(()) }
+        || (is_always_on(content)
+            && time >= Timestamp::from_seconds(HOLD_AND_STREAM_CUTOFF_SECONDS));
+    if verified || too_late {
+        Err(Rejection::bare(Code::InvalidPaymentMethod))
+    } else {
+        Ok(())
+    }
 }
 
 fn must_pay<V: View>(
@@ -113,11 +128,14 @@ fn check_funds<V: View>(
         if available >= required {
             return Ok(());
         }
-        return Err(Rejection::with(Code::CreditInsufficient, vec![json!({
-            "required_credits": required.to_string(),
-            "account_credits": available.to_string(),
-            "min_runtime_days": 1,
-        })])
+        return Err(Rejection::with(
+            Code::CreditInsufficient,
+            vec![json!({
+                "required_credits": required.to_string(),
+                "account_credits": available.to_string(),
+                "min_runtime_days": 1,
+            })],
+        )
         .into());
     }
     let balance = view.balance(owner)?;
@@ -125,10 +143,13 @@ fn check_funds<V: View>(
     if balance >= required {
         return Ok(());
     }
-    Err(Rejection::with(Code::BalanceInsufficient, vec![json!({
-        "required_balance": required.to_string(),
-        "account_balance": balance.to_string(),
-    })])
+    Err(Rejection::with(
+        Code::BalanceInsufficient,
+        vec![json!({
+            "required_balance": required.to_string(),
+            "account_balance": balance.to_string(),
+        })],
+    )
     .into())
 }
 
@@ -142,7 +163,10 @@ pub(super) fn judge_post<V: View>(
     effects: &mut Effects,
 ) -> Result<(), Stop> {
     let is_truthy = !matches!(&post.content, Value::Null | Value::Bool(false));
-    if post.post_type == BALANCES_POST_TYPE && is_truthy && rules.balances_addresses.contains(&post.address) {
+    if post.post_type == BALANCES_POST_TYPE
+        && is_truthy
+        && rules.balances_addresses.contains(&post.address)
+    {
         effects.push(Effect::Balances(balances(&post.content)?));
     }
     let channel = complete.message.channel.as_deref().unwrap_or_default();
@@ -156,18 +180,25 @@ pub(super) fn judge_post<V: View>(
 }
 
 fn balances(content: &Value) -> Result<Vec<BalanceUpdate>, Rejection> {
-    let (Some(chain), Some(height)) = (content["chain"].as_str(), content["main_height"].as_i64()) else {
-        return Err(Rejection::invalid_format("Missing field(s) chain and/or main_height for balance post"));
+    let (Some(chain), Some(height)) = (content["chain"].as_str(), content["main_height"].as_i64())
+    else {
+        return Err(Rejection::invalid_format(
+            "Missing field(s) chain and/or main_height for balance post",
+        ));
     };
-    let chain = Chain::parse(chain)
-        .ok_or_else(|| Rejection::invalid_format(format!("Unknown chain '{chain}' for balance post")))?;
+    let chain = Chain::parse(chain).ok_or_else(|| {
+        Rejection::invalid_format(format!("Unknown chain '{chain}' for balance post"))
+    })?;
     let Some(entries) = content["balances"].as_object() else {
-        return Err(Rejection::invalid_format("Missing field balances for balance post"));
+        return Err(Rejection::invalid_format(
+            "Missing field balances for balance post",
+        ));
     };
     let mut updates = Vec::with_capacity(entries.len());
     for (address, balance) in entries {
-        let balance = Decimal::from_json(balance)
-            .ok_or_else(|| Rejection::invalid_format(format!("balance of {address} is no number")))?;
+        let balance = Decimal::from_json(balance).ok_or_else(|| {
+            Rejection::invalid_format(format!("balance of {address} is no number"))
+        })?;
         updates.push(BalanceUpdate {
             address: address.clone(),
             chain: chain.as_str().to_owned(),
@@ -180,15 +211,21 @@ fn balances(content: &Value) -> Result<Vec<BalanceUpdate>, Rejection> {
 }
 
 fn grants(complete: &Complete, content: &Value) -> Result<Vec<CreditLot>, Stop> {
-    let invalid = |text: &str| Rejection::invalid_format(format!("Invalid credit distribution content: {text}"));
+    let invalid = |text: &str| {
+        Rejection::invalid_format(format!("Invalid credit distribution content: {text}"))
+    };
     let granted = content_time(&complete.content)?;
     let early = granted < Timestamp::from_seconds(CREDIT_PRECISION_CUTOFF_SECONDS);
     let factor = if early { 10_000 } else { 1 };
-    let entries = content["distribution"]["credits"].as_array().filter(|list| !list.is_empty());
+    let entries = content["distribution"]["credits"]
+        .as_array()
+        .filter(|list| !list.is_empty());
     let entries = entries.ok_or_else(|| invalid("credits must be a list of at least one entry"))?;
     let mut lots = Vec::with_capacity(entries.len());
     for entry in entries {
-        let address = entry["address"].as_str().filter(|text| !text.trim().is_empty());
+        let address = entry["address"]
+            .as_str()
+            .filter(|text| !text.trim().is_empty());
         let address = address.ok_or_else(|| invalid("address must not be blank"))?;
         let amount = entry["amount"].as_i64().filter(|&amount| amount > 0);
         let amount = amount.and_then(|amount| amount.checked_mul(factor));

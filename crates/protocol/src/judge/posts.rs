@@ -72,13 +72,19 @@ fn amend_permission<V: View>(
         .is_some_and(|owner| owner.to_lowercase() == post.address.to_lowercase());
     let content = Content::parse(original.message.message_type, &original.content).ok();
     let allowed = match &content {
-        Some(content) if same_owner => {
-            may_act(view, sender, &post.address, Action::of(&original.message, content))?
-        }
+        Some(content) if same_owner => may_act(
+            view,
+            sender,
+            &post.address,
+            Action::of(&original.message, content),
+        )?,
         _ => false,
     };
     if allowed {
         return Ok(());
     }
-    Err(denied(format!("Sender {sender} is not authorized to post on behalf of address {}", post.address)))
+    Err(denied(format!(
+        "Sender {sender} is not authorized to post on behalf of address {}",
+        post.address
+    )))
 }

@@ -23,7 +23,10 @@ fn check(buffer: &[u8], signature: &str, sender: &str) -> Option<bool> {
     let key: [u8; 32] = decode(public_key)?;
     let signature: [u8; 64] = decode(document.get("signature")?.as_str()?)?;
     let key = VerifyingKey::from_bytes(&key).ok()?;
-    Some(key.verify_strict(buffer, &Signature::from_bytes(&signature)).is_ok())
+    Some(
+        key.verify_strict(buffer, &Signature::from_bytes(&signature))
+            .is_ok(),
+    )
 }
 
 fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {

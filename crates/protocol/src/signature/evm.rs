@@ -29,14 +29,21 @@ pub fn checksummed(address: [u8; 20]) -> String {
     let mut text = String::from("0x");
     for (index, character) in lower.chars().enumerate() {
         let nibble = (hash[index / 2] >> (4 * (1 - index % 2))) & 0xf;
-        text.push(if nibble >= 8 { character.to_ascii_uppercase() } else { character });
+        text.push(if nibble >= 8 {
+            character.to_ascii_uppercase()
+        } else {
+            character
+        });
     }
     text
 }
 
 /// Who signed this digest, or `None` when the signature is malformed.
 pub fn recover(digest: [u8; 32], signature: &str) -> Option<[u8; 20]> {
-    let text = signature.strip_prefix("0x").or_else(|| signature.strip_prefix("0X")).unwrap_or(signature);
+    let text = signature
+        .strip_prefix("0x")
+        .or_else(|| signature.strip_prefix("0X"))
+        .unwrap_or(signature);
     let mut bytes = [0u8; 65];
     const_hex::decode_to_slice(text, &mut bytes).ok()?;
     if text.len() != 130 {
@@ -50,7 +57,9 @@ pub fn recover(digest: [u8; 32], signature: &str) -> Option<[u8; 20]> {
     };
     let recovery = RecoveryId::try_from(i32::from(recovery)).ok()?;
     let signature = RecoverableSignature::from_compact(&bytes[..64], recovery).ok()?;
-    let key = Secp256k1::verification_only().recover_ecdsa(Digest::from_digest(digest), &signature).ok()?;
+    let key = Secp256k1::verification_only()
+        .recover_ecdsa(Digest::from_digest(digest), &signature)
+        .ok()?;
     Some(address_bytes(&key))
 }
 
@@ -62,7 +71,8 @@ pub fn verify(buffer: &[u8], signature: &str, sender: &str) -> bool {
 
 /// Signs a text; deterministic (RFC 6979), with `v` 27 or 28.
 pub fn sign(buffer: &[u8], key: &SecretKey) -> String {
-    let signature = Secp256k1::signing_only().sign_ecdsa_recoverable(Digest::from_digest(digest(buffer)), key);
+    let signature =
+        Secp256k1::signing_only().sign_ecdsa_recoverable(Digest::from_digest(digest(buffer)), key);
     let (recovery, compact) = signature.serialize_compact();
     let v = 27 + i32::from(recovery) as u8;
     format!("0x{}{v:02x}", const_hex::encode(compact))
