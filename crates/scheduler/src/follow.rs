@@ -89,7 +89,7 @@ impl Follower {
             match self.session().await {
                 Err(End::Closed) => return,
                 Err(End::Failed(error)) if !complained => {
-                    tracing::warn!(%error, "lost the core node; trying again");
+                    tracing::warn!(%error, "cannot follow the core node; trying again");
                     complained = true;
                 }
                 Err(End::Failed(error)) => tracing::debug!(%error, "the core node is still away"),

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beth_protocol::Account;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -42,11 +42,11 @@ use view::View;
 use world::World;
 
 /// The section `[scheduler]` of a config file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// URL of the core node to follow; the node of the same process when absent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub core_node: Option<String>,
     /// Address that publishes the `corechannel` aggregate.
     pub corechannel_address: String,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::limits;
 use crate::transport::Transport;
 
 /// One scheduler. Cheap to clone.
@@ -28,6 +29,20 @@ pub struct ScheduledNode {
     /// Machines there have public IPv6 addresses.
     #[serde(default)]
     pub supports_ipv6: bool,
+    /// It answers and can be used (an addition of ours).
+    #[serde(default)]
+    pub healthy: Option<bool>,
+}
+
+/// What the scheduler decided about a program or instance.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// It has a node.
+    Placed(Box<Allocation>),
+    /// It is known and fits nowhere; why, in words.
+    Unplaced(String),
+    /// It is not known there (yet).
+    Unknown,
 }
 
 /// Where a program or instance was placed.
@@ -40,9 +55,25 @@ pub struct Allocation {
     pub vm_type: Option<String>,
     /// The node.
     pub node: ScheduledNode,
-    /// Why this node, in words (an addition of ours).
+    /// The core node that was chosen to have it run (an addition of ours).
+    #[serde(default)]
+    pub core_node: Option<AllocatingNode>,
+    /// Why these nodes, in words (an addition of ours).
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// The core node that a compute node is linked to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AllocatingNode {
+    /// Hash of the node in the registry.
+    pub node_id: String,
+    /// Its name; may be absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its base URL; may be absent.
+    #[serde(default)]
+    pub url: Option<String>,
 }
 
 /// What one node shall run.
@@ -76,11 +107,24 @@ impl Scheduler {
         self.host.base()
     }
 
-    /// Where a program or instance is; `None` when it is not placed.
-    pub async fn allocation(&self, hash: &ItemHash) -> Result<Option<Allocation>, Error> {
-        self.host
-            .find(self.host.get(&["api", "v0", "allocation", hash.as_str()]))
-            .await
+    /// Where a program or instance is, or why it is nowhere.
+    pub async fn allocation(&self, hash: &ItemHash) -> Result<Decision, Error> {
+        #[derive(Default, Deserialize)]
+        struct Refusal {
+            #[serde(default)]
+            reason: Option<String>,
+        }
+        let request = self
+            .host
+            .get(&["api", "v0", "allocation", hash.as_str()]);
+        let answer = self.host.ask(request, limits::REQUEST_TIMEOUT).await?;
+        if answer.status.as_u16() != 404 {
+            return Ok(Decision::Placed(Box::new(self.host.json(&answer)?)));
+        }
+        let refusal: Refusal = serde_json::from_slice(&answer.body).unwrap_or_default();
+        Ok(refusal
+            .reason
+            .map_or(Decision::Unknown, Decision::Unplaced))
     }
 
     /// The compute nodes that may be given work.
