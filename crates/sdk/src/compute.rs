@@ -6,8 +6,7 @@ use std::time::Duration;
 use beth_protocol::ItemHash;
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::limits;
@@ -38,11 +37,11 @@ pub enum ProgramStage {
 }
 
 /// What a node tells of a program.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ProgramState {
     /// The PROGRAM message.
     pub item_hash: ItemHash,
-    /// `wasm` or `microvm`.
+    /// `wasm` or `microvm`; `None` until the node has read the message.
     #[serde(default)]
     pub executor: Option<String>,
     /// How far it is.
@@ -50,9 +49,12 @@ pub struct ProgramState {
     /// How long each phase of the newest start took, in order.
     #[serde(default)]
     pub phases: Vec<Phase>,
-    /// Why it failed.
-    #[serde(default, deserialize_with = "fault")]
-    pub fault: Option<ProgramFault>,
+    /// Why the last attempt failed, and what to do.
+    #[serde(default)]
+    pub fault: Option<String>,
+    /// The program's own words about that.
+    #[serde(default)]
+    pub traceback: Option<String>,
 }
 
 /// One phase of a start.
@@ -62,16 +64,6 @@ pub struct Phase {
     pub name: String,
     /// Its length.
     pub milliseconds: f64,
-}
-
-/// Why a program failed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ProgramFault {
-    /// What happened and what to do.
-    pub error: String,
-    /// The program's own words; may be empty.
-    #[serde(default)]
-    pub traceback: String,
 }
 
 /// A request to a program.
@@ -218,54 +210,22 @@ impl ProgramAnswer {
     }
 }
 
-/// A fault is null, a sentence, or an object with a sentence and a traceback.
-fn fault<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ProgramFault>, D::Error> {
-    let text = |object: &serde_json::Map<String, Value>, names: &[&str]| {
-        names
-            .iter()
-            .find_map(|name| object.get(*name))
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(error) if !error.is_empty() => Some(ProgramFault {
-            error,
-            traceback: String::new(),
-        }),
-        Value::Object(object) => Some(ProgramFault {
-            error: text(&object, &["error", "message", "sentence"]),
-            traceback: text(&object, &["traceback"]),
-        }),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
-    fn a_fault_has_three_forms() {
-        let state = |fault: Value| -> ProgramState {
-            let hash = ItemHash::of_bytes(b"x");
-            serde_json::from_value(json!({
-                "item_hash": hash, "executor": "wasm", "state": "not_prepared",
-                "phases": [{"name": "fetch", "milliseconds": 1}], "fault": fault,
-            }))
-            .unwrap()
-        };
-        assert_eq!(state(Value::Null).fault, None);
-        assert_eq!(state(json!("no")).fault.unwrap().error, "no");
-        assert_eq!(
-            state(json!({"error": "no", "traceback": "T"}))
-                .fault
-                .unwrap()
-                .traceback,
-            "T"
+    fn states_as_served() {
+        let hash = ItemHash::of_bytes(b"x");
+        let text = format!(
+            r#"{{"item_hash": "{hash}", "executor": null, "state": "not_prepared", "phases": [{{"name": "fetch", "milliseconds": 1}}], "fault": "no", "traceback": "T", "calls": 0}}"#
         );
-        assert!(ProgramStage::Prepared < ProgramStage::Running);
+        let state: ProgramState = serde_json::from_str(&text).unwrap();
+        assert_eq!(state.fault.as_deref(), Some("no"));
+        assert_eq!(state.traceback.as_deref(), Some("T"));
+        assert!(
+            state.state < ProgramStage::Prepared && ProgramStage::Prepared < ProgramStage::Running
+        );
     }
 }

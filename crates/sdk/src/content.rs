@@ -228,7 +228,7 @@ mod tests {
             (MessageType::Store, store(OWNER, &file, &store_draft)),
             (
                 MessageType::Forget,
-                forget(OWNER, &[file.clone()], &[], Some("why")),
+                forget(OWNER, std::slice::from_ref(&file), &[], Some("why")),
             ),
             (MessageType::Program, program(OWNER, &draft())),
         ] {

@@ -114,17 +114,13 @@ impl Scheduler {
             #[serde(default)]
             reason: Option<String>,
         }
-        let request = self
-            .host
-            .get(&["api", "v0", "allocation", hash.as_str()]);
+        let request = self.host.get(&["api", "v0", "allocation", hash.as_str()]);
         let answer = self.host.ask(request, limits::REQUEST_TIMEOUT).await?;
         if answer.status.as_u16() != 404 {
             return Ok(Decision::Placed(Box::new(self.host.json(&answer)?)));
         }
         let refusal: Refusal = serde_json::from_slice(&answer.body).unwrap_or_default();
-        Ok(refusal
-            .reason
-            .map_or(Decision::Unknown, Decision::Unplaced))
+        Ok(refusal.reason.map_or(Decision::Unknown, Decision::Unplaced))
     }
 
     /// The compute nodes that may be given work.
