@@ -1,2 +1,88 @@
-//! placeholder
-fn main() {}
+//! The whole network as one program.
+//!
+//! ```text
+//!  beth up ─────────▶ up ──▶ node (core nodes, compute nodes, placement)
+//!  beth ccn, crn ───────────▶ node (one role, one config file)
+//!  beth doctor ─────▶ doctor
+//!  every other verb ▶ cli ──▶ beth-sdk ──HTTP──▶ a core node, a compute node
+//! ```
+//!
+//! Only this crate reads arguments, the environment and config files. Standard
+//! output carries results, standard error progress and complaints. Exit codes:
+//! 0 done, 1 refused or failed (with a sentence), 2 wrong usage.
+
+mod cli;
+mod config;
+mod doctor;
+mod node;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Arguments, Verb};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Verb::KvmSelfTest = arguments.verb {
+        return ExitCode::from(cli::kvm_self_test());
+    }
+    start_log(&arguments.verb);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!(
+                "cannot start the threads of this program: {error}; free some memory or raise `ulimit -u`"
+            ));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run(arguments.verb));
+    // A thread that still reads standard input or resolves a name must not
+    // keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(verb: Verb) -> ExitCode {
+    let outcome = match verb {
+        Verb::Up(args) => up::run(args).await,
+        Verb::Ccn(args) => node::ccn(&args.config).await,
+        Verb::Crn(args) => node::crn(&args.config).await,
+        Verb::Doctor(args) => doctor::run(args).await,
+        client => return cli::run(client).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Roles tell what they do; client verbs stay quiet unless asked.
+fn start_log(verb: &Verb) {
+    let default = match verb {
+        Verb::Up(_) | Verb::Ccn(_) | Verb::Crn(_) => "info",
+        _ => "off",
+    };
+    let filter = EnvFilter::try_from_env("BETH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // A second subscriber is no reason to stop.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .try_init();
+}
+
+fn complain(sentence: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "error: {sentence}");
+}
