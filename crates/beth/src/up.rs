@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::node::Signals;
+pub use ports::is_free as port_is_free;
+
 use child::{Child, Children};
 use folder::Folder;
 use layout::Layout;
@@ -85,6 +87,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     children.stop(hurried).await;
     drop(folder);
     outcome
+}
+
+/// The ports of a network that is started without options.
+pub fn default_ports() -> Vec<u16> {
+    let ports = layout::Ports::from_base(layout::PORT_BASE, 2, 1).unwrap_or_default();
+    ports.each().map(|(port, _)| port).collect()
 }
 
 /// What the report needs beside the network itself.

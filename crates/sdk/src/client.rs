@@ -51,6 +51,11 @@ impl Client {
         Ok(version.version)
     }
 
+    /// The node's figures (core-api.md §10.3).
+    pub async fn metrics(&self) -> Result<serde_json::Value, Error> {
+        self.node.fetch(self.node.get(&["metrics.json"])).await
+    }
+
     /// Public libp2p addresses of the node (core-api.md §10.2); may be empty.
     pub async fn peer_addresses(&self) -> Result<Vec<String>, Error> {
         #[derive(Deserialize)]
