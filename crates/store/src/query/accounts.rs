@@ -1,0 +1,152 @@
+//! What an address owns and what its messages cost (core-api.md §7, §8.1).
+
+use beth_protocol::content::PaymentType;
+use beth_protocol::decimal::Decimal;
+use beth_protocol::time::Timestamp;
+
+use super::plan::list;
+use crate::error::Error;
+use crate::state::State;
+
+/// One line of the stored bill of a message.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct StoredCost {
+    /// `EXECUTION`, `STORAGE`, …
+    pub cost_type: String,
+    pub name: String,
+    pub hold: Decimal,
+    pub stream: Decimal,
+    pub credit: Decimal,
+    pub size_mib: Option<Decimal>,
+}
+
+/// Messages of one sender by type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SenderCount {
+    /// The sender.
+    pub sender: String,
+    /// The type.
+    pub message_type: String,
+    /// Processed messages.
+    pub count: u64,
+}
+
+impl State<'_> {
+    /// Tokens of an address by chain, as far as no dapp holds them.
+    pub fn balances_by_chain(&self, address: &str) -> Result<Vec<(String, Decimal)>, Error> {
+        let sql =
+            "SELECT chain, balance FROM balances WHERE address = ?1 AND dapp = '' ORDER BY chain";
+        let rows = self.all(sql, [address], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })?;
+        rows.into_iter()
+            .map(|(chain, balance)| Ok((chain, decimal(&balance)?)))
+            .collect()
+    }
+
+    /// Unexpired credits of an address by expiration, those without one first.
+    pub fn credits_by_expiration(
+        &self,
+        address: &str,
+        now: Timestamp,
+    ) -> Result<Vec<(Option<Timestamp>, u64)>, Error> {
+        self.all(
+            "SELECT expiration, sum(remaining) FROM credit_lots
+             WHERE address = ?1 AND remaining > 0 AND (expiration IS NULL OR expiration > ?2)
+             GROUP BY expiration ORDER BY expiration",
+            (address, now.micros()),
+            |row| {
+                let expiration: Option<i64> = row.get(0)?;
+                Ok((
+                    expiration.map(Timestamp::from_micros),
+                    row.get::<_, i64>(1)?.max(0) as u64,
+                ))
+            },
+        )
+    }
+
+    /// How a message is paid, and its bill; `None` when it costs nothing.
+    pub fn costs_of(
+        &self,
+        item_hash: &str,
+    ) -> Result<Option<(PaymentType, Vec<StoredCost>)>, Error> {
+        let rows = self.all(
+            "SELECT payment, type, name, hold, stream, credit, size_mib FROM costs WHERE item_hash = ?1 ORDER BY ordinal",
+            [item_hash],
+            |row| {
+                let text = |index| row.get::<_, String>(index);
+                Ok((text(0)?, text(1)?, text(2)?, [text(3)?, text(4)?, text(5)?], row.get::<_, Option<String>>(6)?))
+            },
+        )?;
+        let mut payment = None;
+        let mut costs = Vec::with_capacity(rows.len());
+        for (paid, cost_type, name, [hold, stream, credit], size) in rows {
+            payment = Some(payment_of(&paid)?);
+            costs.push(StoredCost {
+                cost_type,
+                name,
+                hold: decimal(&hold)?,
+                stream: decimal(&stream)?,
+                credit: decimal(&credit)?,
+                size_mib: size.as_deref().map(decimal).transpose()?,
+            });
+        }
+        Ok(payment.map(|payment| (payment, costs)))
+    }
+
+    /// Distinct types of the posts that an address sent, sorted.
+    pub fn post_types_of(&self, sender: &str) -> Result<Vec<String>, Error> {
+        self.all(
+            "SELECT DISTINCT content_type FROM messages INDEXED BY messages_sender
+             WHERE sender = ?1 AND type = 'POST' AND content_type IS NOT NULL ORDER BY content_type",
+            [sender],
+            |row| row.get(0),
+        )
+    }
+
+    /// Distinct channels of the messages that an address sent, sorted.
+    pub fn channels_of(&self, sender: &str) -> Result<Vec<String>, Error> {
+        self.all(
+            "SELECT DISTINCT channel FROM messages INDEXED BY messages_sender
+             WHERE sender = ?1 AND channel IS NOT NULL ORDER BY channel",
+            [sender],
+            |row| row.get(0),
+        )
+    }
+
+    /// Processed messages by sender and type, of all senders or of some,
+    /// senders descending.
+    pub fn count_by_sender(&self, senders: Option<&[String]>) -> Result<Vec<SenderCount>, Error> {
+        let condition = match senders {
+            Some(_) => "AND sender IN (SELECT value FROM json_each(?1))",
+            None => "AND ?1 IS NULL",
+        };
+        let sql = format!(
+            "SELECT sender, type, count(*) FROM messages WHERE status = 'processed' {condition}
+             GROUP BY sender, type ORDER BY sender DESC, type"
+        );
+        self.all(&sql, [senders.map(list)], |row| {
+            Ok(SenderCount {
+                sender: row.get(0)?,
+                message_type: row.get(1)?,
+                count: row.get::<_, i64>(2)?.max(0) as u64,
+            })
+        })
+    }
+}
+
+fn decimal(text: &str) -> Result<Decimal, Error> {
+    Decimal::parse(text).ok_or_else(|| Error::Damaged(format!("'{text}' is no amount")))
+}
+
+fn payment_of(text: &str) -> Result<PaymentType, Error> {
+    [
+        PaymentType::Hold,
+        PaymentType::Superfluid,
+        PaymentType::Credit,
+    ]
+    .into_iter()
+    .find(|payment| payment.as_str() == text)
+    .ok_or_else(|| Error::Damaged(format!("unknown payment type '{text}'")))
+}
