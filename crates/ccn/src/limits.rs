@@ -32,3 +32,13 @@ pub const CATCH_UP_PAGE: usize = 200;
 pub const CATCH_UP_PAGES_MAX: usize = 500;
 /// Longest time a graceful end may take before connections are cut.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest JSON body of a request, in bytes (core-api.md §1.9).
+pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
+/// Streams of messages open at once.
+pub const STREAMS_MAX: usize = 10_000;
+/// Pause between two pings of a stream; a client silent for one is dropped.
+pub const STREAM_PING_PERIOD: Duration = Duration::from_secs(30);
+/// Longest time one frame may take to be written to a client.
+pub const STREAM_SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest frame read from a client of a stream, in bytes.
+pub const STREAM_FRAME_BYTES_MAX: usize = 65_536;

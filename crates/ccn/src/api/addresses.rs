@@ -1,0 +1,143 @@
+//! What an address has and did (core-api.md §7.1, §7.3, §7.6, §7.7).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use beth_protocol::Chain;
+use beth_protocol::content::PaymentType;
+use beth_protocol::decimal::Decimal;
+use beth_protocol::view::View;
+use beth_store::Error;
+use beth_store::query::Place;
+use serde_json::{Map, Value, json};
+
+use super::answer::{ApiError, ok};
+use super::cursor::Paging;
+use super::params::{Bounds, Params};
+use crate::context::Context;
+use crate::pipeline::now;
+
+/// Routes under `/api/v0/addresses`.
+pub fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/api/v0/addresses/stats.json", get(stats))
+        .route("/api/v0/addresses/{address}/balance", get(balance))
+        .route("/api/v0/addresses/{address}/files", get(files))
+        .route("/api/v0/addresses/{address}/post_types", get(post_types))
+        .route("/api/v0/addresses/{address}/channels", get(channels))
+}
+
+async fn balance(
+    State(context): State<Arc<Context>>,
+    Path(address): Path<String>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let words: Vec<(&str, &str)> = Chain::ALL.iter().map(|chain| (chain.as_str(), chain.as_str())).collect();
+    let chain = params.choice(&["chain"], &words).map(str::to_owned);
+    let with_details = params.flag(&["include_credit_details", "includeCreditDetails"]);
+    params.finish()?;
+    let owner = address.clone();
+    let (balances, locked, credits) = context
+        .read(move |state| {
+            let locked = state.committed(&owner, PaymentType::Hold).map_err(|e| Error::Damaged(e.to_string()))?;
+            Ok((state.balances_by_chain(&owner)?, locked, state.credits_by_expiration(&owner, now())?))
+        })
+        .await?;
+    let total: Decimal = balances
+        .iter()
+        .filter(|(name, _)| chain.as_ref().is_none_or(|chain| chain == name))
+        .map(|(_, balance)| balance.clone())
+        .sum();
+    let details: Map<String, Value> = match chain {
+        Some(_) => Map::new(),
+        None => balances.into_iter().map(|(chain, balance)| (chain, balance.to_f64().into())).collect(),
+    };
+    let lots: Vec<Value> = credits
+        .iter()
+        .map(|(expiration, amount)| json!({"expiration_date": expiration.map(|at| at.to_iso("Z")), "amount": amount}))
+        .collect();
+    Ok(ok(json!({
+        "address": address,
+        "balance": total.to_f64(),
+        "details": details,
+        "locked_amount": locked.to_f64(),
+        "credit_balance": credits.iter().map(|(_, amount)| amount).sum::<u64>(),
+        "credit_balance_details": if with_details { Value::Array(lots) } else { Value::Null },
+    }))
+    .into_response())
+}
+
+async fn files(
+    State(context): State<Arc<Context>>,
+    Path(address): Path<String>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let order = params.order();
+    let paging = Paging::read(&mut params, Bounds::from(0, 100), None);
+    let file_hash = params.text(&["file_hash", "fileHash"]).map(str::to_owned);
+    params.finish()?;
+    let window = paging.window::<Place>()?;
+    let owner = address.clone();
+    let (page, (bytes, count)) = context
+        .read(move |state| {
+            Ok((state.files_of(&owner, file_hash.as_deref(), order, &window)?, state.files_total(&owner)?))
+        })
+        .await?;
+    if page.rows.is_empty() {
+        return Err(ApiError::not_found());
+    }
+    let by_cursor = matches!(paging, Paging::Cursor { .. });
+    let items: Vec<Value> = page
+        .rows
+        .iter()
+        .map(|row| {
+            let created = if by_cursor { row.created.to_json() } else { row.created.to_iso("Z").into() };
+            json!({
+                "file_hash": row.file.hash, "size": row.file.size_bytes, "type": row.file.kind,
+                "created": created, "item_hash": row.item_hash,
+            })
+        })
+        .collect();
+    let total_size: Value = if by_cursor { (bytes as f64).into() } else { bytes.into() };
+    let mut body = Map::new();
+    body.insert("address".into(), address.into());
+    body.insert("total_size".into(), total_size);
+    body.insert("files".into(), Value::Array(items));
+    body.extend(paging.members("files", count, page.next.as_ref()));
+    body.remove("pagination_item");
+    Ok(ok(Value::Object(body)).into_response())
+}
+
+async fn post_types(State(context): State<Arc<Context>>, Path(address): Path<String>) -> Result<Response, ApiError> {
+    let sender = address.clone();
+    let found = context.read(move |state| state.post_types_of(&sender)).await?;
+    Ok(ok(json!({"address": address, "post_types": found})).into_response())
+}
+
+async fn channels(State(context): State<Arc<Context>>, Path(address): Path<String>) -> Result<Response, ApiError> {
+    let sender = address.clone();
+    let found = context.read(move |state| state.channels_of(&sender)).await?;
+    Ok(ok(json!({"address": address, "channels": found})).into_response())
+}
+
+/// Exactly the members that the released clients know; other types count only
+/// in `messages`.
+async fn stats(State(context): State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
+    let senders = Some(params.every("addresses[]")).filter(|senders| !senders.is_empty());
+    let counts = context.read(move |state| state.count_by_sender(senders.as_deref())).await?;
+    let mut data = Map::new();
+    for row in counts {
+        let entry = data.entry(row.sender).or_insert_with(|| {
+            json!({"messages": 0, "aggregate": 0, "forget": 0, "instance": 0, "post": 0, "program": 0, "store": 0})
+        });
+        let total = entry["messages"].as_u64().unwrap_or(0) + row.count;
+        entry["messages"] = total.into();
+        if let Some(member) = entry.get_mut(row.message_type.to_lowercase()) {
+            *member = row.count.into();
+        }
+    }
+    Ok(ok(json!({"data": data})).into_response())
+}

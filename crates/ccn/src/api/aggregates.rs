@@ -1,0 +1,91 @@
+//! Aggregates (core-api.md §6.1, §6.2).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use beth_store::query::aggregates::{AggregateFilter, AggregatePlace, AggregateSort, StoredAggregate};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::answer::{ApiError, ok};
+use super::cursor::Paging;
+use super::params::{Bounds, Params};
+use crate::context::Context;
+
+const PAGE: Bounds = Bounds { default: 20, min: 1, max: 500 };
+
+/// Aggregates of an address, and of everybody.
+pub fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/api/v0/aggregates/{address}", get(of_address))
+        .route("/api/v0/aggregates", get(list))
+        .route("/api/v0/aggregates.json", get(list))
+}
+
+async fn of_address(
+    State(context): State<Arc<Context>>,
+    Path(file): Path<String>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let address = file.strip_suffix(".json").ok_or_else(ApiError::not_found)?.to_owned();
+    let keys = params.list(&["keys"]);
+    params.integer(&["limit"], Bounds::from(0, 1000));
+    let with_info = params.flag(&["with_info", "withInfo"]);
+    let value_only = params.flag(&["value_only", "valueOnly"]);
+    params.finish().map_err(ApiError::declared_json)?;
+
+    let single = match keys.as_deref() {
+        Some([key]) if value_only => Some(key.clone()),
+        _ => None,
+    };
+    let owner = address.clone();
+    let mut found = context.read(move |state| state.aggregates_of(&owner, keys.as_ref())).await?;
+    if found.is_empty() {
+        return Err(ApiError::text(StatusCode::NOT_FOUND, "No aggregate found for this address"));
+    }
+    if single.is_some() {
+        return Ok(ok(found.swap_remove(0).content).into_response());
+    }
+    let info: Map<String, Value> = match with_info {
+        true => found.iter().map(|aggregate| (aggregate.key.clone(), describe(aggregate))).collect(),
+        false => Map::new(),
+    };
+    let data: Map<String, Value> = found.into_iter().map(|row| (row.key, Value::Object(row.content))).collect();
+    Ok(ok(json!({"address": address, "data": data, "info": info})).into_response())
+}
+
+fn describe(aggregate: &StoredAggregate) -> Value {
+    json!({
+        "created": aggregate.created.to_iso("+00:00"),
+        "last_updated": aggregate.last_updated.to_iso("+00:00"),
+        "original_item_hash": aggregate.first_hash,
+        "last_update_item_hash": aggregate.last_hash,
+    })
+}
+
+async fn list(State(context): State<Arc<Context>>, mut params: Params) -> Result<Response, ApiError> {
+    let sorts = [("last_modified", AggregateSort::LastUpdated), ("creation_time", AggregateSort::Created)];
+    let filter = AggregateFilter {
+        owners: params.list(&["addresses"]),
+        keys: params.list(&["keys"]),
+        sort: params.choice(&["sortBy", "sort_by"], &sorts).unwrap_or_default(),
+        order: params.order(),
+    };
+    let paging = Paging::read(&mut params, PAGE, None);
+    params.finish().map_err(ApiError::declared_json)?;
+    let window = paging.window::<AggregatePlace>()?;
+    let page = context.read(move |state| state.aggregates(&filter, &window)).await?;
+    let items = page.rows.into_iter().map(|row| {
+        json!({
+            "address": row.owner, "key": row.key, "content": row.content,
+            "created": row.created.to_iso("+00:00"), "last_updated": row.last_updated.to_iso("+00:00"),
+        })
+    });
+    let mut body = Map::new();
+    body.insert("aggregates".into(), items.collect());
+    body.extend(paging.members("aggregates", page.total, page.next.as_ref()));
+    Ok(ok(Value::Object(body)).into_response())
+}

@@ -1,0 +1,172 @@
+//! What leaves the API: JSON bodies, and errors as their clients expect them
+//! (core-api.md §1.2, §1.4, §1.7).
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tracing::error;
+
+use crate::pipeline::SubmitError;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// A JSON body with a status.
+#[derive(Debug)]
+pub struct Json<T>(pub StatusCode, pub T);
+
+/// 200 with a JSON body.
+pub fn ok<T: Serialize>(body: T) -> Json<T> {
+    Json(StatusCode::OK, body)
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_string(&self.1) {
+            Ok(text) => answer(self.0, JSON, text),
+            Err(failure) => {
+                error!(%failure, "an answer could not be written as JSON");
+                ApiError::internal().into_response()
+            }
+        }
+    }
+}
+
+/// An answer that is no success. Its body is text, even when the text is JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiError {
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: String,
+}
+
+impl ApiError {
+    /// The body is exactly this text.
+    pub fn text(status: StatusCode, text: impl Into<String>) -> ApiError {
+        ApiError { status, content_type: TEXT, body: text.into() }
+    }
+
+    /// The body is the number of the status, a colon and this reason.
+    pub fn reason(status: StatusCode, reason: impl AsRef<str>) -> ApiError {
+        ApiError::text(status, format!("{}: {}", status.as_u16(), reason.as_ref()))
+    }
+
+    /// The standard reason of the status.
+    pub fn standard(status: StatusCode) -> ApiError {
+        ApiError::reason(status, status.canonical_reason().unwrap_or("Error"))
+    }
+
+    /// The path or the thing it names does not exist.
+    pub fn not_found() -> ApiError {
+        ApiError::standard(StatusCode::NOT_FOUND)
+    }
+
+    /// The body of the request is larger than this route takes.
+    pub fn too_large(bytes_max: u64) -> ApiError {
+        ApiError::text(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("Maximum request body size {bytes_max} exceeded."),
+        )
+    }
+
+    /// Our failure. What happened is in the log, not in the answer.
+    pub fn internal() -> ApiError {
+        ApiError::text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "500 Internal Server Error\n\nServer got itself in trouble",
+        )
+    }
+
+    /// Parameters that cannot be read.
+    pub fn faults(faults: &[Fault]) -> ApiError {
+        let items: Vec<Value> = faults.iter().map(Fault::to_json).collect();
+        ApiError::text(StatusCode::UNPROCESSABLE_ENTITY, Value::Array(items).to_string())
+    }
+
+    /// The same error, declared as JSON: what some routes do (§1.7).
+    pub fn declared_json(mut self) -> ApiError {
+        if self.status == StatusCode::UNPROCESSABLE_ENTITY {
+            self.content_type = JSON;
+        }
+        self
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = answer(self.status, self.content_type, self.body);
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl From<beth_store::Error> for ApiError {
+    fn from(failure: beth_store::Error) -> ApiError {
+        error!(%failure, "a request could not be answered");
+        ApiError::internal()
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(failure: SubmitError) -> ApiError {
+        match failure {
+            SubmitError::InvalidFormat(_) => {
+                ApiError::text(StatusCode::UNPROCESSABLE_ENTITY, "InvalidMessageFormat")
+            }
+            SubmitError::Unavailable => ApiError::text(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()),
+        }
+    }
+}
+
+fn answer(status: StatusCode, content_type: HeaderValue, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// One thing wrong with a parameter or body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    kind: &'static str,
+    loc: Vec<Value>,
+    msg: String,
+    input: Value,
+    ctx: Map<String, Value>,
+}
+
+impl Fault {
+    /// `kind` is a word of the vocabulary of §1.7.
+    pub fn new(kind: &'static str, loc: Vec<Value>, msg: impl Into<String>, input: Value) -> Fault {
+        Fault { kind, loc, msg: msg.into(), input, ctx: Map::new() }
+    }
+
+    /// Adds a parameter of the sentence.
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Fault {
+        self.ctx.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// A value that follows the type but not the rules.
+    pub fn value(loc: Vec<Value>, text: &str, input: Value) -> Fault {
+        Fault::new("value_error", loc, format!("Value error, {text}"), input).with("error", text)
+    }
+
+    /// A member that must be there.
+    pub fn missing(loc: Vec<Value>, input: Value) -> Fault {
+        Fault::new("missing", loc, "Field required", input)
+    }
+
+    /// As an element of the array.
+    pub fn to_json(&self) -> Value {
+        let mut fault = json!({"type": self.kind, "loc": self.loc, "msg": self.msg, "input": self.input});
+        if !self.ctx.is_empty() {
+            fault["ctx"] = Value::Object(self.ctx.clone());
+        }
+        fault
+    }
+}

@@ -1,0 +1,85 @@
+//! What the node is (core-api.md §10.1–§10.4).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Map, Value, json};
+
+use super::answer::{ApiError, ok};
+use crate::context::Context;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Version, addresses, metrics, channels.
+pub fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/version", get(version))
+        .route("/api/v0/version", get(version))
+        .route("/api/v0/info/public.json", get(info))
+        .route("/metrics", get(metrics_text))
+        .route("/metrics.json", get(metrics_json))
+        .route("/api/v0/channels/list.json", get(channels))
+}
+
+async fn version() -> Response {
+    ok(json!({"version": VERSION, "name": "beth"})).into_response()
+}
+
+async fn info(State(context): State<Arc<Context>>) -> Response {
+    ok(json!({"node_multi_addresses": context.network.addresses()})).into_response()
+}
+
+async fn channels(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
+    let channels = context.read(|state| state.channels()).await?;
+    Ok(ok(json!({"channels": channels})).into_response())
+}
+
+async fn metrics_json(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
+    Ok(ok(Value::Object(metrics(&context).await?)).into_response())
+}
+
+async fn metrics_text(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
+    let mut lines = Vec::new();
+    for (name, value) in metrics(&context).await? {
+        match value {
+            Value::Object(labels) => {
+                let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                lines.push(format!("{name}{{{}}} 1", labels.join(",")));
+            }
+            Value::Number(number) => lines.push(format!("{name} {number}")),
+            _ => {}
+        }
+    }
+    Ok(lines.join("\n").into_response())
+}
+
+/// Upstream's names, in upstream's order; null where there is nothing to count
+/// yet, 0 where upstream's readers expect a number.
+async fn metrics(context: &Context) -> Result<Map<String, Value>, ApiError> {
+    let totals = context.read(|state| state.totals()).await?;
+    let connected = context.network.connected_peers().await.len() as u64;
+    let mut metrics = Map::new();
+    let mut put = |name: &str, value: Value| metrics.insert(name.to_owned(), value);
+    // Readers of the network look for a python version here.
+    put("pyaleph_build_info", json!({"python_version": "none", "version": VERSION}));
+    put("pyaleph_status_peers_total", totals.peers.max(connected).into());
+    put("pyaleph_status_sync_messages_total", totals.messages.into());
+    put("pyaleph_status_sync_permanent_files_total", totals.file_pins.into());
+    put("pyaleph_status_sync_pending_messages_total", totals.pending_messages.into());
+    put("pyaleph_status_sync_pending_txs_total", 0.into());
+    put("pyaleph_status_chain_eth_last_committed_height", Value::Null);
+    put("pyaleph_processing_pending_messages_seen_ids_total", Value::Null);
+    put("pyaleph_processing_pending_messages_tasks_total", 0.into());
+    for kind in ["aggregate", "forget", "post", "program", "store"] {
+        put(&format!("pyaleph_processing_pending_messages_{kind}_tasks"), 0.into());
+    }
+    put("pyaleph_processing_pending_messages_action_total", Value::Null);
+    put("pyaleph_status_sync_messages_reference_total", Value::Null);
+    put("pyaleph_status_sync_messages_remaining_total", Value::Null);
+    put("pyaleph_status_chain_eth_height_reference_total", Value::Null);
+    put("pyaleph_status_chain_eth_height_remaining_total", 0.into());
+    Ok(metrics)
+}

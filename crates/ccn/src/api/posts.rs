@@ -1,0 +1,117 @@
+//! Posts: originals merged with their latest amend (core-api.md §5).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use beth_store::query::Place;
+use beth_store::query::posts::{PostFilter, PostSort, StoredPost};
+use serde_json::{Map, Value, json};
+
+use super::answer::{ApiError, ok};
+use super::cursor::{Paging, page_in_path};
+use super::params::{Bounds, Params};
+use crate::context::Context;
+
+const PAGE: Bounds = Bounds::from(0, 20);
+
+/// Both versions of the list.
+pub fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/api/v0/posts.json", get(|context, params| list(context, params, None, item_v0)))
+        .route("/api/v1/posts.json", get(|context, params| list(context, params, None, item_v1)))
+        .route("/api/v0/posts/page/{page}", get(|context, path, params| list_page(context, path, params, item_v0)))
+        .route("/api/v1/posts/page/{page}", get(|context, path, params| list_page(context, path, params, item_v1)))
+}
+
+type Item = fn(&StoredPost) -> Value;
+
+async fn list_page(
+    context: State<Arc<Context>>,
+    Path(file): Path<String>,
+    params: Params,
+    item: Item,
+) -> Result<Response, ApiError> {
+    let number = page_in_path(&file)?;
+    list(context, params, Some(number), item).await
+}
+
+async fn list(
+    State(context): State<Arc<Context>>,
+    mut params: Params,
+    path: Option<u64>,
+    item: Item,
+) -> Result<Response, ApiError> {
+    let sorts = [("time", PostSort::Updated), ("tx-time", PostSort::Created)];
+    let filter = PostFilter {
+        owners: params.list(&["addresses"]),
+        hashes: params.hashes(&["hashes"]),
+        refs: params.list(&["refs"]),
+        types: params.list(&["types", "post_types"]),
+        tags: params.list(&["tags"]),
+        channels: params.list(&["channels"]),
+        span: params.span(),
+        sort: params.choice(&["sortBy", "sort_by"], &sorts).unwrap_or_default(),
+        order: params.order(),
+    };
+    let paging = Paging::read(&mut params, PAGE, path);
+    if filter.sort == PostSort::Created && paging.has_place() {
+        params.refuse("Cursor pagination is not supported with tx-time sort order.");
+    }
+    params.finish()?;
+    let window = paging.window::<Place>()?;
+    let (items, total, next) = context
+        .read(move |state| {
+            let page = state.posts(&filter, &window)?;
+            Ok((page.rows.iter().map(item).collect::<Vec<_>>(), page.total, page.next))
+        })
+        .await?;
+    let mut body = Map::new();
+    body.insert("posts".into(), Value::Array(items));
+    body.extend(paging.members("posts", total, next.as_ref()));
+    Ok(ok(Value::Object(body)).into_response())
+}
+
+/// Exactly the members that the released clients know.
+fn item_v0(post: &StoredPost) -> Value {
+    let (original, current) = (&post.original.message, &post.current().message);
+    let post_type = if post.amend.is_some() { "amend" } else { post.post_type.as_str() };
+    json!({
+        "chain": original.chain,
+        "item_hash": current.item_hash,
+        "sender": post.owner,
+        "type": post_type,
+        "channel": original.channel,
+        "confirmed": false,
+        "content": post.current().content["content"],
+        "item_content": current.item_content,
+        "item_type": current.item_type,
+        "signature": current.signature,
+        "size": post.current().size,
+        "time": post.last_updated,
+        "confirmations": [],
+        "original_item_hash": original.item_hash,
+        "original_signature": original.signature,
+        "original_type": post.post_type,
+        "hash": original.item_hash,
+        "address": post.owner,
+        "ref": post.original.content["ref"],
+    })
+}
+
+fn item_v1(post: &StoredPost) -> Value {
+    let original = &post.original.message;
+    json!({
+        "item_hash": post.current().message.item_hash,
+        "content": post.current().content["content"],
+        "original_item_hash": original.item_hash,
+        "original_type": post.post_type,
+        "address": post.owner,
+        "ref": post.original.content["ref"],
+        "channel": original.channel,
+        "created": post.created.to_iso("+00:00"),
+        "last_updated": post.last_updated.to_iso("+00:00"),
+    })
+}

@@ -1,0 +1,143 @@
+//! Submitting messages (core-api.md §4).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use beth_store::rows::Outcome;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::{ApiError, Fault, Json, ok};
+use super::body;
+use crate::context::Context;
+use crate::limits::JSON_BODY_BYTES_MAX;
+use crate::pipeline::{SubmitError, Submitted};
+
+/// Routes that take signed messages.
+pub fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/api/v0/messages", post(submit))
+        .route("/api/v0/ipfs/pubsub/pub", post(publish))
+        .route("/api/v0/p2p/pubsub/pub", post(publish))
+}
+
+/// How a submission is answered: at once, or when its outcome is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Mode {
+    Async,
+    Sync,
+}
+
+impl Mode {
+    /// `sync` of a request body.
+    pub fn of(sync: bool) -> Mode {
+        if sync { Mode::Sync } else { Mode::Async }
+    }
+}
+
+/// Hands a message to the pipeline; the status and body of §4.1.
+pub async fn accept(context: &Context, message: Value, mode: Mode) -> Result<Json<Value>, SubmitError> {
+    let submitted = match mode {
+        Mode::Sync => context.pipeline.submit(message).await?,
+        Mode::Async => context.pipeline.submit_async(message).await?,
+    };
+    let (status, word) = match (mode, &submitted.outcome) {
+        (Mode::Async, _) | (_, Outcome::Pending(_)) => (StatusCode::ACCEPTED, "pending"),
+        (_, Outcome::Processed | Outcome::Known) => (StatusCode::OK, "processed"),
+        (_, Outcome::Rejected(_) | Outcome::Final(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
+    };
+    Ok(Json(status, json!({"publication_status": publication(&submitted), "message_status": word})))
+}
+
+fn publication(submitted: &Submitted) -> Value {
+    // The message is safe here even when no carrier took it: never "error".
+    let status = if submitted.failed.is_empty() { "success" } else { "warning" };
+    json!({"status": status, "failed": submitted.failed})
+}
+
+async fn submit(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
+    let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
+    let request: Value = serde_json::from_slice(&bytes)
+        .map_err(|_| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))?;
+    let (message, sync) = read_request(&request)?;
+    Ok(accept(&context, message, Mode::of(sync)).await?.into_response())
+}
+
+/// `{"message": object, "sync": bool = false}`.
+fn read_request(request: &Value) -> Result<(Value, bool), ApiError> {
+    let Some(members) = request.as_object() else {
+        let fault = Fault::new("model_type", Vec::new(), "Input should be a valid dictionary", request.clone());
+        return Err(ApiError::faults(&[fault]));
+    };
+    let mut faults = Vec::new();
+    let sync = match members.get("sync") {
+        None => false,
+        Some(value) => boolean(value).unwrap_or_else(|| {
+            let text = "Input should be a valid boolean, unable to interpret input";
+            faults.push(Fault::new("bool_parsing", vec!["sync".into()], text, value.clone()));
+            false
+        }),
+    };
+    let message = match members.get("message") {
+        Some(message @ Value::Object(_)) => message.clone(),
+        Some(other) => {
+            let text = "Input should be a valid dictionary";
+            faults.push(Fault::new("dict_type", vec!["message".into()], text, other.clone()));
+            Value::Null
+        }
+        None => {
+            faults.push(Fault::missing(vec!["message".into()], request.clone()));
+            Value::Null
+        }
+    };
+    if faults.is_empty() { Ok((message, sync)) } else { Err(ApiError::faults(&faults)) }
+}
+
+/// A boolean as lenient as that of query parameters.
+pub fn boolean(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::Number(number) => match number.as_f64() {
+            Some(1.0) => Some(true),
+            Some(0.0) => Some(false),
+            _ => None,
+        },
+        Value::String(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "y" | "on" | "t" => Some(true),
+            "false" | "0" | "no" | "n" | "off" | "f" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The legacy way: `{"topic", "data"}`, `data` being the JSON text of a
+/// message. An object is taken too, as one client falls back to it.
+async fn publish(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
+    let unprocessable = |text: &str| ApiError::reason(StatusCode::UNPROCESSABLE_ENTITY, text);
+    let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
+    let request: Value =
+        serde_json::from_slice(&bytes).map_err(|_| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))?;
+    let topic = &context.config.p2p.message_topic;
+    let named = request["topic"].as_str();
+    if named != Some(topic.as_str()) {
+        let named = named.unwrap_or("None");
+        return Err(ApiError::reason(
+            StatusCode::FORBIDDEN,
+            format!("Unauthorized P2P topic: {named}. Use {topic}."),
+        ));
+    }
+    let message = match &request["data"] {
+        Value::String(text) => serde_json::from_str(text)
+            .map_err(|_| unprocessable("'data': must be deserializable as JSON."))?,
+        object @ Value::Object(_) => object.clone(),
+        _ => return Err(unprocessable("'data': expected a serialized JSON string.")),
+    };
+    let submitted = context.pipeline.submit_async(message).await?;
+    Ok(ok(publication(&submitted)).into_response())
+}
