@@ -249,13 +249,9 @@ impl Message {
                 self.item_hash
             ))
         })?;
-        let Value::Object(fields) = &mut raw else {
-            return Err(Rejection::invalid_format(format!(
-                "Invalid message content for {}: the content must be a JSON object",
-                self.item_hash
-            )));
-        };
-        if self.item_type != ItemType::Inline {
+        if self.item_type != ItemType::Inline
+            && let Value::Object(fields) = &mut raw
+        {
             if fields.get("address").is_none_or(Value::is_null) {
                 fields.insert("address".into(), Value::String(self.sender.clone()));
             }

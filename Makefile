@@ -1,0 +1,27 @@
+# The menu. Each target is one short script in scripts/.
+
+.PHONY: help up setup guest build test check bench
+
+help:            ## This list
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 14
+
+up:              ## Install what is missing, build, start a local network (Ctrl-C stops it)
+	@scripts/up.sh
+
+setup:           ## Install the host tools that microVMs need
+	@scripts/setup.sh
+
+guest:           ## Build the kernel and root filesystem of microVMs (once)
+	@scripts/guest.sh
+
+build:           ## Build the binary: target/release/beth
+	@scripts/build.sh
+
+test:            ## Every test
+	@scripts/test.sh
+
+check:           ## Formatting, lints, unit tests
+	@scripts/check.sh
+
+bench:           ## Measure, print tables (docs/benchmarks.md keeps the last ones)
+	@scripts/bench.sh

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Every test: unit, integration, whole networks, guests, released clients.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh
+scripts/guest.sh
+cargo build --release --locked
+cargo test --release --locked --workspace
+scripts/test-clients.sh
