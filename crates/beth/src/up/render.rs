@@ -108,7 +108,6 @@ fn core_config(
     ccn.rules = Rules {
         balances_addresses: vec![foundation.clone()],
         credits_addresses: vec![foundation.clone()],
-        pricing_address: foundation.clone(),
         corechannel_address: foundation.clone(),
         ..Rules::default()
     };
