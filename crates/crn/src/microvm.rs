@@ -30,7 +30,7 @@ mod spawn;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as Socket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -113,6 +113,13 @@ pub struct Report {
     pub runtime: Result<PathBuf, String>,
     /// KVM or emulation and why, or why neither.
     pub acceleration: Result<Choice, String>,
+}
+
+/// True when this machine has QEMU and a guest kernel; what placement needs to
+/// know. Cheap: nothing is run.
+pub fn is_installed(guest_folder: Option<&Path>) -> bool {
+    let folder = guest_folder.map_or_else(default_guest_folder, Path::to_owned);
+    qemu::find(None).is_some() && folder.join("vmlinux").is_file()
 }
 
 /// Runs programs in microVMs. Cheap to clone; all clones are one.

@@ -11,10 +11,15 @@ use serde_json::json;
 use super::error::ApiError;
 use super::version::Version;
 use super::{Api, VERSION, json};
+use crate::microvm;
 
 /// The configuration that other nodes and clients read.
 pub(super) async fn config(State(api): State<Arc<Api>>) -> Response {
     let config = &api.config;
+    let executors: &[&str] = match microvm::is_installed(config.guest_folder.as_deref()) {
+        true => &["wasm", "microvm"],
+        false => &["wasm"],
+    };
     let body = json!({
         "DOMAIN_NAME": config.domain_name,
         "node_hash": config.node_hash,
@@ -49,6 +54,7 @@ pub(super) async fn config(State(api): State<Arc<Api>>) -> Response {
             "INSTANCE_DEFAULT_HYPERVISOR": "qemu",
             "ENABLE_CONFIDENTIAL_COMPUTING": false,
             "ENABLE_GPU_SUPPORT": false,
+            "EXECUTORS": executors,
         },
     });
     json::response(StatusCode::OK, &body)
