@@ -18,7 +18,7 @@ use anyhow::{Context, bail};
 use beth_protocol::registry::{self, CoreNode, Registry, ResourceNode};
 use beth_protocol::{Account, Message, MessageType};
 use beth_sdk::client::messages::Wait;
-use beth_sdk::{Client, Scheduler, content, development};
+use beth_sdk::{Client, Error, Scheduler, content, development};
 use serde_json::{Value, json};
 
 use super::layout::Layout;
@@ -29,6 +29,8 @@ const BALANCE_ALEPH: u64 = 1_000_000;
 const CREDITS: u64 = 1_000_000_000_000;
 /// Longest time until one message is processed.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time until gossip has brought it to another node.
+const GOSSIP_TIMEOUT: Duration = Duration::from_millis(500);
 const POLL_PAUSE: Duration = Duration::from_millis(20);
 
 /// Publishes what is missing and waits until the network can work.
@@ -45,11 +47,26 @@ pub async fn begin(layout: &Layout, peer_ids: &[String]) -> anyhow::Result<()> {
     for message in missing(first, &foundation, &registry(layout, peer_ids)?).await? {
         first.publish(&message, MESSAGE_TIMEOUT).await?;
         for other in others {
-            // Gossip brings it too; a node that is not connected yet gets it here.
-            other.submit(&message, Wait::No).await?;
+            spread(other, &message).await?;
         }
     }
     wait_for_nodes(layout).await
+}
+
+/// Gossip brings a message to the other nodes; one that was not connected yet
+/// gets it here.
+async fn spread(node: &Client, message: &Message) -> anyhow::Result<()> {
+    match node
+        .wait_until_processed(&message.item_hash, GOSSIP_TIMEOUT)
+        .await
+    {
+        Ok(_) => return Ok(()),
+        Err(Error::StillPending { .. }) => node.submit(message, Wait::No).await?,
+        Err(error) => return Err(error.into()),
+    };
+    node.wait_until_processed(&message.item_hash, MESSAGE_TIMEOUT)
+        .await?;
+    Ok(())
 }
 
 /// The messages that the first core node lacks.
