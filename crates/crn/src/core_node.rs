@@ -71,7 +71,7 @@ impl CoreNode {
         let Some(body) = self.query(&path).await? else { return Ok(None) };
         let body: Value = serde_json::from_slice(&body).map_err(|error| self.nonsense(&path, error))?;
         let Some(envelope) = body.get("messages").and_then(|list| list.get(0)) else { return Ok(None) };
-        let message = Message::parse(envelope).map_err(|rejection| self.nonsense(&path, format!("{rejection:?}")))?;
+        let message = Message::parse(envelope).map_err(|rejection| self.nonsense(&path, format!("{rejection}")))?;
         if message.item_hash != *item_hash {
             return Err(self.nonsense(&path, format!("message {}", message.item_hash)));
         }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +19,9 @@ use crate::api::{self, Api};
 use crate::config::CrnConfig;
 use crate::core_node::{CoreFault, CoreNode};
 use crate::download::Files;
-use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::executor::Fault;
 use crate::limits;
+use crate::microvm::{MicroVm, MicroVmConfig, MicroVmError};
 use crate::pool::{Executors, Patience, Pool};
 use crate::program::Programs;
 use crate::wasm::Wasm;
@@ -54,6 +54,9 @@ pub enum Error {
     /// An executor does not start.
     #[error(transparent)]
     Executor(#[from] Fault),
+    /// There is no place for microVMs.
+    #[error(transparent)]
+    MicroVm(#[from] MicroVmError),
     /// Serving ended.
     #[error("the server failed: {0}")]
     Serve(#[source] std::io::Error),
@@ -75,7 +78,13 @@ pub async fn run(
 /// The executors that a configuration describes.
 pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
     let wasm = Wasm::new(config.wasm.clone(), config.folder.join("compiled"))?;
-    Ok(Executors { wasm: Arc::new(wasm), microvm: Arc::new(NoMicroVm) })
+    let mut microvm = MicroVmConfig::new(config.folder.join("machines"));
+    if let Some(folder) = &config.guest_folder {
+        microvm.guest_folder.clone_from(folder);
+    }
+    microvm.acceleration = config.acceleration;
+    microvm.ready_timeout_seconds = config.ready_timeout_seconds;
+    Ok(Executors { wasm: Arc::new(wasm), microvm: Arc::new(MicroVm::new(microvm)?) })
 }
 
 /// Runs a node with given executors on a given listener.
@@ -130,25 +139,4 @@ fn programs(config: &CrnConfig) -> Result<Programs, Error> {
     let core = CoreNode::new(&config.core_node)?;
     let files = Files::open(core.clone(), folder).map_err(wrong)?;
     Programs::open(core, files, folder, config.well_known_files.clone()).map_err(wrong)
-}
-
-/// Stands in for microVMs on nodes that cannot run them.
-struct NoMicroVm;
-
-impl Executor for NoMicroVm {
-    fn name(&self) -> &'static str {
-        "microvm"
-    }
-
-    fn prepare<'a>(&'a self, _program: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
-        futures::future::ready(Err(no_microvm())).boxed()
-    }
-
-    fn start<'a>(&'a self, _: Arc<Program>, _: Phases) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
-        futures::future::ready(Err(no_microvm())).boxed()
-    }
-}
-
-fn no_microvm() -> Fault {
-    Fault::NotHere("this node runs Wasm programs only; call another node".into())
 }

@@ -312,7 +312,7 @@ impl Pool {
             return;
         }
         let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.get(&slot.item_hash).is_some_and(|known| Arc::ptr_eq(known, slot)) && slot.is_at_rest() {
+        if slots.get(&slot.item_hash).is_some_and(|known| Arc::ptr_eq(known, slot)) && slot.is_last_and_empty() {
             slots.remove(&slot.item_hash);
         }
     }

@@ -118,7 +118,7 @@ impl Programs {
             let bytes = tokio::fs::read(&file.path).await.map_err(|error| unusable(error.to_string()))?;
             message.fetched_content(&bytes).map(Some)
         };
-        match content.map_err(|rejection| unusable(format!("{rejection:?}")))? {
+        match content.map_err(|rejection| unusable(format!("{rejection}")))? {
             Some(content) => match content.typed {
                 Content::Program(program) => Ok(*program),
                 _ => Err(self.not_a_program(&message)),

@@ -204,6 +204,12 @@ impl Slot {
         inner.machine.is_none() && inner.work.is_none() && inner.visits == 0
     }
 
+    /// Neither machine nor work, and no call but the one that asks.
+    pub(super) fn is_last_and_empty(&self) -> bool {
+        let inner = self.lock();
+        inner.machine.is_none() && inner.work.is_none() && inner.is_last_visit()
+    }
+
     /// When a call last ended.
     pub(super) fn last_used(&self) -> Instant {
         self.lock().last_used

@@ -56,8 +56,9 @@ impl Work {
         };
         let mut sender = Some(sender);
         let collect = async {
-            let answer = collect(outcome).await;
-            if let (Some(answer), Some(sender)) = (answer, sender.take()) {
+            if let Some(answer) = collect(outcome).await
+                && let Some(sender) = sender.take()
+            {
                 // The caller may have gone; the answer is then of no use.
                 drop(sender.send(answer));
             }

@@ -1,0 +1,186 @@
+//! The pool with machines that do as they are told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use beth_crn::executor::{Answer, Call, Executor, Fault, Machine, Phases, Program};
+use beth_protocol::ItemHash;
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::json;
+
+use crate::fake::{FakeCore, TestNode, within};
+
+/// Counts what it is asked for.
+#[derive(Clone, Default)]
+struct Scripted {
+    prepared: Arc<AtomicUsize>,
+    started: Arc<AtomicUsize>,
+    stopped: Arc<AtomicUsize>,
+    hangs: Arc<AtomicBool>,
+}
+
+impl Executor for Scripted {
+    fn name(&self) -> &'static str {
+        "microvm"
+    }
+
+    fn prepare<'a>(&'a self, _: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
+        self.prepared.fetch_add(1, Ordering::SeqCst);
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    fn start<'a>(&'a self, _: Arc<Program>, phases: Phases) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
+        async move {
+            phases.begin("kernel");
+            if self.hangs.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            self.started.fetch_add(1, Ordering::SeqCst);
+            let machine = ScriptedMachine { alive: AtomicBool::new(true), stopped: self.stopped.clone() };
+            Ok(Box::new(machine) as Box<dyn Machine>)
+        }
+        .boxed()
+    }
+}
+
+struct ScriptedMachine {
+    alive: AtomicBool,
+    stopped: Arc<AtomicUsize>,
+}
+
+impl Machine for ScriptedMachine {
+    fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
+        let answer = match call.path.as_str() {
+            "/die" => {
+                self.alive.store(false, Ordering::SeqCst);
+                Err(Fault::Died("the guest panicked".into()))
+            }
+            "/vanish" => {
+                self.alive.store(false, Ordering::SeqCst);
+                Ok("gone")
+            }
+            "/headers" => {
+                let headers = [("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("transfer-encoding", "chunked"), ("content-encoding", "gzip"), ("Content-Length", "99"), ("location", "/elsewhere")];
+                let headers = headers.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+                return futures::future::ready(Ok(Answer { status: 307, headers: headers.into(), body: Bytes::from_static(b"moved") })).boxed();
+            }
+            "/bad-status" => return futures::future::ready(Ok(Answer { status: 99, headers: Vec::new(), body: Bytes::new() })).boxed(),
+            _ => Ok("fine"),
+        };
+        let answer = answer.map(|text| Answer { status: 200, headers: Vec::new(), body: Bytes::from_static(text.as_bytes()) });
+        futures::future::ready(answer).boxed()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        self.stopped.fetch_add(1, Ordering::SeqCst);
+        futures::future::ready(()).boxed()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::SeqCst)
+    }
+
+    fn logs(&self) -> Vec<String> {
+        vec!["boot".into()]
+    }
+}
+
+async fn node(reuse_seconds: u64) -> (FakeCore, Scripted, TestNode, ItemHash) {
+    let core = FakeCore::start().await;
+    let scripted = Scripted::default();
+    let node = TestNode::start_with(&core, Some(Arc::new(scripted.clone())), |config| {
+        config.reuse_seconds = reuse_seconds;
+        config.ready_timeout_seconds = 0;
+    })
+    .await;
+    let code = core.store(Bytes::from_static(b"an archive"));
+    let program = core.wasm_program(&code, json!({"/code/entrypoint": "main:app", "/code/interface": "asgi"}));
+    (core, scripted, node, program)
+}
+
+fn count(counter: &AtomicUsize) -> usize {
+    counter.load(Ordering::SeqCst)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_machine_is_replaced() {
+    let (_core, scripted, node, program) = node(3600).await;
+    assert_eq!(node.call(&program, "/").await, (200, "fine".into()));
+    assert_eq!(node.call(&program, "/").await, (200, "fine".into()));
+    assert_eq!(count(&scripted.started), 1);
+
+    let response = node.get(&format!("/vm/{program}/die")).await;
+    assert_eq!(response.status().as_u16(), 502);
+    assert_eq!(response.text().await.unwrap(), "VM did not respond and was shut down");
+    let state = node.reaches(&program, "failed").await;
+    assert!(state["fault"].as_str().unwrap().contains("the guest panicked"));
+    assert_eq!(node.call(&program, "/").await, (200, "fine".into()));
+    assert_eq!(count(&scripted.started), 2);
+    assert_eq!(node.program(&program).await["fault"], json!(null));
+
+    assert_eq!(node.call(&program, "/vanish").await, (200, "gone".into()));
+    assert_eq!(node.call(&program, "/").await, (200, "fine".into()));
+    assert_eq!(count(&scripted.started), 3);
+    node.stop().await;
+    assert_eq!(count(&scripted.stopped), 3, "the end of the node stops the last one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unused_machines_are_stopped() {
+    let (_core, scripted, node, program) = node(1).await;
+    assert_eq!(node.call(&program, "/").await.0, 200);
+    assert_eq!(node.program(&program).await["state"], "running");
+    node.reaches(&program, "prepared").await;
+    within(async {
+        while count(&scripted.stopped) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let logs = node.get(&format!("/beth/v1/programs/{program}/logs")).await.text().await.unwrap();
+    assert_eq!(logs, "boot\n", "they stay readable");
+    assert_eq!(node.call(&program, "/").await.0, 200);
+    assert_eq!(count(&scripted.started), 2);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_reuse_a_machine_lives_for_one_call() {
+    let (_core, scripted, node, program) = node(0).await;
+    for calls in 1..=3 {
+        assert_eq!(node.call(&program, "/").await.0, 200);
+        node.reaches(&program, "prepared").await;
+        assert_eq!(count(&scripted.started), calls);
+    }
+    node.stop().await;
+    assert_eq!(count(&scripted.stopped), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_hangs_ends() {
+    let (_core, scripted, node, program) = node(3600).await;
+    scripted.hangs.store(true, Ordering::SeqCst);
+    let (status, text) = node.call(&program, "/").await;
+    assert_eq!(status, 500);
+    assert!(text.contains("Error during runtime initialisation") && text.contains("phase: kernel"), "{text}");
+    scripted.hangs.store(false, Ordering::SeqCst);
+    assert_eq!(node.call(&program, "/").await.0, 200);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_passed_on_with_care() {
+    let (_core, _scripted, node, program) = node(3600).await;
+    let response = node.get(&format!("/vm/{program}/headers")).await;
+    assert_eq!(response.status().as_u16(), 307);
+    let headers = response.headers();
+    let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+    assert_eq!((&headers["location"], &headers["content-encoding"]), (&"/elsewhere".parse().unwrap(), &"gzip".parse().unwrap()));
+    assert_eq!(headers["content-length"], "5", "the length of the body, whatever the program says");
+    assert!(!headers.contains_key("transfer-encoding"));
+    assert_eq!(node.call(&program, "/bad-status").await, (502, String::new()));
+    node.stop().await;
+}
