@@ -150,7 +150,7 @@ fn line(listed: &ListedMessage) -> String {
     format!(
         "{}  {:<9}  {}  {}  {about}",
         message.time.to_iso("Z"),
-        message.message_type,
+        message.message_type.as_str(),
         message.sender,
         message.item_hash
     )

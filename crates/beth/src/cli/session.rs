@@ -75,7 +75,7 @@ impl Session {
         let account = development::first_account()
             .ok_or_else(|| Failure::new("no development account: pass --key"))?;
         self.output.note(&format!(
-            "signing with the first development account {}; --key uses another",
+            "no key given: acting as the first development account {}",
             account.address()
         ));
         Ok(account)

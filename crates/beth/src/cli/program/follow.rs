@@ -135,13 +135,7 @@ pub async fn start(
         if let Ok(Some(state)) = node.program(hash).await {
             prepared = is_prepared(&state);
             if prepared {
-                progress.done(
-                    "prepared",
-                    &state
-                        .executor
-                        .map(|name| format!("for {name}"))
-                        .unwrap_or_default(),
-                );
+                progress.done("prepared", &executor(&state));
             }
         }
     };
@@ -163,8 +157,8 @@ pub async fn start(
             answer.status
         )));
     }
-    if !prepared && state.is_some() {
-        progress.done("prepared", "");
+    if !prepared && let Some(state) = &state {
+        progress.done("prepared", &executor(state));
     }
     let phases = state.as_ref().map(phases).unwrap_or_default();
     progress.done("started", &phases);
@@ -185,6 +179,12 @@ fn is_prepared(state: &ProgramState) -> bool {
     )
 }
 
+/// `for microvm`.
+fn executor(state: &ProgramState) -> String {
+    let name = state.executor.as_ref();
+    name.map(|name| format!("for {name}")).unwrap_or_default()
+}
+
 /// `fetch 3 ms, kernel 812 ms`.
 fn phases(state: &ProgramState) -> String {
     let parts: Vec<String> = state
@@ -201,9 +201,13 @@ fn failed(state: &ProgramState) -> Failure {
         .clone()
         .unwrap_or_else(|| "the compute node gives no reason".to_owned());
     let traceback = state.traceback.clone().unwrap_or_default();
-    let advice = python::advice(&fault, &traceback)
-        .unwrap_or_else(|| "correct the program and deploy again".to_owned());
-    Failure::new(format!("{fault}; {advice}"))
+    let advice = match python::advice(&fault, &traceback) {
+        Some(advice) => format!("; {advice}"),
+        // The node's own sentences say what to do; the program's do not.
+        None if traceback.trim().is_empty() => String::new(),
+        None => "; correct the program and deploy again".to_owned(),
+    };
+    Failure::new(format!("{fault}{advice}"))
         .showing("traceback", &traceback)
         .with("fault", fault)
 }

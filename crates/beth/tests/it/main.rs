@@ -1,0 +1,8 @@
+//! The program as its users run it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod beth;
+mod deploy;
+mod network;
+mod refusals;
+mod verbs;
