@@ -25,12 +25,27 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 const LICENCES: &[&str] = &[
-    "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Zlib",
-    "CC0-1.0", "CDLA-Permissive-2.0", "0BSD", "Unlicense", "MIT-0", "BSL-1.0",
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Unicode-3.0",
+    "Zlib",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "0BSD",
+    "Unlicense",
+    "MIT-0",
+    "BSL-1.0",
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 fn sources() -> Vec<(String, String)> {
@@ -48,7 +63,11 @@ fn walk(folder: &Path, found: &mut Vec<(String, String)>) {
         if path.is_dir() {
             walk(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+            let name = path
+                .strip_prefix(root())
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
             found.push((name, std::fs::read_to_string(&path).unwrap()));
         }
     }
@@ -60,7 +79,11 @@ fn metadata() -> Value {
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -72,12 +95,17 @@ fn dependencies_point_down() {
         if !package["source"].is_null() {
             continue;
         }
-        let layer = *layers.get(name).unwrap_or_else(|| panic!("{name} has no layer: add it here and to ARCHITECTURE.md"));
+        let layer = *layers
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} has no layer: add it here and to ARCHITECTURE.md"));
         for dependency in package["dependencies"].as_array().unwrap() {
             let other = dependency["name"].as_str().unwrap();
             let is_ours = dependency["source"].is_null() && dependency["kind"].is_null();
             if let (true, Some(&below)) = (is_ours, layers.get(other)) {
-                assert!(below < layer, "{name} (layer {layer}) must not depend on {other} (layer {below})");
+                assert!(
+                    below < layer,
+                    "{name} (layer {layer}) must not depend on {other} (layer {below})"
+                );
             }
         }
     }
@@ -87,9 +115,14 @@ fn dependencies_point_down() {
 fn licences_are_free() {
     for package in metadata()["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
-        let licence = package["license"].as_str().unwrap_or_default().replace('/', " OR ");
+        let licence = package["license"]
+            .as_str()
+            .unwrap_or_default()
+            .replace('/', " OR ");
         let fits = licence.split(" OR ").any(|choice| {
-            choice.split(" AND ").all(|part| LICENCES.contains(&part.trim_matches(['(', ')', ' '])))
+            choice
+                .split(" AND ")
+                .all(|part| LICENCES.contains(&part.trim_matches(['(', ')', ' '])))
         });
         assert!(fits, "{name}: licence '{licence}'");
     }
@@ -100,13 +133,35 @@ fn each_thing_has_one_place() {
     let rules: &[(&str, &[&str])] = &[
         ("libp2p::", &["crates/network/"]),
         ("rusqlite", &["crates/store/"]),
-        ("wasmtime::", &["crates/crn/src/wasm", "crates/crn/examples", "crates/crn/tests"]),
-        ("std::env::var", &["crates/beth/", "crates/guest/", "tests/", "crates/crn/build.rs", "crates/crn/src/microvm", "crates/crn/tests", "crates/crn/examples"]),
+        (
+            "wasmtime::",
+            &[
+                "crates/crn/src/wasm",
+                "crates/crn/examples",
+                "crates/crn/tests",
+            ],
+        ),
+        (
+            "std::env::var",
+            &[
+                "crates/beth/",
+                "crates/guest/",
+                "tests/",
+                "crates/crn/build.rs",
+                "crates/crn/src/microvm",
+                "crates/crn/tests",
+                "crates/crn/examples",
+            ],
+        ),
     ];
     for (name, text) in sources() {
         for (word, places) in rules {
-            let allowed = places.iter().any(|place| name.starts_with(place)) || name == "tests/tidy.rs";
-            assert!(allowed || !text.contains(word), "{name} must not name {word}");
+            let allowed =
+                places.iter().any(|place| name.starts_with(place)) || name == "tests/tidy.rs";
+            assert!(
+                allowed || !text.contains(word),
+                "{name} must not name {word}"
+            );
         }
     }
 }
@@ -116,7 +171,10 @@ fn files_are_nouns_of_moderate_size() {
     for (name, text) in sources() {
         let lines = text.lines().count();
         let excused = LONG_FILES.iter().any(|(file, _)| *file == name);
-        assert!(lines <= FILE_LINES_MAX || excused, "{name} has {lines} lines: split it or say why in tests/tidy.rs");
+        assert!(
+            lines <= FILE_LINES_MAX || excused,
+            "{name} has {lines} lines: split it or say why in tests/tidy.rs"
+        );
         assert!(!name.ends_with("/mod.rs"), "{name}: use foo.rs + foo/");
     }
 }
@@ -124,7 +182,10 @@ fn files_are_nouns_of_moderate_size() {
 #[test]
 fn every_file_begins_with_what_it_is() {
     for (name, text) in sources() {
-        assert!(text.starts_with("//!"), "{name} has no head: say in prose what it is");
+        assert!(
+            text.starts_with("//!"),
+            "{name} has no head: say in prose what it is"
+        );
     }
 }
 
@@ -132,9 +193,17 @@ fn every_file_begins_with_what_it_is() {
 fn banned_names() {
     let banned = ["Manager", "Helper", "Util", "Impl"];
     for (name, text) in sources() {
-        for line in text.lines().filter(|line| line.trim_start().starts_with("pub struct") || line.trim_start().starts_with("pub enum")) {
-            assert!(!banned.iter().any(|word| line.contains(word)), "{name}: {line}");
+        for line in text.lines().filter(|line| {
+            line.trim_start().starts_with("pub struct") || line.trim_start().starts_with("pub enum")
+        }) {
+            assert!(
+                !banned.iter().any(|word| line.contains(word)),
+                "{name}: {line}"
+            );
         }
-        assert!(!text.contains("fn get_"), "{name}: getters are named after what they return");
+        assert!(
+            !text.contains("fn get_"),
+            "{name}: getters are named after what they return"
+        );
     }
 }

@@ -114,7 +114,7 @@ def test_forget(network, account):
             assert await here.get_message_status(message.item_hash) is not None
         async with AlephHttpClient(api_server=network.core[1]) as there:
             await eventually(
-                lambda: there.get_message_status(message.item_hash), lambda found: found.status == MessageStatus.FORGOTTEN
+                lambda: there.get_message_status(message.item_hash), lambda found: found == MessageStatus.FORGOTTEN
             )
 
     run(scenario())

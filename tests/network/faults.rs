@@ -28,7 +28,10 @@ fn path(folder: &tempfile::TempDir) -> &str {
 
 #[test]
 fn a_missing_folder() {
-    refused(&["program", "deploy", "/nowhere/at/all"], &["/nowhere/at/all"]);
+    refused(
+        &["program", "deploy", "/nowhere/at/all"],
+        &["/nowhere/at/all"],
+    );
 }
 
 #[test]
@@ -39,14 +42,20 @@ fn an_empty_folder() {
 
 #[test]
 fn a_syntax_error() {
-    let broken = folder(&[("main.py", "from fastapi import FastAPI\napp = FastAPI(\ndef broken(:\n")]);
+    let broken = folder(&[(
+        "main.py",
+        "from fastapi import FastAPI\napp = FastAPI(\ndef broken(:\n",
+    )]);
     refused(&["program", "deploy", path(&broken)], &["SyntaxError"]);
 }
 
 #[test]
 fn an_import_error() {
     let broken = folder(&[("main.py", "import a_module_that_nobody_has\napp = None\n")]);
-    refused(&["program", "deploy", path(&broken)], &["a_module_that_nobody_has"]);
+    refused(
+        &["program", "deploy", path(&broken)],
+        &["a_module_that_nobody_has"],
+    );
 }
 
 #[test]
@@ -60,20 +69,40 @@ fn too_little_balance() {
     let local = Local::shared();
     let poor = "0x".to_owned() + &"77".repeat(32);
     let output = beth()
-        .args(["program", "deploy", &format!("{}/../../examples/wasm-hello", env!("CARGO_MANIFEST_DIR"))])
+        .args([
+            "program",
+            "deploy",
+            &format!("{}/../../examples/wasm-hello", env!("CARGO_MANIFEST_DIR")),
+        ])
         .args(["--node", local.core(0), "--key", &poor])
         .output()
         .unwrap();
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("tokens") || said.contains("balance"), "{said}");
+    assert!(
+        said.contains("tokens") || said.contains("balance"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_node_that_is_not_there() {
-    let output = beth().args(["message", "get", &"0".repeat(64), "--node", "http://127.0.0.1:9"]).output().unwrap();
+    let output = beth()
+        .args([
+            "message",
+            "get",
+            &"0".repeat(64),
+            "--node",
+            "http://127.0.0.1:9",
+        ])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output).contains("http://127.0.0.1:9"), "{}", text(&output));
+    assert!(
+        text(&output).contains("http://127.0.0.1:9"),
+        "{}",
+        text(&output)
+    );
 }
 
 #[test]
@@ -97,14 +126,28 @@ fn a_program_whose_file_is_missing_waits_and_says_for_what() {
     });
     let account = beth_protocol::Account::ethereum(local.key(0)).unwrap();
     let time = beth_protocol::time::Timestamp::from_seconds(1_790_000_000);
-    let message = account.sign_message(beth_protocol::MessageType::Program, &content, Some("TEST"), time);
+    let message = account.sign_message(
+        beth_protocol::MessageType::Program,
+        &content,
+        Some("TEST"),
+        time,
+    );
     let body = serde_json::json!({"sync": true, "message": message}).to_string();
     let output = std::process::Command::new("curl")
-        .args(["--silent", "-H", "Content-Type: application/json", "--data", &body])
+        .args([
+            "--silent",
+            "-H",
+            "Content-Type: application/json",
+            "--data",
+            &body,
+        ])
         .arg(format!("{}/api/v0/messages", local.core(0)))
         .output()
         .unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("pending"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("pending"),
+        "{output:?}"
+    );
     let output = local.verb(&["message", "get", message.item_hash.as_str()]);
     let said = text(&output);
     assert!(said.contains("pending"), "{said}");

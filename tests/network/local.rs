@@ -57,7 +57,12 @@ impl Local {
         let line = line.recv_timeout(READY).unwrap_or_default();
         assert!(!line.is_empty(), "`beth up` did not become ready");
         let said = serde_json::from_str(&line).unwrap();
-        Local { said, folder: folder.to_owned(), child, _temporary: None }
+        Local {
+            said,
+            folder: folder.to_owned(),
+            child,
+            _temporary: None,
+        }
     }
 
     /// One network for tests that only add to it.
@@ -89,7 +94,9 @@ impl Local {
     }
 
     pub fn key(&self, index: usize) -> &str {
-        self.said["accounts"][index]["private_key"].as_str().unwrap()
+        self.said["accounts"][index]["private_key"]
+            .as_str()
+            .unwrap()
     }
 
     pub fn address(&self, index: usize) -> &str {
@@ -102,7 +109,11 @@ impl Local {
     }
 
     pub fn verb_at(&self, core: usize, arguments: &[&str]) -> Output {
-        beth().args(arguments).args(["--node", self.core(core), "--key", self.key(0)]).output().unwrap()
+        beth()
+            .args(arguments)
+            .args(["--node", self.core(core), "--key", self.key(0)])
+            .output()
+            .unwrap()
     }
 
     /// Runs a verb that must succeed; the JSON object it ends with.
@@ -157,19 +168,31 @@ fn wait(child: &mut Child) -> ExitStatus {
 }
 
 pub fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 pub fn last_line(output: &Output) -> Value {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let line = stdout.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON at the end of:\n{}", text(output)))
+    serde_json::from_str(line)
+        .unwrap_or_else(|_| panic!("no JSON at the end of:\n{}", text(output)))
 }
 
 /// An HTTP answer: status and body. Status 0 when nobody answers.
 pub fn get(url: &str) -> (u16, String) {
     let output = Command::new("curl")
-        .args(["--silent", "--max-time", "150", "--write-out", "\n%{http_code}", url])
+        .args([
+            "--silent",
+            "--max-time",
+            "150",
+            "--write-out",
+            "\n%{http_code}",
+            url,
+        ])
         .output()
         .expect("curl is needed for this test: apt-get install curl");
     let body = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -190,7 +213,10 @@ pub fn eventually<T: std::fmt::Debug>(ask: impl Fn() -> T, accept: impl Fn(&T) -
         if accept(&answer) {
             return answer;
         }
-        assert!(began.elapsed() < VISIBLE, "still {answer:?} after {VISIBLE:?}");
+        assert!(
+            began.elapsed() < VISIBLE,
+            "still {answer:?} after {VISIBLE:?}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }

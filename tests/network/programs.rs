@@ -11,7 +11,12 @@ fn example(name: &str) -> String {
 fn deploy(name: &str) -> (String, String) {
     let local = Local::shared();
     let deployed = local.json(&["program", "deploy", &example(name)]);
-    let field = |key: &str| deployed[key].as_str().unwrap_or_else(|| panic!("{deployed}")).to_owned();
+    let field = |key: &str| {
+        deployed[key]
+            .as_str()
+            .unwrap_or_else(|| panic!("{deployed}"))
+            .to_owned()
+    };
     (field("item_hash"), field("url"))
 }
 
@@ -24,10 +29,19 @@ fn a_wasm_function_answers() {
     let local = Local::shared();
     // Steps 4 and 5: assigned to a core node, by it to its compute node.
     let placed = get_json(&format!("{}/api/v0/allocation/{hash}", local.core(0)));
-    assert_eq!(placed["node"]["node_id"], local.said["compute_nodes"][0]["node_hash"], "{placed}");
+    assert_eq!(
+        placed["node"]["node_id"], local.said["compute_nodes"][0]["node_hash"],
+        "{placed}"
+    );
     // Step 3: known at both core nodes.
     for core in 0..2 {
-        assert_eq!(get_json(&format!("{}/api/v0/messages/{hash}/status", local.core(core)))["status"], "processed");
+        assert_eq!(
+            get_json(&format!(
+                "{}/api/v0/messages/{hash}/status",
+                local.core(core)
+            ))["status"],
+            "processed"
+        );
     }
     let called = local.verb(&["program", "call", &hash, "/", "--json"]);
     assert!(called.status.success(), "{}", text(&called));
@@ -43,7 +57,10 @@ fn a_fastapi_application_answers_from_a_microvm() {
     // The kernel of the guest, not of this machine.
     let kernel = answer["kernel"].as_str().unwrap();
     let host = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    assert!(kernel.contains("cloud-amd64") && kernel != host.trim(), "{kernel} {host}");
+    assert!(
+        kernel.contains("cloud-amd64") && kernel != host.trim(),
+        "{kernel} {host}"
+    );
     let (status, body) = get(&format!("{}/items/2?shout=true", url.trim_end_matches('/')));
     assert_eq!((status, body.contains("CAMEL")), (200, true), "{body}");
     let (status, _) = get(&format!("{}/items/9", url.trim_end_matches('/')));
@@ -53,7 +70,12 @@ fn a_fastapi_application_answers_from_a_microvm() {
     let local = Local::shared();
     let state = get_json(&format!("{}/beth/v1/programs/{hash}", local.compute(0)));
     assert_eq!(state["executor"], "microvm");
-    let phases: Vec<&str> = state["phases"].as_array().unwrap().iter().filter_map(|p| p["name"].as_str()).collect();
+    let phases: Vec<&str> = state["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|p| p["name"].as_str())
+        .collect();
     for phase in ["kernel", "python", "application"] {
         assert!(phases.contains(&phase), "{phases:?}");
     }
@@ -62,22 +84,37 @@ fn a_fastapi_application_answers_from_a_microvm() {
 #[test]
 fn a_host_name_reaches_the_program() {
     let (hash, url) = deploy("wasm-hello");
-    let bytes: Vec<u8> = (0..32).map(|i| u8::from_str_radix(&hash[2 * i..2 * i + 2], 16).unwrap()).collect();
+    let bytes: Vec<u8> = (0..32)
+        .map(|i| u8::from_str_radix(&hash[2 * i..2 * i + 2], 16).unwrap())
+        .collect();
     let label = base32(&bytes);
     let base = url.split("/vm/").next().unwrap();
     let output = std::process::Command::new("curl")
-        .args(["--silent", "-H", &format!("Host: {label}.example.org"), base])
+        .args([
+            "--silent",
+            "-H",
+            &format!("Host: {label}.example.org"),
+            base,
+        ])
         .output()
         .unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("Wasm"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("Wasm"),
+        "{output:?}"
+    );
 }
 
 fn base32(bytes: &[u8]) -> String {
     let alphabet = b"abcdefghijklmnopqrstuvwxyz234567";
-    let bits: Vec<u8> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let bits: Vec<u8> = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
+        .collect();
     bits.chunks(5)
         .map(|chunk| {
-            let value = (0..5).fold(0, |value, bit| value << 1 | chunk.get(bit).copied().unwrap_or(0));
+            let value = (0..5).fold(0, |value, bit| {
+                value << 1 | chunk.get(bit).copied().unwrap_or(0)
+            });
             alphabet[usize::from(value)] as char
         })
         .collect()

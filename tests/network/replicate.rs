@@ -7,14 +7,27 @@ use crate::local::{Local, eventually, get, get_json, last_line, text};
 #[test]
 fn a_post_arrives() {
     let local = Local::shared();
-    let posted = local.json(&["post", "create", "--type", "note", "--content", r#"{"title":"%41 100% é"}"#]);
+    let posted = local.json(&[
+        "post",
+        "create",
+        "--type",
+        "note",
+        "--content",
+        r#"{"title":"%41 100% é"}"#,
+    ]);
     let hash = posted["item_hash"].as_str().unwrap();
     let url = format!("{}/api/v0/messages/{hash}", local.core(1));
     eventually(|| get(&url).0, |status| *status == 200);
     let message = get_json(&url);
     assert_eq!(message["status"], "processed");
-    assert_eq!(message["message"]["content"]["content"], json!({"title": "%41 100% é"}));
-    let posts = get_json(&format!("{}/api/v0/posts.json?hashes={hash}", local.core(1)));
+    assert_eq!(
+        message["message"]["content"]["content"],
+        json!({"title": "%41 100% é"})
+    );
+    let posts = get_json(&format!(
+        "{}/api/v0/posts.json?hashes={hash}",
+        local.core(1)
+    ));
     assert_eq!(posts["posts"][0]["address"], local.address(0));
 }
 
@@ -23,10 +36,19 @@ fn an_aggregate_arrives_merged() {
     let local = Local::shared();
     local.json(&["aggregate", "set", "replicated", r#"{"a":1,"b":1}"#]);
     local.json(&["aggregate", "set", "replicated", r#"{"b":2}"#]);
-    let url = format!("{}/api/v0/aggregates/{}.json?keys=replicated", local.core(1), local.address(0));
-    eventually(|| get(&url).1, |body| serde_json::from_str(body).is_ok_and(|value: serde_json::Value| {
-        value["data"]["replicated"] == json!({"a": 1, "b": 2})
-    }));
+    let url = format!(
+        "{}/api/v0/aggregates/{}.json?keys=replicated",
+        local.core(1),
+        local.address(0)
+    );
+    eventually(
+        || get(&url).1,
+        |body| {
+            serde_json::from_str(body).is_ok_and(|value: serde_json::Value| {
+                value["data"]["replicated"] == json!({"a": 1, "b": 2})
+            })
+        },
+    );
 }
 
 #[test]
@@ -37,7 +59,10 @@ fn a_file_arrives_and_is_read_from_either_node() {
     let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i * 31 % 251) as u8).collect();
     std::fs::write(&path, &bytes).unwrap();
     let put = local.json(&["file", "put", path.to_str().unwrap()]);
-    let hash = put["file_hash"].as_str().or(put["hash"].as_str()).unwrap_or_else(|| panic!("{put}"));
+    let hash = put["file_hash"]
+        .as_str()
+        .or(put["hash"].as_str())
+        .unwrap_or_else(|| panic!("{put}"));
     let url = format!("{}/api/v0/storage/raw/{hash}", local.core(1));
     eventually(|| get(&url).0, |status| *status == 200);
     let out = folder.path().join("out.bin");
@@ -53,7 +78,17 @@ fn message_get_tells_the_reason_of_a_refusal() {
     let posted = local.json(&["post", "create", "--type", "mine", "--content", "{}"]);
     let hash = posted["item_hash"].as_str().unwrap();
     let output = crate::local::beth()
-        .args(["post", "create", "--type", "amend", "--ref", hash, "--content", "{}", "--json"])
+        .args([
+            "post",
+            "create",
+            "--type",
+            "amend",
+            "--ref",
+            hash,
+            "--content",
+            "{}",
+            "--json",
+        ])
         .args(["--node", local.core(0), "--key", local.key(1)])
         .output()
         .unwrap();
@@ -70,7 +105,9 @@ fn a_node_that_was_away_catches_up() {
     // The second node loses everything it had.
     let mut wiped = 0;
     for entry in walk(&state) {
-        if entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with("state.sqlite"))
+        if entry
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("state.sqlite"))
             && entry.to_string_lossy().contains("1")
         {
             std::fs::remove_file(&entry).unwrap();
@@ -81,7 +118,10 @@ fn a_node_that_was_away_catches_up() {
     let local = Local::start_in(&state, &[]);
     let url = |core: usize| format!("{}/api/v0/messages.json?pagination=1", local.core(core));
     let total = |core: usize| get_json(&url(core))["pagination_total"].clone();
-    eventually(|| (total(0), total(1)), |(one, two)| one == two && *one != 0);
+    eventually(
+        || (total(0), total(1)),
+        |(one, two)| one == two && *one != 0,
+    );
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
@@ -100,7 +140,21 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 #[test]
 fn the_last_line_is_json_also_for_a_message() {
     let local = Local::shared();
-    let posted = local.json(&["post", "create", "--type", "n", "--content", "[1]", "--channel", "TEST"]);
-    let output = local.verb(&["message", "get", posted["item_hash"].as_str().unwrap(), "--json"]);
+    let posted = local.json(&[
+        "post",
+        "create",
+        "--type",
+        "n",
+        "--content",
+        "[1]",
+        "--channel",
+        "TEST",
+    ]);
+    let output = local.verb(&[
+        "message",
+        "get",
+        posted["item_hash"].as_str().unwrap(),
+        "--json",
+    ]);
     assert_eq!(last_line(&output)["status"], "processed");
 }

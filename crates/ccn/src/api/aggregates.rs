@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use beth_protocol::cost::Prices;
 use beth_store::query::aggregates::{AggregateFilter, AggregatePlace, AggregateSort, StoredAggregate};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -41,20 +42,35 @@ async fn of_address(
         Some([key]) if value_only => Some(key.clone()),
         _ => None,
     };
-    let owner = address.clone();
-    let mut found = context.read(move |state| state.aggregates_of(&owner, keys.as_ref())).await?;
-    if found.is_empty() {
-        return Err(ApiError::text(StatusCode::NOT_FOUND, "No aggregate found for this address"));
-    }
-    if single.is_some() {
-        return Ok(ok(found.swap_remove(0).content).into_response());
-    }
+    let (owner, wanted) = (address.clone(), keys.clone());
+    let found = context.read(move |state| state.aggregates_of(&owner, wanted.as_ref())).await?;
     let info: Map<String, Value> = match with_info {
         true => found.iter().map(|aggregate| (aggregate.key.clone(), describe(aggregate))).collect(),
         false => Map::new(),
     };
-    let data: Map<String, Value> = found.into_iter().map(|row| (row.key, Value::Object(row.content))).collect();
+    let mut data: Map<String, Value> = found.into_iter().map(|row| (row.key, Value::Object(row.content))).collect();
+    if address == context.config.rules.pricing_address {
+        add_prices_in_force(&mut data, keys.as_deref());
+    }
+    if data.is_empty() {
+        return Err(ApiError::text(StatusCode::NOT_FOUND, "No aggregate found for this address"));
+    }
+    if let Some(value) = single.and_then(|key| data.swap_remove(&key)) {
+        return Ok(ok(value).into_response());
+    }
     Ok(ok(json!({"address": address, "data": data, "info": info})).into_response())
+}
+
+/// Until the foundation publishes its lists, the built-in ones are in force:
+/// clients read at its address what this node charges.
+fn add_prices_in_force(data: &mut Map<String, Value>, keys: Option<&[String]>) {
+    let built_in = Prices::defaults();
+    for (key, list) in [("pricing", built_in.pricing()), ("settings", built_in.settings())] {
+        let wanted = keys.is_none_or(|keys| keys.iter().any(|wanted| wanted == key));
+        if wanted && !data.contains_key(key) {
+            data.insert(key.to_owned(), Value::Object(list.clone()));
+        }
+    }
 }
 
 fn describe(aggregate: &StoredAggregate) -> Value {

@@ -50,6 +50,16 @@ impl Prices {
         }
     }
 
+    /// The `pricing` list.
+    pub fn pricing(&self) -> &Map<String, Value> {
+        &self.pricing
+    }
+
+    /// The `settings` list.
+    pub fn settings(&self) -> &Map<String, Value> {
+        &self.settings
+    }
+
     fn product(&self, product: &str) -> Result<&Value, CostError> {
         self.pricing
             .get(product)
