@@ -32,3 +32,6 @@ pub const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Durat
 pub const ALLOCATION_INTERVAL: Duration = Duration::from_secs(60);
 /// Questions in a row that a healthy node may leave unanswered.
 pub const FAILURES_MAX: u32 = 2;
+/// Longest wait at the start for every compute node to answer once, before
+/// anything is placed.
+pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -99,13 +99,10 @@ fn read(usage: &Value, config: &Value) -> Option<Report> {
     })
 }
 
-/// `computing.EXECUTORS` lists them; a node without that member is upstream's,
+/// `beth.executors` lists them; a node without that member is upstream's,
 /// which always runs microVMs and says whether it has QEMU for instances.
 fn capabilities(config: &Value) -> BTreeSet<Capability> {
-    if let Some(executors) = config
-        .pointer("/computing/EXECUTORS")
-        .and_then(Value::as_array)
-    {
+    if let Some(executors) = config.pointer("/beth/executors").and_then(Value::as_array) {
         return executors
             .iter()
             .filter_map(Value::as_str)
@@ -165,7 +162,7 @@ mod tests {
         assert_eq!(report.state.cpu.features, ["sev"]);
         assert!(!report.supports_ipv6());
 
-        let ours = json!({"networking": {"IPV6_ADDRESS_POOL": "2001:db8::/64"}, "computing": {"EXECUTORS": ["wasm", "later"]}});
+        let ours = json!({"networking": {"IPV6_ADDRESS_POOL": "2001:db8::/64"}, "beth": {"executors": ["wasm", "later"]}});
         let report = read(&usage, &ours).unwrap();
         assert!(report.state.capabilities.is_empty() && report.supports_ipv6());
         assert!(

@@ -1,6 +1,7 @@
 //! The world: what the scheduler knows, and the plan it follows from.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use beth_protocol::ItemHash;
@@ -25,6 +26,7 @@ pub struct World {
     network: Snapshot,
     plan: Plan,
     listed: bool,
+    settled: bool,
 }
 
 impl World {
@@ -38,17 +40,22 @@ impl World {
             network: Snapshot::default(),
             plan: Plan::new(),
             listed: false,
+            settled: false,
         }
     }
 
     /// Takes events and plans until cancelled; then ends the agents.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Event>, cancel: CancellationToken) {
         let mut events = Vec::new();
+        let mut settled = pin!(tokio::time::sleep(limits::SETTLE_TIMEOUT));
         loop {
-            let received = inbox.recv_many(&mut events, limits::EVENTS_PER_PLAN_MAX);
-            match cancel.run_until_cancelled(received).await {
-                None | Some(0) => break,
-                Some(_) => events.drain(..).for_each(|event| self.take(event)),
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                received = inbox.recv_many(&mut events, limits::EVENTS_PER_PLAN_MAX) => match received {
+                    0 => break,
+                    _ => events.drain(..).for_each(|event| self.take(event)),
+                },
+                () = &mut settled, if !self.settled => self.settled = true,
             }
             self.replan();
         }
@@ -105,21 +112,16 @@ impl World {
             .current
             .retain(|item, _| self.workloads.contains_key(item));
         self.agents.keep(&nodes);
+        // At the start, the first node to answer must not draw everything.
+        self.settled |= self.listed && nodes.keys().all(|node| self.reports.contains_key(node));
 
         let workloads: Vec<Workload> = self.workloads.values().cloned().collect();
         let plan = plan(&workloads, &self.network);
-        self.log(&plan);
-        for (item, placement) in &plan {
-            if let Some(target) = &placement.target {
-                self.network
-                    .current
-                    .insert(item.clone(), target.compute_node.clone());
-            }
+        if self.listed && self.settled {
+            self.log(&plan);
+            self.make_true(&nodes, &plan);
+            self.plan = plan;
         }
-        if self.listed {
-            self.assign(&nodes, &plan);
-        }
-        self.plan = plan;
         self.view.send_replace(Arc::new(View {
             planned_at: now(),
             listed: self.listed,
@@ -128,6 +130,17 @@ impl World {
             network: self.network.clone(),
             reports: self.reports.clone(),
         }));
+    }
+
+    fn make_true(&mut self, nodes: &BTreeMap<ItemHash, String>, plan: &Plan) {
+        for (item, placement) in plan {
+            if let Some(target) = &placement.target {
+                self.network
+                    .current
+                    .insert(item.clone(), target.compute_node.clone());
+            }
+        }
+        self.assign(nodes, plan);
     }
 
     fn assign(&self, nodes: &BTreeMap<ItemHash, String>, plan: &Plan) {

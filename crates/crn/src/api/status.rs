@@ -54,8 +54,8 @@ pub(super) async fn config(State(api): State<Arc<Api>>) -> Response {
             "INSTANCE_DEFAULT_HYPERVISOR": "qemu",
             "ENABLE_CONFIDENTIAL_COMPUTING": false,
             "ENABLE_GPU_SUPPORT": false,
-            "EXECUTORS": executors,
         },
+        "beth": {"executors": executors},
     });
     json::response(StatusCode::OK, &body)
 }

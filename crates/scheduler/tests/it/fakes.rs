@@ -211,7 +211,7 @@ impl ComputeNode {
             .route("/about/usage/system", get(usage))
             .route(
                 "/status/config",
-                get(async || Json(json!({"computing": {"EXECUTORS": ["wasm", "microvm"]}}))),
+                get(async || Json(json!({"beth": {"executors": ["wasm", "microvm"]}}))),
             )
             .route("/control/allocations", post(allocate))
             .with_state(state);
