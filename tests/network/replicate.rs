@@ -108,7 +108,7 @@ fn a_node_that_was_away_catches_up() {
         if entry
             .file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with("state.sqlite"))
-            && entry.to_string_lossy().contains("1")
+            && entry.components().any(|part| part.as_os_str() == "core-2")
         {
             std::fs::remove_file(&entry).unwrap();
             wiped += 1;
