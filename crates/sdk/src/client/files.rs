@@ -2,6 +2,7 @@
 
 use beth_protocol::{Account, HashKind, ItemHash, Message, MessageType, Status};
 use bytes::Bytes;
+use reqwest::Response;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -105,8 +106,7 @@ impl Client {
         let request = self
             .node
             .get(&["api", "v0", "storage", "raw", hash.as_str()]);
-        let mut response = self.node.open(request, limits::REQUEST_TIMEOUT).await?;
-        let url = response.url().to_string();
+        let response = self.node.open(request, limits::REQUEST_TIMEOUT).await?;
         match response.status().as_u16() {
             200 => {}
             404 => {
@@ -128,6 +128,27 @@ impl Client {
                 });
             }
         }
+        let (length, actual) = self.copy(response, bytes_max, sink).await?;
+        if actual != *hash {
+            return Err(Error::WrongFile {
+                url: self.base_url().to_owned(),
+                expected: hash.clone(),
+                actual,
+            });
+        }
+        Ok(length)
+    }
+
+    /// Copies a body; returns its length and hash.
+    async fn copy<W>(
+        &self,
+        mut response: Response,
+        bytes_max: u64,
+        sink: &mut W,
+    ) -> Result<(u64, ItemHash), Error>
+    where
+        W: AsyncWrite + Unpin + ?Sized,
+    {
         let mut digest = Sha256::new();
         let mut length = 0_u64;
         loop {
@@ -138,21 +159,16 @@ impl Client {
             let Some(chunk) = chunk else { break };
             length += chunk.len() as u64;
             if length > bytes_max {
-                return Err(Error::TooLong { url, bytes_max });
+                return Err(Error::TooLong {
+                    url: response.url().to_string(),
+                    bytes_max,
+                });
             }
             digest.update(&chunk);
             sink.write_all(&chunk).await?;
         }
         sink.flush().await?;
-        let actual = ItemHash::of_digest(digest.finalize().into());
-        if actual != *hash {
-            return Err(Error::WrongFile {
-                url: self.base_url().to_owned(),
-                expected: hash.clone(),
-                actual,
-            });
-        }
-        Ok(length)
+        Ok((length, ItemHash::of_digest(digest.finalize().into())))
     }
 
     async fn reason_of(&self, message: &Message) -> Error {

@@ -81,9 +81,9 @@ struct Package {
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
-    let package = package(&args).await?;
     let account = session.account()?;
     let progress = Progress::begin(session.output);
+    let package = package(&args).await?;
     progress.done("packed", &package.summary);
 
     let stored = store(&session, &account, &args, &package).await?;
