@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 
-from beth_runner import BadProgram, describe
+from beth_runner import BadProgram, StartupFailed, describe
 
 FOLDER = "/opt"
 SQUASHFS_FOLDER = "/opt/code"
@@ -268,7 +268,3 @@ class Lifespan:
             if message:
                 print(message, file=sys.stderr)
             self.stopped.set_result(None)
-
-
-class StartupFailed(Exception):
-    """The application said that it cannot start."""

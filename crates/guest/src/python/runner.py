@@ -27,12 +27,19 @@ class BadProgram(Exception):
     """The files are no program; the text says what to do."""
 
 
+class StartupFailed(Exception):
+    """The application said that it cannot start; the text is its traceback."""
+
+
 def uptime_ms():
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 def describe(error):
     """One line, and the traceback without the frames that are ours."""
+    if isinstance(error, StartupFailed):
+        text = str(error).strip() or "the application gave no reason"
+        return text.splitlines()[-1][:500], text[-MAX_TRACEBACK:]
     import traceback
 
     trace = error.__traceback__

@@ -1,0 +1,8 @@
+//! Integration tests of the compute node: real parts, a core node made of two maps.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod api;
+mod fake;
+mod microvm;
+mod pool;
+mod wasm;
