@@ -58,7 +58,12 @@ impl Api {
     /// The routes' view of a node.
     pub fn new(config: CrnConfig, pool: Pool) -> Arc<Api> {
         let auth = AllocationAuth::new(&config.allocation_signers, &config.allocation_token_hash);
-        Arc::new(Api { config, pool, auth, draining: AtomicBool::new(false) })
+        Arc::new(Api {
+            config,
+            pool,
+            auth,
+            draining: AtomicBool::new(false),
+        })
     }
 
     /// From now on programs are not called any more (compute.md §3.8).
@@ -88,7 +93,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/beth/v1/programs/{hash}", open(beth::program))
         .route("/beth/v1/programs/{hash}/logs", open(beth::logs))
         .route_layer(middleware::from_fn(cors::allow_all))
-        .route_layer(middleware::from_fn_with_state(api.clone(), call::program_hosts_first));
+        .route_layer(middleware::from_fn_with_state(
+            api.clone(),
+            call::program_hosts_first,
+        ));
     Router::new()
         .merge(public)
         .merge(own)
@@ -111,12 +119,24 @@ fn open<H: Handler<T, Arc<Api>>, T: 'static>(handler: H) -> MethodRouter<Arc<Api
 
 async fn name_server(mut response: Response) -> Response {
     const SERVER: &str = concat!("aleph-vm/1.14.0+beth.", env!("CARGO_PKG_VERSION"));
-    response.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));
+    response
+        .headers_mut()
+        .insert(header::SERVER, HeaderValue::from_static(SERVER));
     response
 }
 
 /// The `Host` header, or the authority of the request line.
 fn host_of(request: &Request) -> &str {
-    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    named.or_else(|| request.uri().authority().map(|authority| authority.as_str())).unwrap_or_default()
+    let named = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    named
+        .or_else(|| {
+            request
+                .uri()
+                .authority()
+                .map(|authority| authority.as_str())
+        })
+        .unwrap_or_default()
 }

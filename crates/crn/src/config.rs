@@ -76,7 +76,8 @@ impl Default for CrnConfig {
             ready_timeout_seconds: 120,
             acceleration: Acceleration::Auto,
             allocation_signers: Vec::new(),
-            allocation_token_hash: "151ba92f2eb90bce67e912af2f7a5c17d8654b3d29895b042107ea312a7eebda".into(),
+            allocation_token_hash:
+                "151ba92f2eb90bce67e912af2f7a5c17d8654b3d29895b042107ea312a7eebda".into(),
             well_known_files: BTreeMap::new(),
             wasm: WasmConfig::default(),
         }
@@ -90,17 +91,27 @@ mod tests {
 
     #[test]
     fn defaults_and_unknown_keys() {
-        let config: CrnConfig = serde_json::from_str(r#"{"reuse_seconds": 5, "wasm": {"calls_max": 7}}"#).unwrap();
+        let config: CrnConfig =
+            serde_json::from_str(r#"{"reuse_seconds": 5, "wasm": {"calls_max": 7}}"#).unwrap();
         assert_eq!((config.reuse_seconds, config.wasm.calls_max), (5, 7));
-        assert_eq!(config.wasm.memory_mib_max, WasmConfig::default().memory_mib_max);
+        assert_eq!(
+            config.wasm.memory_mib_max,
+            WasmConfig::default().memory_mib_max
+        );
         let error = serde_json::from_str::<CrnConfig>(r#"{"reuse_second": 5}"#).unwrap_err();
-        assert!(error.to_string().contains("unknown field `reuse_second`"), "{error}");
+        assert!(
+            error.to_string().contains("unknown field `reuse_second`"),
+            "{error}"
+        );
     }
 
     #[test]
     fn reads_what_it_writes() {
         let config = CrnConfig::default();
         let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<CrnConfig>(&text).unwrap().listen, config.listen);
+        assert_eq!(
+            serde_json::from_str::<CrnConfig>(&text).unwrap().listen,
+            config.listen
+        );
     }
 }

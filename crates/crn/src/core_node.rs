@@ -16,7 +16,9 @@ use crate::limits;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CoreFault {
     /// No connection, no answer in time, or an answer of status 5xx.
-    #[error("the core node at {url} does not answer ({reason}); check that it runs and that `core_node` in the configuration is its address")]
+    #[error(
+        "the core node at {url} does not answer ({reason}); check that it runs and that `core_node` in the configuration is its address"
+    )]
     Unreachable {
         /// Base URL.
         url: String,
@@ -53,9 +55,13 @@ impl CoreNode {
         let client = reqwest::Client::builder()
             .connect_timeout(limits::CONNECT_DEADLINE)
             .read_timeout(limits::READ_DEADLINE)
+            .no_proxy()
             .user_agent(concat!("beth-crn/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| CoreFault::Unreachable { url: url.clone(), reason: error.to_string() })?;
+            .map_err(|error| CoreFault::Unreachable {
+                url: url.clone(),
+                reason: error.to_string(),
+            })?;
         Ok(CoreNode { url, client })
     }
 
@@ -68,10 +74,16 @@ impl CoreNode {
     /// not know it.
     pub async fn message(&self, item_hash: &ItemHash) -> Result<Option<Message>, CoreFault> {
         let path = format!("/api/v0/messages.json?hashes={item_hash}");
-        let Some(body) = self.query(&path).await? else { return Ok(None) };
-        let body: Value = serde_json::from_slice(&body).map_err(|error| self.nonsense(&path, error))?;
-        let Some(envelope) = body.get("messages").and_then(|list| list.get(0)) else { return Ok(None) };
-        let message = Message::parse(envelope).map_err(|rejection| self.nonsense(&path, format!("{rejection}")))?;
+        let Some(body) = self.query(&path).await? else {
+            return Ok(None);
+        };
+        let body: Value =
+            serde_json::from_slice(&body).map_err(|error| self.nonsense(&path, error))?;
+        let Some(envelope) = body.get("messages").and_then(|list| list.get(0)) else {
+            return Ok(None);
+        };
+        let message = Message::parse(envelope)
+            .map_err(|rejection| self.nonsense(&path, format!("{rejection}")))?;
         if message.item_hash != *item_hash {
             return Err(self.nonsense(&path, format!("message {}", message.item_hash)));
         }
@@ -80,16 +92,27 @@ impl CoreNode {
 
     /// The file that a STORE message names: the newest version of it when
     /// `latest`, else the one of the message itself. `None` when there is none.
-    pub async fn file_hash(&self, reference: &ItemHash, version: Version) -> Result<Option<ItemHash>, CoreFault> {
+    pub async fn file_hash(
+        &self,
+        reference: &ItemHash,
+        version: Version,
+    ) -> Result<Option<ItemHash>, CoreFault> {
         if version == Version::Latest
-            && let Some(hash) = self.referenced(&format!("/api/v0/storage/by-ref/{reference}")).await?
+            && let Some(hash) = self
+                .referenced(&format!("/api/v0/storage/by-ref/{reference}"))
+                .await?
         {
             return Ok(Some(hash));
         }
-        if let Some(hash) = self.referenced(&format!("/api/v0/storage/by-message-hash/{reference}")).await? {
+        if let Some(hash) = self
+            .referenced(&format!("/api/v0/storage/by-message-hash/{reference}"))
+            .await?
+        {
             return Ok(Some(hash));
         }
-        let Some(message) = self.message(reference).await? else { return Ok(None) };
+        let Some(message) = self.message(reference).await? else {
+            return Ok(None);
+        };
         if message.message_type != MessageType::Store {
             return Ok(None);
         }
@@ -108,21 +131,30 @@ impl CoreNode {
     }
 
     async fn referenced(&self, path: &str) -> Result<Option<ItemHash>, CoreFault> {
-        let Some(body) = self.query(path).await? else { return Ok(None) };
-        let reference: FileReference = serde_json::from_slice(&body).map_err(|error| self.nonsense(path, error))?;
-        ItemHash::parse(&reference.file_hash).map(Some).map_err(|error| self.nonsense(path, error))
+        let Some(body) = self.query(path).await? else {
+            return Ok(None);
+        };
+        let reference: FileReference =
+            serde_json::from_slice(&body).map_err(|error| self.nonsense(path, error))?;
+        ItemHash::parse(&reference.file_hash)
+            .map(Some)
+            .map_err(|error| self.nonsense(path, error))
     }
 
     /// A small answer, whole; `None` for 404 and other refusals.
     async fn query(&self, path: &str) -> Result<Option<Vec<u8>>, CoreFault> {
         let whole = async {
-            let Some(response) = self.request(path).await? else { return Ok(None) };
+            let Some(response) = self.request(path).await? else {
+                return Ok(None);
+            };
             let mut body = Vec::new();
             let mut chunks = response.bytes_stream();
             while let Some(chunk) = chunks.next().await {
                 let chunk = chunk.map_err(|error| self.unreachable(reason(&error)))?;
                 if body.len() + chunk.len() > limits::QUERY_BYTES_MAX {
-                    return Err(self.nonsense(path, format!("more than {} bytes", limits::QUERY_BYTES_MAX)));
+                    return Err(
+                        self.nonsense(path, format!("more than {} bytes", limits::QUERY_BYTES_MAX))
+                    );
                 }
                 body.extend_from_slice(&chunk);
             }
@@ -130,7 +162,10 @@ impl CoreNode {
         };
         let answer = tokio::time::timeout(limits::QUERY_DEADLINE, whole).await;
         answer.unwrap_or_else(|_| {
-            Err(self.unreachable(format!("no answer within {} seconds", limits::QUERY_DEADLINE.as_secs())))
+            Err(self.unreachable(format!(
+                "no answer within {} seconds",
+                limits::QUERY_DEADLINE.as_secs()
+            )))
         })
     }
 
@@ -146,11 +181,17 @@ impl CoreNode {
     }
 
     fn unreachable(&self, reason: String) -> CoreFault {
-        CoreFault::Unreachable { url: self.url.clone(), reason }
+        CoreFault::Unreachable {
+            url: self.url.clone(),
+            reason,
+        }
     }
 
     fn nonsense(&self, path: &str, reason: impl std::fmt::Display) -> CoreFault {
-        CoreFault::Nonsense { url: self.url.clone(), reason: format!("{path}: {reason}") }
+        CoreFault::Nonsense {
+            url: self.url.clone(),
+            reason: format!("{path}: {reason}"),
+        }
     }
 }
 

@@ -39,7 +39,9 @@ pub enum FileFault {
         url: String,
     },
     /// The bytes are not the ones that the hash names.
-    #[error("the file {hash} is corrupt at the core node: its bytes have the hash {found}; store it again")]
+    #[error(
+        "the file {hash} is corrupt at the core node: its bytes have the hash {found}; store it again"
+    )]
     Corrupt {
         /// What was asked for.
         hash: ItemHash,
@@ -55,7 +57,9 @@ pub enum FileFault {
         limit_bytes: u64,
     },
     /// Not yet possible.
-    #[error("the file {0} is on IPFS, which this node cannot verify yet; store it with the storage engine")]
+    #[error(
+        "the file {0} is on IPFS, which this node cannot verify yet; store it with the storage engine"
+    )]
     Ipfs(ItemHash),
     /// The disk refused.
     #[error("cannot keep the file {hash} in {folder}: {reason}")]
@@ -89,7 +93,13 @@ impl Files {
         }
         std::fs::create_dir_all(&files)?;
         std::fs::create_dir_all(&incoming)?;
-        Ok(Files { core, files, incoming, turns: Turns::default(), downloads: Arc::default() })
+        Ok(Files {
+            core,
+            files,
+            incoming,
+            turns: Turns::default(),
+            downloads: Arc::default(),
+        })
     }
 
     /// How many downloads were begun.
@@ -106,21 +116,41 @@ impl Files {
         let _turn = self.turns.take(hash.as_str()).await;
         if let Ok(metadata) = tokio::fs::metadata(&path).await {
             if metadata.len() > limit_bytes {
-                return Err(FileFault::TooLarge { hash: hash.clone(), limit_bytes });
+                return Err(FileFault::TooLarge {
+                    hash: hash.clone(),
+                    limit_bytes,
+                });
             }
-            return Ok(LocalFile { path, size_bytes: metadata.len(), hash: hash.clone() });
+            return Ok(LocalFile {
+                path,
+                size_bytes: metadata.len(),
+                hash: hash.clone(),
+            });
         }
         let number = self.downloads.fetch_add(1, Ordering::Relaxed);
         let part = self.incoming.join(format!("{number}.part"));
-        let download = tokio::time::timeout(limits::DOWNLOAD_DEADLINE, self.download(hash, limit_bytes, &part)).await;
+        let download = tokio::time::timeout(
+            limits::DOWNLOAD_DEADLINE,
+            self.download(hash, limit_bytes, &part),
+        )
+        .await;
         let downloaded = download.unwrap_or_else(|_| {
-            let reason = format!("the file did not arrive within {} seconds", limits::DOWNLOAD_DEADLINE.as_secs());
-            Err(CoreFault::Unreachable { url: self.core.url().to_owned(), reason }.into())
+            let reason = format!(
+                "the file did not arrive within {} seconds",
+                limits::DOWNLOAD_DEADLINE.as_secs()
+            );
+            Err(CoreFault::Unreachable {
+                url: self.core.url().to_owned(),
+                reason,
+            }
+            .into())
         });
         let renamed = match downloaded {
             Ok(size_bytes) => {
                 let renamed = tokio::fs::rename(&part, &path).await;
-                renamed.map(|()| size_bytes).map_err(|error| self.disk(hash, &error))
+                renamed
+                    .map(|()| size_bytes)
+                    .map_err(|error| self.disk(hash, &error))
             }
             Err(fault) => Err(fault),
         };
@@ -128,14 +158,28 @@ impl Files {
             // Half a file is of no use; at the latest the next start removes it.
             drop(tokio::fs::remove_file(&part).await);
         }
-        renamed.map(|size_bytes| LocalFile { path, size_bytes, hash: hash.clone() })
+        renamed.map(|size_bytes| LocalFile {
+            path,
+            size_bytes,
+            hash: hash.clone(),
+        })
     }
 
-    async fn download(&self, hash: &ItemHash, limit_bytes: u64, part: &Path) -> Result<u64, FileFault> {
-        let missing = || FileFault::Missing { hash: hash.clone(), url: self.core.url().to_owned() };
+    async fn download(
+        &self,
+        hash: &ItemHash,
+        limit_bytes: u64,
+        part: &Path,
+    ) -> Result<u64, FileFault> {
+        let missing = || FileFault::Missing {
+            hash: hash.clone(),
+            url: self.core.url().to_owned(),
+        };
         let response = self.core.file(hash).await?.ok_or_else(missing)?;
-        let file = tokio::fs::File::create(part).await.map_err(|error| self.disk(hash, &error))?;
-        let mut file = BufWriter::with_capacity(1 << 20, file);
+        let file = tokio::fs::File::create(part)
+            .await
+            .map_err(|error| self.disk(hash, &error))?;
+        let mut file = BufWriter::with_capacity(64 << 10, file);
         let mut digest = Sha256::new();
         let mut size_bytes = 0u64;
         let mut chunks = response.bytes_stream();
@@ -146,23 +190,38 @@ impl Files {
             })?;
             size_bytes += chunk.len() as u64;
             if size_bytes > limit_bytes {
-                return Err(FileFault::TooLarge { hash: hash.clone(), limit_bytes });
+                return Err(FileFault::TooLarge {
+                    hash: hash.clone(),
+                    limit_bytes,
+                });
             }
             digest.update(&chunk);
-            file.write_all(&chunk).await.map_err(|error| self.disk(hash, &error))?;
+            file.write_all(&chunk)
+                .await
+                .map_err(|error| self.disk(hash, &error))?;
         }
-        file.flush().await.map_err(|error| self.disk(hash, &error))?;
-        file.get_ref().sync_all().await.map_err(|error| self.disk(hash, &error))?;
+        file.flush()
+            .await
+            .map_err(|error| self.disk(hash, &error))?;
+        file.get_ref()
+            .sync_all()
+            .await
+            .map_err(|error| self.disk(hash, &error))?;
         let found = ItemHash::of_digest(digest.finalize().into());
         if found != *hash {
-            return Err(FileFault::Corrupt { hash: hash.clone(), found });
+            return Err(FileFault::Corrupt {
+                hash: hash.clone(),
+                found,
+            });
         }
         Ok(size_bytes)
     }
 
     fn disk(&self, hash: &ItemHash, error: &std::io::Error) -> FileFault {
         let advice = match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full; free some space",
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "the disk is full; free some space"
+            }
             ErrorKind::PermissionDenied => "the node may not write there; check the folder's owner",
             _ => "check the disk",
         };

@@ -30,7 +30,11 @@ impl Turns {
             let mut doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             doors.entry(key.to_owned()).or_default().clone()
         };
-        let mut turn = Turn { doors: self.0.clone(), key: key.to_owned(), guard: None };
+        let mut turn = Turn {
+            doors: self.0.clone(),
+            key: key.to_owned(),
+            guard: None,
+        };
         turn.guard = Some(door.lock_owned().await);
         turn
     }
@@ -41,7 +45,10 @@ impl Drop for Turn {
         self.guard = None;
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
         // New waiters join under this lock, so a count of one means nobody is at the door.
-        if doors.get(&self.key).is_some_and(|door| Arc::strong_count(door) == 1) {
+        if doors
+            .get(&self.key)
+            .is_some_and(|door| Arc::strong_count(door) == 1)
+        {
             doors.remove(&self.key);
         }
     }

@@ -70,7 +70,10 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<(), Error> {
     let listener = listen(config.listen).await?;
-    let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    let address = listener.local_addr().map_err(|source| Error::Listen {
+        address: config.listen,
+        source,
+    })?;
     let executors = executors(&config)?;
     run_with(config, executors, listener, |()| ready(address), cancel).await
 }
@@ -84,7 +87,10 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
     }
     microvm.acceleration = config.acceleration;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
-    Ok(Executors { wasm: Arc::new(wasm), microvm: Arc::new(MicroVm::new(microvm)?) })
+    Ok(Executors {
+        wasm: Arc::new(wasm),
+        microvm: Arc::new(MicroVm::new(microvm)?),
+    })
 }
 
 /// Runs a node with given executors on a given listener.
@@ -126,15 +132,20 @@ pub async fn run_with(
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        ErrorKind::AddrInUse => Error::PortTaken(address),
-        _ => Error::Listen { address, source },
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| match source.kind() {
+            ErrorKind::AddrInUse => Error::PortTaken(address),
+            _ => Error::Listen { address, source },
+        })
 }
 
 fn programs(config: &CrnConfig) -> Result<Programs, Error> {
     let folder = &config.folder;
-    let wrong = |source| Error::Folder { folder: folder.clone(), source };
+    let wrong = |source| Error::Folder {
+        folder: folder.clone(),
+        source,
+    };
     std::fs::create_dir_all(folder).map_err(wrong)?;
     let core = CoreNode::new(&config.core_node)?;
     let files = Files::open(core.clone(), folder).map_err(wrong)?;

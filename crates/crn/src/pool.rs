@@ -71,7 +71,11 @@ pub struct Executors {
 
 impl Executors {
     fn of(&self, program: &Program) -> &Arc<dyn Executor> {
-        if program.content.code.is_wasm() { &self.wasm } else { &self.microvm }
+        if program.content.code.is_wasm() {
+            &self.wasm
+        } else {
+            &self.microvm
+        }
     }
 }
 
@@ -101,7 +105,12 @@ struct Inner {
 
 impl Pool {
     /// An empty pool; it looks for idle machines until `cancel`.
-    pub fn start(programs: Programs, executors: Executors, patience: Patience, cancel: CancellationToken) -> Pool {
+    pub fn start(
+        programs: Programs,
+        executors: Executors,
+        patience: Patience,
+        cancel: CancellationToken,
+    ) -> Pool {
         let pool = Pool(Arc::new(Inner {
             programs,
             executors,
@@ -113,7 +122,9 @@ impl Pool {
             cancel,
         }));
         let watched = pool.clone();
-        pool.0.tasks.spawn(async move { watched.stop_idle_machines().await });
+        pool.0
+            .tasks
+            .spawn(async move { watched.stop_idle_machines().await });
         pool
     }
 
@@ -126,12 +137,7 @@ impl Pool {
         let Some(_visit) = slot.visit() else {
             return Err(busy("this program answers as many calls as it can"));
         };
-        let machine = loop {
-            match slot.machine() {
-                Some(machine) => break machine,
-                None => self.created(&slot).await?,
-            }
-        };
+        let machine = self.machine(&slot).await?;
         let answer = machine.handle.call(call).await;
         if matches!(answer, Err(Fault::Died(_))) || !machine.handle.is_alive() {
             let fault = answer.as_ref().err().cloned();
@@ -139,7 +145,10 @@ impl Pool {
         } else if self.0.patience.reuse.is_zero() {
             self.retire(&slot, &machine, None).await;
         }
-        Ok(Answered { answer: answer?, code_ref: machine.code_ref.clone() })
+        Ok(Answered {
+            answer: answer?,
+            code_ref: machine.code_ref.clone(),
+        })
     }
 
     /// Does ahead of time what a call would have to wait for.
@@ -180,10 +189,26 @@ impl Pool {
             slots.drain().map(|(_, slot)| slot).collect()
         };
         let machines = slots.iter().filter_map(|slot| slot.take_machine(|_| true));
-        futures::future::join_all(machines.map(|machine| async move { machine.handle.stop().await })).await;
+        futures::future::join_all(
+            machines.map(|machine| async move { machine.handle.stop().await }),
+        )
+        .await;
     }
 
-    /// Waits for the machine of a slot.
+    /// The machine of a slot, created if there is none.
+    async fn machine(&self, slot: &Arc<Slot>) -> Result<Arc<slot::Running>, CallFault> {
+        // Twice: what was under way may have been no more than a preparation.
+        for _ in 0..2 {
+            if let Some(machine) = slot.machine() {
+                return Ok(machine);
+            }
+            self.created(slot).await?;
+        }
+        let died = || Fault::Died("the machine ended as soon as it had started".into());
+        Ok(slot.machine().ok_or_else(died)?)
+    }
+
+    /// Waits for the creation of a machine, or for the work under way.
     async fn created(&self, slot: &Arc<Slot>) -> Result<(), CallFault> {
         let work = slot.work(slot::Goal::Running, |goal| self.spawn(slot, goal));
         let done = slot::finished(work).await;
@@ -215,7 +240,8 @@ impl Pool {
         slot.describe(executor.name());
         if goal == slot::Goal::Prepared {
             slot.phases().begin("prepare");
-            let prepared = tokio::time::timeout(limits::PREPARE_DEADLINE, executor.prepare(&program)).await;
+            let prepared =
+                tokio::time::timeout(limits::PREPARE_DEADLINE, executor.prepare(&program)).await;
             slot.phases().end();
             return Ok(prepared.unwrap_or_else(|_| Err(not_ready(limits::PREPARE_DEADLINE, slot)))?);
         }
@@ -226,7 +252,11 @@ impl Pool {
         let started = tokio::time::timeout(patience, executor.start(program, slot.phases())).await;
         slot.phases().end();
         let handle = started.unwrap_or_else(|_| Err(not_ready(patience, slot)))?;
-        slot.running(slot::Running { handle, code_ref, _place: place });
+        slot.running(slot::Running {
+            handle,
+            code_ref,
+            _place: place,
+        });
         Ok(())
     }
 
@@ -236,8 +266,13 @@ impl Pool {
             if let Ok(place) = self.0.machines.clone().try_acquire_owned() {
                 return Ok(place);
             }
-            let idle = self.all().into_iter().filter_map(|slot| slot.idle_since().map(|since| (since, slot)));
-            let Some((_, slot)) = idle.min_by_key(|(since, _)| *since) else { break };
+            let idle = self
+                .all()
+                .into_iter()
+                .filter_map(|slot| slot.idle_since().map(|since| (since, slot)));
+            let Some((_, slot)) = idle.min_by_key(|(since, _)| *since) else {
+                break;
+            };
             if let Some(machine) = slot.take_machine(|slot| slot.idle_since().is_some()) {
                 machine.handle.stop().await;
             }
@@ -249,7 +284,10 @@ impl Pool {
     async fn retire(&self, slot: &Arc<Slot>, machine: &Arc<slot::Running>, fault: Option<Fault>) {
         let last_call = self.0.patience.reuse.is_zero();
         let taken = slot.take_machine(|slot| {
-            slot.holds(machine) && (fault.is_some() || !machine.handle.is_alive() || (last_call && slot.is_last_visit()))
+            slot.holds(machine)
+                && (fault.is_some()
+                    || !machine.handle.is_alive()
+                    || (last_call && slot.is_last_visit()))
         });
         if let Some(machine) = taken {
             if let Some(fault) = fault {
@@ -269,7 +307,10 @@ impl Pool {
             }
             for slot in self.all() {
                 let expired = |slot: &slot::SlotInner| {
-                    slot.is_dead() || slot.idle_since().is_some_and(|since| since.elapsed() >= self.0.patience.reuse)
+                    slot.is_dead()
+                        || slot
+                            .idle_since()
+                            .is_some_and(|since| since.elapsed() >= self.0.patience.reuse)
                 };
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };
@@ -286,7 +327,9 @@ impl Pool {
         }
         if slots.len() >= limits::PROGRAMS_MAX {
             let resting = slots.values().filter(|slot| slot.is_at_rest());
-            let oldest = resting.min_by_key(|slot| slot.last_used()).map(|slot| slot.item_hash.clone());
+            let oldest = resting
+                .min_by_key(|slot| slot.last_used())
+                .map(|slot| slot.item_hash.clone());
             oldest.and_then(|oldest| slots.remove(&oldest));
         }
         let slot = Arc::new(Slot::new(item_hash.clone()));
@@ -295,24 +338,41 @@ impl Pool {
     }
 
     fn known(&self, item_hash: &ItemHash) -> Option<Arc<Slot>> {
-        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner).get(item_hash).cloned()
+        self.0
+            .slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(item_hash)
+            .cloned()
     }
 
     fn all(&self) -> Vec<Arc<Slot>> {
-        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0
+            .slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Anybody can make up hashes; they leave no trace.
     fn forget_if_unknown(&self, slot: &Arc<Slot>, done: &Result<(), CallFault>) {
         let unknown = matches!(
             done,
-            Err(CallFault::Program(ProgramFault::Unknown { .. } | ProgramFault::NotAProgram { .. }))
+            Err(CallFault::Program(
+                ProgramFault::Unknown { .. } | ProgramFault::NotAProgram { .. }
+            ))
         );
         if !unknown {
             return;
         }
         let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.get(&slot.item_hash).is_some_and(|known| Arc::ptr_eq(known, slot)) && slot.is_last_and_empty() {
+        if slots
+            .get(&slot.item_hash)
+            .is_some_and(|known| Arc::ptr_eq(known, slot))
+            && slot.is_last_and_empty()
+        {
             slots.remove(&slot.item_hash);
         }
     }
@@ -323,5 +383,8 @@ fn busy(what: &str) -> CallFault {
 }
 
 fn not_ready(patience: Duration, slot: &Slot) -> Fault {
-    Fault::NotReady { seconds: patience.as_secs(), phase: slot.phases().current().to_owned() }
+    Fault::NotReady {
+        seconds: patience.as_secs(),
+        phase: slot.phases().current().to_owned(),
+    }
 }

@@ -24,7 +24,9 @@ use crate::limits;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProgramFault {
     /// The core node does not know the message.
-    #[error("the core node at {url} knows no message {item_hash}; check the hash, or wait until the message was processed")]
+    #[error(
+        "the core node at {url} knows no message {item_hash}; check the hash, or wait until the message was processed"
+    )]
     Unknown {
         /// What was asked for.
         item_hash: ItemHash,
@@ -48,7 +50,9 @@ pub enum ProgramFault {
         reason: String,
     },
     /// A reference leads nowhere.
-    #[error("the {role} of the program refers to {reference}, and the core node at {url} knows no file of it; store the file and deploy again")]
+    #[error(
+        "the {role} of the program refers to {reference}, and the core node at {url} knows no file of it; store the file and deploy again"
+    )]
     NoFile {
         /// `code`, `runtime`, `data` or `volume`.
         role: &'static str,
@@ -98,7 +102,12 @@ impl Programs {
     ) -> std::io::Result<Programs> {
         let messages = folder.join("messages");
         std::fs::create_dir_all(&messages)?;
-        Ok(Programs { core, files, messages, well_known })
+        Ok(Programs {
+            core,
+            files,
+            messages,
+            well_known,
+        })
     }
 
     /// The files that programs are made of.
@@ -109,13 +118,21 @@ impl Programs {
     /// What the message says.
     pub async fn content(&self, item_hash: &ItemHash) -> Result<ProgramContent, ProgramFault> {
         let message = self.message(item_hash).await?;
-        let unusable = |reason: String| ProgramFault::Unusable { item_hash: item_hash.clone(), reason };
+        let unusable = |reason: String| ProgramFault::Unusable {
+            item_hash: item_hash.clone(),
+            reason,
+        };
         let content = if message.item_type == ItemType::Inline {
             message.inline_content()
         } else {
             let file = self.files.fetch(item_hash, limits::CONTENT_BYTES_MAX).await;
-            let file = file.map_err(|source| ProgramFault::File { role: "content", source })?;
-            let bytes = tokio::fs::read(&file.path).await.map_err(|error| unusable(error.to_string()))?;
+            let file = file.map_err(|source| ProgramFault::File {
+                role: "content",
+                source,
+            })?;
+            let bytes = tokio::fs::read(&file.path)
+                .await
+                .map_err(|error| unusable(error.to_string()))?;
             message.fetched_content(&bytes).map(Some)
         };
         match content.map_err(|rejection| unusable(format!("{rejection}")))? {
@@ -150,7 +167,9 @@ impl Programs {
             self.file(reference).await.map(Some)
         };
         let data = async {
-            let Some(data) = &content.data else { return Ok(None) };
+            let Some(data) = &content.data else {
+                return Ok(None);
+            };
             let reference = Reference {
                 role: "data",
                 hash: &data.reference,
@@ -160,8 +179,16 @@ impl Programs {
             self.file(reference).await.map(Some)
         };
         let (code, runtime, data, volumes) =
-            futures::future::try_join4(code, runtime, data, self.volumes(item_hash, &content)).await?;
-        Ok(Program { item_hash: item_hash.clone(), content, code, runtime, data, volumes })
+            futures::future::try_join4(code, runtime, data, self.volumes(item_hash, &content))
+                .await?;
+        Ok(Program {
+            item_hash: item_hash.clone(),
+            content,
+            code,
+            runtime,
+            data,
+            volumes,
+        })
     }
 
     async fn volumes(
@@ -171,7 +198,9 @@ impl Programs {
     ) -> Result<Vec<MountedVolume>, ProgramFault> {
         let mut mounted = Vec::new();
         for volume in &content.volumes {
-            let Volume::Immutable(volume) = volume else { continue };
+            let Volume::Immutable(volume) = volume else {
+                continue;
+            };
             let mount = volume.mount.clone().filter(|mount| mount.starts_with('/'));
             let mount = mount.ok_or_else(|| ProgramFault::Unusable {
                 item_hash: item_hash.clone(),
@@ -183,22 +212,39 @@ impl Programs {
                 version: version(volume.use_latest),
                 limit_bytes: limits::IMAGE_BYTES_MAX,
             };
-            mounted.push(MountedVolume { file: self.file(reference).await?, mount });
+            mounted.push(MountedVolume {
+                file: self.file(reference).await?,
+                mount,
+            });
         }
         Ok(mounted)
     }
 
     async fn file(&self, reference: Reference<'_>) -> Result<LocalFile, ProgramFault> {
-        let Reference { role, hash, version, limit_bytes } = reference;
-        if let Some(path) = self.well_known.get(hash) {
-            return well_known(hash, path).await.map_err(|source| ProgramFault::File { role, source });
-        }
-        let file_hash = self.core.file_hash(hash, version).await?.ok_or_else(|| ProgramFault::NoFile {
+        let Reference {
             role,
-            reference: hash.clone(),
-            url: self.core.url().to_owned(),
-        })?;
-        self.files.fetch(&file_hash, limit_bytes).await.map_err(|source| ProgramFault::File { role, source })
+            hash,
+            version,
+            limit_bytes,
+        } = reference;
+        if let Some(path) = self.well_known.get(hash) {
+            return well_known(hash, path)
+                .await
+                .map_err(|source| ProgramFault::File { role, source });
+        }
+        let file_hash =
+            self.core
+                .file_hash(hash, version)
+                .await?
+                .ok_or_else(|| ProgramFault::NoFile {
+                    role,
+                    reference: hash.clone(),
+                    url: self.core.url().to_owned(),
+                })?;
+        self.files
+            .fetch(&file_hash, limit_bytes)
+            .await
+            .map_err(|source| ProgramFault::File { role, source })
     }
 
     /// The message, from the folder or from the core node; its name vouches
@@ -212,14 +258,20 @@ impl Programs {
         {
             return Ok(message);
         }
-        let message = self.core.message(item_hash).await?.ok_or_else(|| ProgramFault::Unknown {
-            item_hash: item_hash.clone(),
-            url: self.core.url().to_owned(),
-        })?;
+        let message = self
+            .core
+            .message(item_hash)
+            .await?
+            .ok_or_else(|| ProgramFault::Unknown {
+                item_hash: item_hash.clone(),
+                url: self.core.url().to_owned(),
+            })?;
         if !matches!(message.message_type, beth_protocol::MessageType::Program) {
             return Err(self.not_a_program(&message));
         }
-        let part = self.messages.join(format!("{item_hash}.{:x}.part", rand_suffix()));
+        let part = self
+            .messages
+            .join(format!("{item_hash}.{:x}.part", rand_suffix()));
         let kept = match tokio::fs::write(&part, message.to_wire()).await {
             Ok(()) => tokio::fs::rename(&part, &path).await,
             Err(error) => Err(error),
@@ -231,12 +283,19 @@ impl Programs {
     }
 
     fn not_a_program(&self, message: &Message) -> ProgramFault {
-        ProgramFault::NotAProgram { item_hash: message.item_hash.clone(), found: message.message_type.to_string() }
+        ProgramFault::NotAProgram {
+            item_hash: message.item_hash.clone(),
+            found: message.message_type.to_string(),
+        }
     }
 }
 
 fn version(use_latest: bool) -> Version {
-    if use_latest { Version::Latest } else { Version::Exact }
+    if use_latest {
+        Version::Latest
+    } else {
+        Version::Exact
+    }
 }
 
 /// Distinguishes writers of the same message.
@@ -248,11 +307,17 @@ fn rand_suffix() -> u64 {
 
 async fn well_known(hash: &ItemHash, path: &Path) -> Result<LocalFile, FileFault> {
     match tokio::fs::metadata(path).await {
-        Ok(metadata) => Ok(LocalFile { path: path.to_owned(), size_bytes: metadata.len(), hash: hash.clone() }),
+        Ok(metadata) => Ok(LocalFile {
+            path: path.to_owned(),
+            size_bytes: metadata.len(),
+            hash: hash.clone(),
+        }),
         Err(error) => Err(FileFault::Disk {
             hash: hash.clone(),
             folder: path.display().to_string(),
-            reason: format!("{error}: the configuration declares this file as well-known; run scripts/guest.sh or correct `well_known_files`"),
+            reason: format!(
+                "{error}: the configuration declares this file as well-known; run scripts/guest.sh or correct `well_known_files`"
+            ),
         }),
     }
 }

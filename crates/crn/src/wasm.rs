@@ -48,7 +48,11 @@ pub struct WasmConfig {
 
 impl Default for WasmConfig {
     fn default() -> WasmConfig {
-        WasmConfig { calls_max: 200, memory_mib_max: 4096, seconds_max: 300 }
+        WasmConfig {
+            calls_max: 200,
+            memory_mib_max: 4096,
+            seconds_max: 300,
+        }
     }
 }
 
@@ -64,7 +68,11 @@ impl Wasm {
     /// Starts the engine. `folder` keeps compiled components.
     pub fn new(config: WasmConfig, folder: PathBuf) -> Result<Wasm, Fault> {
         let engine = Arc::new(Engine::start(&config)?);
-        Ok(Wasm { compiled: Compiled::open(folder)?, engine, config })
+        Ok(Wasm {
+            compiled: Compiled::open(folder)?,
+            engine,
+            config,
+        })
     }
 
     /// How many components this executor has compiled, as opposed to found
@@ -90,7 +98,11 @@ impl Executor for Wasm {
         self.link(program).map(|linked| linked.map(drop)).boxed()
     }
 
-    fn start<'a>(&'a self, program: Arc<Program>, phases: Phases) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
+    fn start<'a>(
+        &'a self,
+        program: Arc<Program>,
+        phases: Phases,
+    ) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
         async move {
             phases.begin("compile");
             let linked = self.link(&program).await?;
@@ -117,9 +129,15 @@ struct Bounds {
 
 impl Bounds {
     fn of(content: &ProgramContent, config: &WasmConfig) -> Bounds {
-        let memory_mib = content.resources.memory.min(config.memory_mib_max).min(4096);
+        let memory_mib = content
+            .resources
+            .memory
+            .min(config.memory_mib_max)
+            .min(4096);
         let variables = content.variables.iter().flatten().map(|(name, value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             (name.clone(), text)
         });
         Bounds {

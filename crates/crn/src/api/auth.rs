@@ -64,25 +64,39 @@ impl AllocationAuth {
         if signers.is_empty() {
             signers.push(DEFAULT_SIGNER.to_lowercase());
         }
-        AllocationAuth { signers, token_hash: token_hash.to_lowercase(), seen: Mutex::default() }
+        AllocationAuth {
+            signers,
+            token_hash: token_hash.to_lowercase(),
+            seen: Mutex::default(),
+        }
     }
 
     /// True when the request may allocate. A signed one is remembered and not
     /// accepted again. `now` is Unix seconds.
     pub fn accepts(&self, request: &SignedRequest<'_>, now: i64) -> bool {
         match request.authorization {
-            Some(header) => self.accepts_signature(header, request, now).unwrap_or(false),
+            Some(header) => self
+                .accepts_signature(header, request, now)
+                .unwrap_or(false),
             None => request.token.is_some_and(|token| self.accepts_token(token)),
         }
     }
 
     fn accepts_token(&self, token: &str) -> bool {
         let hash = const_hex::encode(Sha256::digest(token.as_bytes()));
-        let differences = hash.bytes().zip(self.token_hash.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
+        let differences = hash
+            .bytes()
+            .zip(self.token_hash.bytes())
+            .fold(0, |sum, (a, b)| sum | (a ^ b));
         hash.len() == self.token_hash.len() && differences == 0
     }
 
-    fn accepts_signature(&self, header: &str, request: &SignedRequest<'_>, now: i64) -> Option<bool> {
+    fn accepts_signature(
+        &self,
+        header: &str,
+        request: &SignedRequest<'_>,
+        now: i64,
+    ) -> Option<bool> {
         let (signature, payload) = parameters(header)?;
         let payload = const_hex::decode(payload).ok()?;
         let claims: Payload = serde_json::from_slice(&payload).ok()?;
@@ -100,7 +114,12 @@ impl AllocationAuth {
         if !self.signers.contains(&signer) {
             return Some(false);
         }
-        Some(self.is_first(signer, Sha256::digest(&payload).into(), claims.iat + AGE_SECONDS_MAX, now))
+        Some(self.is_first(
+            signer,
+            Sha256::digest(&payload).into(),
+            claims.iat + AGE_SECONDS_MAX,
+            now,
+        ))
     }
 
     fn is_first(&self, signer: String, payload: [u8; 32], expires: i64, now: i64) -> bool {
@@ -122,7 +141,10 @@ fn parameters(header: &str) -> Option<(&str, &str)> {
     let (mut signature, mut payload) = (None, None);
     for parameter in rest.split(',') {
         let (name, value) = parameter.trim().split_once('=')?;
-        let value = value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")).unwrap_or(value);
+        let value = value
+            .strip_prefix("0x")
+            .or_else(|| value.strip_prefix("0X"))
+            .unwrap_or(value);
         let place = match name {
             "sig" => &mut signature,
             "payload" => &mut payload,
@@ -159,7 +181,10 @@ mod tests {
     #[test]
     fn signatures_of_the_vectors() {
         let vectors = vectors();
-        let signer = vectors["eip191_v1"]["signer_address"].as_str().unwrap().to_owned();
+        let signer = vectors["eip191_v1"]["signer_address"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         for name in ["eip191_v1", "eip191_v1_empty_body"] {
             let vector = &vectors[name];
             let now = vector["now_unix"].as_i64().unwrap();
@@ -172,14 +197,50 @@ mod tests {
             assert!(auth().accepts(&request, now + 300));
             assert!(!auth().accepts(&request, now + 301));
             assert!(!auth().accepts(&request, now - 301));
-            assert!(!auth().accepts(&SignedRequest { body: b"other", ..request }, now));
-            assert!(!auth().accepts(&SignedRequest { target: "/control/other", ..request }, now));
-            assert!(!auth().accepts(&SignedRequest { method: "PUT", ..request }, now));
-            assert!(!auth().accepts(&SignedRequest { has_length: false, ..request }, now));
+            assert!(!auth().accepts(
+                &SignedRequest {
+                    body: b"other",
+                    ..request
+                },
+                now
+            ));
+            assert!(!auth().accepts(
+                &SignedRequest {
+                    target: "/control/other",
+                    ..request
+                },
+                now
+            ));
+            assert!(!auth().accepts(
+                &SignedRequest {
+                    method: "PUT",
+                    ..request
+                },
+                now
+            ));
+            assert!(!auth().accepts(
+                &SignedRequest {
+                    has_length: false,
+                    ..request
+                },
+                now
+            ));
             let query = format!("{}?x=1", request.target);
-            assert!(!auth().accepts(&SignedRequest { target: &query, ..request }, now));
-            assert!(!AllocationAuth::new(&[], "").accepts(&request, now), "{name}: another signer");
-            let loose = header.replace("Aleph-EIP191-V1", "aleph-eip191-v1").replace("sig=", "sig=0x").replace("payload=", "payload=0x");
+            assert!(!auth().accepts(
+                &SignedRequest {
+                    target: &query,
+                    ..request
+                },
+                now
+            ));
+            assert!(
+                !AllocationAuth::new(&[], "").accepts(&request, now),
+                "{name}: another signer"
+            );
+            let loose = header
+                .replace("Aleph-EIP191-V1", "aleph-eip191-v1")
+                .replace("sig=", "sig=0x")
+                .replace("payload=", "payload=0x");
             assert!(auth().accepts(&signed(vector, &loose), now));
             assert!(!auth().accepts(&signed(vector, &format!("{header},x=1")), now));
         }
@@ -190,15 +251,53 @@ mod tests {
         let vectors = vectors();
         let vector = &vectors["legacy_token"];
         let auth = AllocationAuth::new(&[], vector["ALLOCATION_TOKEN_HASH"].as_str().unwrap());
-        let token = vector["header"].as_str().unwrap().strip_prefix("X-Auth-Signature: ");
+        let token = vector["header"]
+            .as_str()
+            .unwrap()
+            .strip_prefix("X-Auth-Signature: ");
         let request = SignedRequest {
-            method: "POST", target: "/control/allocations", authorization: None, token, has_length: true, body: b"{}",
+            method: "POST",
+            target: "/control/allocations",
+            authorization: None,
+            token,
+            has_length: true,
+            body: b"{}",
         };
         assert!(auth.accepts(&request, 0));
-        assert!(auth.accepts(&request, 0), "a token is no signature: it may come again");
-        assert!(!auth.accepts(&SignedRequest { token: Some("nope"), ..request }, 0));
-        assert!(!auth.accepts(&SignedRequest { token: None, ..request }, 0));
-        assert!(!auth.accepts(&SignedRequest { authorization: Some("Bearer x"), ..request }, 0), "no way back");
-        assert!(!AllocationAuth::new(&[], "").accepts(&SignedRequest { token: Some(""), ..request }, 0));
+        assert!(
+            auth.accepts(&request, 0),
+            "a token is no signature: it may come again"
+        );
+        assert!(!auth.accepts(
+            &SignedRequest {
+                token: Some("nope"),
+                ..request
+            },
+            0
+        ));
+        assert!(!auth.accepts(
+            &SignedRequest {
+                token: None,
+                ..request
+            },
+            0
+        ));
+        assert!(
+            !auth.accepts(
+                &SignedRequest {
+                    authorization: Some("Bearer x"),
+                    ..request
+                },
+                0
+            ),
+            "no way back"
+        );
+        assert!(!AllocationAuth::new(&[], "").accepts(
+            &SignedRequest {
+                token: Some(""),
+                ..request
+            },
+            0
+        ));
     }
 }

@@ -27,9 +27,14 @@ async fn read_all(mut body: Body) -> Result<Bytes, ApiError> {
     let mut size = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, format!("the request body broke off: {error}"))
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                format!("the request body broke off: {error}"),
+            )
         })?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         size += data.len();
         if size <= limits::REQUEST_BODY_BYTES_MAX {
             bytes.extend_from_slice(&data);

@@ -21,7 +21,11 @@ pub(super) async fn by_path(State(api): State<Arc<Api>>, request: Request) -> Re
         let text = format!("Invalid message reference: {reference}");
         return ApiError::new(StatusCode::BAD_REQUEST, text).into_response();
     };
-    let path = if suffix.is_empty() { "/".to_owned() } else { decode_path(suffix) };
+    let path = if suffix.is_empty() {
+        "/".to_owned()
+    } else {
+        decode_path(suffix)
+    };
     run(&api, &item_hash, path, request).await
 }
 
@@ -40,7 +44,11 @@ pub(super) async fn by_host(State(api): State<Arc<Api>>, request: Request) -> Re
 }
 
 /// Routes that upstream does not have must not hide a program's own paths.
-pub(super) async fn program_hosts_first(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+pub(super) async fn program_hosts_first(
+    State(api): State<Arc<Api>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if host::item_hash_of_host(host_of(&request)).is_some() {
         return by_host(State(api), request).await;
     }
@@ -58,7 +66,10 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
         Err(error) => return error.into_response(),
     };
     let is_head = parts.method == Method::HEAD;
-    let headers = parts.headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
     let call = Call {
         method: parts.method.as_str().to_owned(),
         path,
@@ -80,7 +91,9 @@ fn decode_path(path: &str) -> String {
         let pair = (*first == b'%').then(|| tail.first_chunk::<2>()).flatten();
         let byte = pair.and_then(|pair| {
             let mut byte = [0];
-            const_hex::decode_to_slice(pair, &mut byte).ok().map(|()| byte[0])
+            const_hex::decode_to_slice(pair, &mut byte)
+                .ok()
+                .map(|()| byte[0])
         });
         decoded.push(byte.unwrap_or(*first));
         rest = if byte.is_some() { &tail[2..] } else { tail };

@@ -33,13 +33,23 @@ struct Report {
 }
 
 /// The handler.
-pub(super) async fn allocations(State(api): State<Arc<Api>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn allocations(
+    State(api): State<Arc<Api>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = body::read(body).await?;
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
     authenticate(&api, target, &parts.headers, &body)?;
-    let body: Value = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, format!("Body is not valid JSON: {error}")))?;
+    let body: Value = serde_json::from_slice(&body).map_err(|error| {
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            format!("Body is not valid JSON: {error}"),
+        )
+    })?;
     let wanted = match Wanted::parse(&body) {
         Ok(wanted) => wanted,
         Err(errors) => return Ok(json::response(StatusCode::BAD_REQUEST, &errors)),
@@ -53,8 +63,17 @@ pub(super) async fn allocations(State(api): State<Arc<Api>>, request: Request) -
     Ok(json::response(status, &report).into_response())
 }
 
-fn authenticate(api: &Api, target: &str, headers: &HeaderMap, body: &Bytes) -> Result<(), ApiError> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+fn authenticate(
+    api: &Api,
+    target: &str,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<(), ApiError> {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
     let request = SignedRequest {
         method: "POST",
         target,
@@ -63,11 +82,20 @@ fn authenticate(api: &Api, target: &str, headers: &HeaderMap, body: &Bytes) -> R
         has_length: headers.contains_key(header::CONTENT_LENGTH),
         body,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    if api.auth.accepts(&request, i64::try_from(now).unwrap_or_default()) {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    if api
+        .auth
+        .accepts(&request, i64::try_from(now).unwrap_or_default())
+    {
         return Ok(());
     }
-    Err(ApiError::new(StatusCode::UNAUTHORIZED, "Authentication token received is invalid"))
+    Err(ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "Authentication token received is invalid",
+    ))
 }
 
 /// What an allocation names, each list without duplicates.
@@ -93,7 +121,11 @@ impl Wanted {
             persistent: list("persistent_vms"),
             instances: list("instances"),
         };
-        if errors.is_empty() { Ok(wanted) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(wanted)
+        } else {
+            Err(errors)
+        }
     }
 }
 
@@ -108,13 +140,17 @@ fn names(list: Option<&Value>, name: &str, errors: &mut Vec<Value>) -> BTreeSet<
     };
     let mut hashes = BTreeSet::new();
     for (index, item) in items.iter().enumerate() {
-        let parsed = item.as_str().ok_or_else(|| "Input should be a valid string".to_owned());
+        let parsed = item
+            .as_str()
+            .ok_or_else(|| "Input should be a valid string".to_owned());
         let parsed = parsed.and_then(|text| {
             ItemHash::parse(text).map_err(|error| format!("Value error, {error}"))
         });
         match parsed {
             Ok(hash) => drop(hashes.insert(hash)),
-            Err(msg) => errors.push(json!({"type": "value_error", "loc": [name, index], "msg": msg, "input": item})),
+            Err(msg) => errors.push(
+                json!({"type": "value_error", "loc": [name, index], "msg": msg, "input": item}),
+            ),
         }
     }
     hashes
@@ -123,13 +159,26 @@ fn names(list: Option<&Value>, name: &str, errors: &mut Vec<Value>) -> BTreeSet<
 async fn carry_out(api: &Arc<Api>, wanted: Wanted) -> Report {
     let mut report = Report::default();
     let prepared = futures::stream::iter(wanted.on_demand).map(|item_hash| async move {
-        let done = api.pool.prepare(&item_hash).await.map_err(|fault| fault.to_string());
+        let done = api
+            .pool
+            .prepare(&item_hash)
+            .await
+            .map_err(|fault| fault.to_string());
         (item_hash, done)
     });
-    let mut outcomes: Vec<(ItemHash, Result<(), String>)> =
-        prepared.buffer_unordered(limits::PREPARATIONS_MAX).collect().await;
-    let refused = |what: &'static str| move |item_hash| (item_hash, Err(format!("this node does not run {what} yet")));
-    outcomes.extend(wanted.persistent.into_iter().map(refused("persistent programs")));
+    let mut outcomes: Vec<(ItemHash, Result<(), String>)> = prepared
+        .buffer_unordered(limits::PREPARATIONS_MAX)
+        .collect()
+        .await;
+    let refused = |what: &'static str| {
+        move |item_hash| (item_hash, Err(format!("this node does not run {what} yet")))
+    };
+    outcomes.extend(
+        wanted
+            .persistent
+            .into_iter()
+            .map(refused("persistent programs")),
+    );
     outcomes.extend(wanted.instances.into_iter().map(refused("instances")));
     for (item_hash, outcome) in outcomes {
         match outcome {

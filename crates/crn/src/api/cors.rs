@@ -25,14 +25,25 @@ pub(super) async fn preflight(request: Request) -> Response {
             headers.insert(to, value.clone());
         }
     };
-    echo(headers, header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS);
-    echo(headers, header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS);
+    echo(
+        headers,
+        header::ACCESS_CONTROL_REQUEST_METHOD,
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+    );
+    echo(
+        headers,
+        header::ACCESS_CONTROL_REQUEST_HEADERS,
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+    );
     response
 }
 
 fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        HeaderValue::from_static("true"),
+    );
     let exposed = HeaderValue::from_static("Content-Length,Date,Server");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
 }

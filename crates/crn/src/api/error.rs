@@ -21,7 +21,11 @@ pub(super) struct ApiError {
 impl ApiError {
     /// `{"error": text}`.
     pub(super) fn new(status: StatusCode, text: impl Into<String>) -> ApiError {
-        ApiError { status, text: text.into(), traceback: None }
+        ApiError {
+            status,
+            text: text.into(),
+            traceback: None,
+        }
     }
 
     /// `{"error": "<status>: <text>"}`, as raised errors without a text of
@@ -54,13 +58,23 @@ pub(super) fn of_call(fault: &CallFault) -> Response {
         CallFault::Busy(text) => ApiError::new(Status::SERVICE_UNAVAILABLE, text),
         CallFault::Program(fault) => of_program(fault),
         CallFault::Fault(Fault::Raised { traceback }) => {
-            return plain(Status::INTERNAL_SERVER_ERROR, "Error in VM execution", traceback.clone());
+            let response = plain(
+                Status::INTERNAL_SERVER_ERROR,
+                "Error in VM execution",
+                traceback.clone(),
+            );
+            return typed(response, "text/plain");
         }
         CallFault::Fault(Fault::Died(_)) => {
             let text = "VM did not respond and was shut down".to_owned();
-            return plain(Status::BAD_GATEWAY, "No response from VM", text);
+            return typed(
+                plain(Status::BAD_GATEWAY, "No response from VM", text),
+                "text/plain; charset=utf-8",
+            );
         }
-        CallFault::Fault(fault @ Fault::Timeout) => ApiError::new(Status::GATEWAY_TIMEOUT, fault.to_string()),
+        CallFault::Fault(fault @ Fault::Timeout) => {
+            ApiError::new(Status::GATEWAY_TIMEOUT, fault.to_string())
+        }
         CallFault::Fault(Fault::NotHere(why)) => {
             let text = format!("This CRN cannot host the requested workload at this time. ({why})");
             ApiError::new(Status::SERVICE_UNAVAILABLE, text)
@@ -73,14 +87,20 @@ pub(super) fn of_call(fault: &CallFault) -> Response {
         CallFault::Fault(fault @ Fault::NotReady { .. }) => initialisation("runtime", fault),
         CallFault::Fault(fault @ Fault::Internal(_)) => {
             tracing::error!("{fault}");
-            ApiError::numbered(Status::INTERNAL_SERVER_ERROR, format!("Unhandled error during initialisation: {fault}"))
+            ApiError::numbered(
+                Status::INTERNAL_SERVER_ERROR,
+                format!("Unhandled error during initialisation: {fault}"),
+            )
         }
     };
     error.into_response()
 }
 
 fn initialisation(what: &str, fault: &Fault) -> ApiError {
-    ApiError::numbered(StatusCode::INTERNAL_SERVER_ERROR, format!("Error during {what} initialisation: {fault}"))
+    ApiError::numbered(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        format!("Error during {what} initialisation: {fault}"),
+    )
 }
 
 fn of_program(fault: &ProgramFault) -> ApiError {
@@ -103,8 +123,15 @@ fn of_program(fault: &ProgramFault) -> ApiError {
 fn plain(status: StatusCode, reason: &'static str, text: String) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
-    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
+    response
+        .extensions_mut()
+        .insert(ReasonPhrase::from_static(reason.as_bytes()));
+    response
+}
+
+fn typed(mut response: Response, content_type: &'static str) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -33,7 +33,9 @@ pub fn item_hash_of_label(label: &str) -> Option<ItemHash> {
     let (mut buffer, mut bits) = (0u32, 0);
     let mut digest = Vec::with_capacity(32);
     for character in label.bytes() {
-        let value = ALPHABET.iter().position(|&known| known == character.to_ascii_lowercase())?;
+        let value = ALPHABET
+            .iter()
+            .position(|&known| known == character.to_ascii_lowercase())?;
         buffer = buffer << 5 | u32::try_from(value).ok()?;
         bits += 5;
         if bits >= 8 {
@@ -53,11 +55,17 @@ pub(super) fn item_hash_of_host(host: &str) -> Option<ItemHash> {
 /// address, or `localhost`.
 pub(super) fn is_own_name(host: &str, domain_name: &str) -> bool {
     let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() => name,
+        Some((name, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() =>
+        {
+            name
+        }
         _ => host,
     };
     let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case(domain_name) || name == "localhost" || address.parse::<IpAddr>().is_ok()
+    name.eq_ignore_ascii_case(domain_name)
+        || name == "localhost"
+        || address.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -67,10 +75,21 @@ mod tests {
 
     #[test]
     fn own_names() {
-        for host in ["crn.example.org", "CRN.example.org:443", "127.0.0.1:4020", "[::1]:4020", "localhost:1"] {
+        for host in [
+            "crn.example.org",
+            "CRN.example.org:443",
+            "127.0.0.1:4020",
+            "[::1]:4020",
+            "localhost:1",
+        ] {
             assert!(is_own_name(host, "crn.example.org"), "{host}");
         }
-        for host in ["", "other.example.org", "x.crn.example.org", "localhost.evil"] {
+        for host in [
+            "",
+            "other.example.org",
+            "x.crn.example.org",
+            "localhost.evil",
+        ] {
             assert!(!is_own_name(host, "crn.example.org"), "{host}");
         }
     }
@@ -83,8 +102,14 @@ mod tests {
             let item_hash = ItemHash::parse(case["item_hash"].as_str().unwrap()).unwrap();
             let label = case["label"].as_str().unwrap();
             assert_eq!(label_of(&item_hash).unwrap(), label);
-            assert_eq!(item_hash_of_label(&label.to_uppercase()).unwrap(), item_hash);
-            assert_eq!(item_hash_of_host(&format!("{label}.example.org:8443")).unwrap(), item_hash);
+            assert_eq!(
+                item_hash_of_label(&label.to_uppercase()).unwrap(),
+                item_hash
+            );
+            assert_eq!(
+                item_hash_of_host(&format!("{label}.example.org:8443")).unwrap(),
+                item_hash
+            );
             assert_eq!(item_hash_of_label(&label[..50]), None);
         }
     }

@@ -67,13 +67,18 @@ pub(super) struct Reference {
 }
 
 /// Whether this node is at least the version asked for.
-pub(super) async fn version(Query(Reference { reference }): Query<Reference>) -> Result<Response, ApiError> {
+pub(super) async fn version(
+    Query(Reference { reference }): Query<Reference>,
+) -> Result<Response, ApiError> {
     let Some(reference) = reference.filter(|reference| !reference.is_empty()) else {
         let text = "Query field '?reference=` must be specified";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, text));
     };
     let (Some(own), Some(wanted)) = (Version::parse(VERSION), Version::parse(&reference)) else {
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, format!("Invalid version: '{reference}'")));
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            format!("Invalid version: '{reference}'"),
+        ));
     };
     if own < wanted {
         let text = format!("Outdated: version {VERSION} < {reference}");

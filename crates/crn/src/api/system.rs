@@ -13,10 +13,16 @@ pub(super) fn usage(folder: &Path) -> Value {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load: Vec<f64> = load.split(' ').take(3).filter_map(|number| number.parse().ok()).collect();
+    let load: Vec<f64> = load
+        .split(' ')
+        .take(3)
+        .filter_map(|number| number.parse().ok())
+        .collect();
     let average = |index: usize| load.get(index).copied().unwrap_or_default();
     let (disk_total, disk_available) = disk_bytes(folder).unwrap_or_default();
-    let frequency = field(&cpu, "cpu MHz").and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+    let frequency = field(&cpu, "cpu MHz")
+        .and_then(|text| text.parse::<f64>().ok())
+        .unwrap_or_default();
     json!({
         "cpu": {
             "count": cpu.lines().filter(|line| line.starts_with("processor")).count().max(1),
@@ -42,17 +48,22 @@ pub(super) fn usage(folder: &Path) -> Value {
 /// The first value of a `name : value` line.
 fn field(text: &str, name: &str) -> Option<String> {
     let line = text.lines().find(|line| line.starts_with(name))?;
-    line.split_once(':').map(|(_, value)| value.trim().to_owned())
+    line.split_once(':')
+        .map(|(_, value)| value.trim().to_owned())
 }
 
 /// A line of `/proc/meminfo` in bytes.
 fn memory_bytes(meminfo: &str, name: &str) -> u64 {
-    let kibibytes = field(meminfo, name).and_then(|value| value.split(' ').next()?.parse::<u64>().ok());
+    let kibibytes =
+        field(meminfo, name).and_then(|value| value.split(' ').next()?.parse::<u64>().ok());
     kibibytes.unwrap_or_default() * 1024
 }
 
 fn this_minute() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let minute = i64::try_from(seconds - seconds % 60).unwrap_or_default();
     Timestamp::from_seconds(minute).to_iso("Z")
 }
@@ -69,7 +80,10 @@ fn disk_bytes(path: &Path) -> Option<(u64, u64)> {
     }
     // SAFETY: the call succeeded, so it has filled in `stat`.
     let stat = unsafe { stat.assume_init() };
-    Some((stat.f_blocks.saturating_mul(stat.f_frsize), stat.f_bavail.saturating_mul(stat.f_frsize)))
+    Some((
+        stat.f_blocks.saturating_mul(stat.f_frsize),
+        stat.f_bavail.saturating_mul(stat.f_frsize),
+    ))
 }
 
 #[cfg(test)]
@@ -80,9 +94,22 @@ mod tests {
     #[test]
     fn measures_this_machine() {
         let usage = usage(Path::new("/"));
-        for pointer in ["/cpu/count", "/mem/total_kB", "/mem/available_kB", "/disk/total_kB"] {
-            assert!(usage.pointer(pointer).unwrap().as_u64().unwrap() > 0, "{pointer}");
+        for pointer in [
+            "/cpu/count",
+            "/mem/total_kB",
+            "/mem/available_kB",
+            "/disk/total_kB",
+        ] {
+            assert!(
+                usage.pointer(pointer).unwrap().as_u64().unwrap() > 0,
+                "{pointer}"
+            );
         }
-        assert!(usage["period"]["start_timestamp"].as_str().unwrap().ends_with(":00Z"));
+        assert!(
+            usage["period"]["start_timestamp"]
+                .as_str()
+                .unwrap()
+                .ends_with(":00Z")
+        );
     }
 }

@@ -40,13 +40,18 @@ impl Version {
     pub(super) fn parse(text: &str) -> Option<Version> {
         let text = text.trim().to_ascii_lowercase();
         let text = text.strip_prefix('v').unwrap_or(&text);
-        let (public, local) = text.split_once('+').map_or((text, None), |(public, local)| (public, Some(local)));
+        let (public, local) = text
+            .split_once('+')
+            .map_or((text, None), |(public, local)| (public, Some(local)));
         let (epoch, mut rest) = match public.split_once('!') {
             Some((epoch, rest)) => (epoch.parse().ok()?, rest),
             None => (0, public),
         };
         let mut release = vec![number(&mut rest)?];
-        while let Some(mut tail) = rest.strip_prefix('.').filter(|tail| tail.starts_with(|c: char| c.is_ascii_digit())) {
+        while let Some(mut tail) = rest
+            .strip_prefix('.')
+            .filter(|tail| tail.starts_with(|c: char| c.is_ascii_digit()))
+        {
             release.push(number(&mut tail)?);
             rest = tail;
         }
@@ -55,26 +60,46 @@ impl Version {
         }
         let mut pre = None;
         for (name, kind) in [
-            ("alpha", Pre::Alpha as fn(u64) -> Pre), ("a", Pre::Alpha), ("beta", Pre::Beta), ("b", Pre::Beta),
-            ("preview", Pre::Candidate), ("pre", Pre::Candidate), ("rc", Pre::Candidate), ("c", Pre::Candidate),
+            ("alpha", Pre::Alpha as fn(u64) -> Pre),
+            ("a", Pre::Alpha),
+            ("beta", Pre::Beta),
+            ("b", Pre::Beta),
+            ("preview", Pre::Candidate),
+            ("pre", Pre::Candidate),
+            ("rc", Pre::Candidate),
+            ("c", Pre::Candidate),
         ] {
             if pre.is_none() {
                 pre = tagged(&mut rest, name).map(kind);
             }
         }
-        let post = ["post", "rev", "r"].iter().find_map(|name| tagged(&mut rest, name)).or_else(|| {
-            let mut tail = rest.strip_prefix('-')?;
-            let post = number(&mut tail)?;
-            rest = tail;
-            Some(post)
-        });
+        let post = ["post", "rev", "r"]
+            .iter()
+            .find_map(|name| tagged(&mut rest, name))
+            .or_else(|| {
+                let mut tail = rest.strip_prefix('-')?;
+                let post = number(&mut tail)?;
+                rest = tail;
+                Some(post)
+            });
         let dev = tagged(&mut rest, "dev");
         if !rest.is_empty() {
             return None;
         }
-        let pre = pre.unwrap_or(if dev.is_some() && post.is_none() { Pre::DevelopmentOnly } else { Pre::Final });
+        let pre = pre.unwrap_or(if dev.is_some() && post.is_none() {
+            Pre::DevelopmentOnly
+        } else {
+            Pre::Final
+        });
         let local = local.map_or(Some(Vec::new()), segments)?;
-        Some(Version { epoch, release, pre, post, dev: dev.map_or(Dev::None, Dev::Number), local })
+        Some(Version {
+            epoch,
+            release,
+            pre,
+            post,
+            dev: dev.map_or(Dev::None, Dev::Number),
+            local,
+        })
     }
 }
 
@@ -97,7 +122,9 @@ impl PartialOrd for Segment {
 
 /// Digits at the start.
 fn number(rest: &mut &str) -> Option<u64> {
-    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
     let value = rest[..end].parse().ok()?;
     *rest = &rest[end..];
     Some(value)
@@ -106,7 +133,10 @@ fn number(rest: &mut &str) -> Option<u64> {
 /// `[-_.]name[-_.]N`, where N is 0 when absent.
 fn tagged(rest: &mut &str, name: &str) -> Option<u64> {
     let separators = ['-', '_', '.'];
-    let mut tail = rest.strip_prefix(separators).unwrap_or(rest).strip_prefix(name)?;
+    let mut tail = rest
+        .strip_prefix(separators)
+        .unwrap_or(rest)
+        .strip_prefix(name)?;
     let mut digits = tail.strip_prefix(separators).unwrap_or(tail);
     let value = match number(&mut digits) {
         Some(value) => {
@@ -122,7 +152,10 @@ fn tagged(rest: &mut &str, name: &str) -> Option<u64> {
 fn segments(local: &str) -> Option<Vec<Segment>> {
     let parts = local.split(['-', '_', '.']).map(|part| {
         let fits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        fits.then(|| part.parse().map_or_else(|_| Segment::Text(part.to_owned()), Segment::Number))
+        fits.then(|| {
+            part.parse()
+                .map_or_else(|_| Segment::Text(part.to_owned()), Segment::Number)
+        })
     });
     parts.collect()
 }
@@ -135,11 +168,30 @@ mod tests {
     #[test]
     fn order() {
         let ascending = [
-            "0.9", "1.0.dev1", "1.0a1.dev2", "1.0a1", "1.0-beta.2", "1.0rc1", "1.0", "1.0+abc", "1.0+abc.1", "1.0+5",
-            "1.0.post1", "1.0.1", "1.14.0", "1.14.0+beth.0.1.0", "1.14.0+beth.0.2.0", "1.14.1", "99.0", "1!0.1",
+            "0.9",
+            "1.0.dev1",
+            "1.0a1.dev2",
+            "1.0a1",
+            "1.0-beta.2",
+            "1.0rc1",
+            "1.0",
+            "1.0+abc",
+            "1.0+abc.1",
+            "1.0+5",
+            "1.0.post1",
+            "1.0.1",
+            "1.14.0",
+            "1.14.0+beth.0.1.0",
+            "1.14.0+beth.0.2.0",
+            "1.14.1",
+            "99.0",
+            "1!0.1",
         ];
         for pair in ascending.windows(2) {
-            assert!(Version::parse(pair[0]).unwrap() < Version::parse(pair[1]).unwrap(), "{pair:?}");
+            assert!(
+                Version::parse(pair[0]).unwrap() < Version::parse(pair[1]).unwrap(),
+                "{pair:?}"
+            );
         }
         assert_eq!(Version::parse("v1.0.0"), Version::parse("1"));
         for bad in ["", "abc", "1.", "1.0+", "1.0 x", "1..0", "1.0+a..b"] {

@@ -62,7 +62,11 @@ pub(super) fn work() -> (watch::Sender<Option<Result<(), CallFault>>>, Work) {
 
 /// Waits for a piece of work.
 pub(super) async fn finished(mut work: Work) -> Result<(), CallFault> {
-    match work.wait_for(Option::is_some).await.map(|done| done.clone()) {
+    match work
+        .wait_for(Option::is_some)
+        .await
+        .map(|done| done.clone())
+    {
         Ok(Some(done)) => done,
         Ok(None) | Err(_) => Err(Fault::Internal("the work was given up".into()).into()),
     }
@@ -86,7 +90,10 @@ impl Slot {
             times: Times::new(),
             logs: Vec::new(),
         };
-        Slot { item_hash, inner: Mutex::new(inner) }
+        Slot {
+            item_hash,
+            inner: Mutex::new(inner),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, SlotInner> {
@@ -118,7 +125,11 @@ impl Slot {
         if let Some(work) = &inner.work {
             return work.clone();
         }
-        if inner.machine.as_ref().is_some_and(|machine| machine.handle.is_alive()) {
+        if inner
+            .machine
+            .as_ref()
+            .is_some_and(|machine| machine.handle.is_alive())
+        {
             // Runs already: more than any goal asks for.
             return watch::channel(Some(Ok(()))).1;
         }
@@ -188,9 +199,16 @@ impl Slot {
     }
 
     /// Takes the machine out if `when` says so.
-    pub(super) fn take_machine(&self, when: impl FnOnce(&SlotInner) -> bool) -> Option<Arc<Running>> {
+    pub(super) fn take_machine(
+        &self,
+        when: impl FnOnce(&SlotInner) -> bool,
+    ) -> Option<Arc<Running>> {
         let mut inner = self.lock();
-        if inner.machine.is_some() && when(&inner) { inner.take() } else { None }
+        if inner.machine.is_some() && when(&inner) {
+            inner.take()
+        } else {
+            None
+        }
     }
 
     /// Since when the machine is unused.
@@ -223,7 +241,12 @@ impl Slot {
             item_hash: self.item_hash.clone(),
             executor: inner.executor,
             state: inner.state,
-            phases: phases.map(|(name, time)| PhaseTime { name, milliseconds: milliseconds(time) }).collect(),
+            phases: phases
+                .map(|(name, time)| PhaseTime {
+                    name,
+                    milliseconds: milliseconds(time),
+                })
+                .collect(),
             fault: inner.fault.clone(),
             traceback: inner.traceback.clone(),
             calls: inner.visits,
@@ -234,7 +257,10 @@ impl Slot {
     /// What the machine printed, or the last one did.
     pub(super) fn logs(&self) -> Vec<String> {
         let inner = self.lock();
-        inner.machine.as_ref().map_or_else(|| inner.logs.clone(), |machine| machine.handle.logs())
+        inner
+            .machine
+            .as_ref()
+            .map_or_else(|| inner.logs.clone(), |machine| machine.handle.logs())
     }
 }
 
@@ -246,7 +272,9 @@ impl SlotInner {
 
     /// The machine ended by itself.
     pub(super) fn is_dead(&self) -> bool {
-        self.machine.as_ref().is_some_and(|machine| !machine.handle.is_alive())
+        self.machine
+            .as_ref()
+            .is_some_and(|machine| !machine.handle.is_alive())
     }
 
     /// One call is left.
@@ -256,7 +284,9 @@ impl SlotInner {
 
     /// This machine, not a later one.
     pub(super) fn holds(&self, machine: &Arc<Running>) -> bool {
-        self.machine.as_ref().is_some_and(|held| Arc::ptr_eq(held, machine))
+        self.machine
+            .as_ref()
+            .is_some_and(|held| Arc::ptr_eq(held, machine))
     }
 
     fn take(&mut self) -> Option<Arc<Running>> {
@@ -271,7 +301,9 @@ impl SlotInner {
         self.state = State::Failed;
         self.fault = Some(fault.to_string());
         self.traceback = match fault {
-            CallFault::Fault(Fault::Setup { traceback, .. } | Fault::Raised { traceback }) => Some(traceback.clone()),
+            CallFault::Fault(Fault::Setup { traceback, .. } | Fault::Raised { traceback }) => {
+                Some(traceback.clone())
+            }
             _ => None,
         };
     }

@@ -51,7 +51,10 @@ impl Work {
                 let request = http.new_incoming_request(Scheme::Http, request)?;
                 let response_out = http.new_response_outparam(outcome_sender)?;
                 let instance = linked.instantiate_async(&mut store).await?;
-                instance.wasi_http_incoming_handler().call_handle(&mut store, request, response_out).await
+                instance
+                    .wasi_http_incoming_handler()
+                    .call_handle(&mut store, request, response_out)
+                    .await
             }
         };
         let mut sender = Some(sender);
@@ -68,7 +71,9 @@ impl Work {
         let Some(sender) = sender else { return };
         let fault = match ended {
             Err(_) => Fault::Timeout,
-            Ok((Ok(()), ())) => Fault::Raised { traceback: "the program returned without an answer".into() },
+            Ok((Ok(()), ())) => Fault::Raised {
+                traceback: "the program returned without an answer".into(),
+            },
             Ok((Err(error), ())) => fault(&error, &self.bounds, refused.load(Ordering::Relaxed)),
         };
         drop(sender.send(Err(fault)));
@@ -80,20 +85,32 @@ async fn collect(outcome: oneshot::Receiver<Outcome>) -> Option<Result<Answer, F
     let response = match outcome.await.ok()? {
         Ok(response) => response,
         Err(code) => {
-            return Some(Err(Fault::Raised { traceback: format!("the program answered with the error {code:?}") }));
+            return Some(Err(Fault::Raised {
+                traceback: format!("the program answered with the error {code:?}"),
+            }));
         }
     };
     let (parts, body) = response.into_parts();
     let body = match Limited::new(body, limits::ANSWER_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            let traceback = format!("the program's answer is larger than {} bytes", limits::ANSWER_BYTES_MAX);
+            let traceback = format!(
+                "the program's answer is larger than {} bytes",
+                limits::ANSWER_BYTES_MAX
+            );
             return Some(Err(Fault::Raised { traceback }));
         }
         Err(_) => return None,
     };
-    let headers = parts.headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
-    Some(Ok(Answer { status: parts.status.as_u16(), headers: headers.collect(), body }))
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
+    Some(Ok(Answer {
+        status: parts.status.as_u16(),
+        headers: headers.collect(),
+        body,
+    }))
 }
 
 /// What to tell the caller about a guest that failed.
@@ -114,14 +131,19 @@ fn fault(error: &wasmtime::Error, bounds: &Bounds, memory_refused: bool) -> Faul
 fn request(call: Call) -> http::Request<Full<Bytes>> {
     let mut headers = HeaderMap::with_capacity(call.headers.len());
     for (name, value) in &call.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
             headers.append(name, value);
         }
     }
-    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = headers
+        .get(http::header::HOST)
+        .and_then(|host| host.to_str().ok());
     let uri = uri(host, &call.path, &call.query);
     let mut request = http::Request::new(Full::new(call.body));
-    *request.method_mut() = http::Method::from_bytes(call.method.as_bytes()).unwrap_or(http::Method::GET);
+    *request.method_mut() =
+        http::Method::from_bytes(call.method.as_bytes()).unwrap_or(http::Method::GET);
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     request
@@ -135,7 +157,12 @@ fn uri(host: Option<&str>, path: &str, query: &str) -> http::Uri {
         target.push_str(query);
     }
     let build = |authority: &str, target: &str| {
-        http::Uri::builder().scheme("http").authority(authority).path_and_query(target).build().ok()
+        http::Uri::builder()
+            .scheme("http")
+            .authority(authority)
+            .path_and_query(target)
+            .build()
+            .ok()
     };
     host.and_then(|host| build(host, &target))
         .or_else(|| build("localhost", &target))
@@ -147,8 +174,27 @@ fn encode_path(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\''
-            | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' => encoded.push(byte as char),
+            b'A'..=b'Z'
+            | b'a'..=b'z'
+            | b'0'..=b'9'
+            | b'/'
+            | b'-'
+            | b'.'
+            | b'_'
+            | b'~'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b','
+            | b';'
+            | b'='
+            | b':'
+            | b'@' => encoded.push(byte as char),
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -162,7 +208,12 @@ mod tests {
     #[test]
     fn uris() {
         for (host, path, query, expected) in [
-            (Some("a.example:80"), "/x y/é", "a=%26b&c=d+e", "http://a.example:80/x%20y/%C3%A9?a=%26b&c=d+e"),
+            (
+                Some("a.example:80"),
+                "/x y/é",
+                "a=%26b&c=d+e",
+                "http://a.example:80/x%20y/%C3%A9?a=%26b&c=d+e",
+            ),
             (None, "/", "", "http://localhost/"),
             (Some("bad host"), "/?", "", "http://localhost/%3F"),
             (None, "/p", "bad query\u{7f}", "http://localhost/p"),

@@ -35,9 +35,16 @@ pub(super) struct Compiled {
 impl Compiled {
     /// Uses `folder`, creating it if needed.
     pub(super) fn open(folder: PathBuf) -> Result<Compiled, Fault> {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(|error| Fault::NotHere(format!("cannot create {}: {error}", folder.display())))?;
-        let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder);
+        made.map_err(|error| {
+            Fault::NotHere(format!("cannot create {}: {error}", folder.display()))
+        })?;
+        let threads = std::thread::available_parallelism()
+            .map_or(2, usize::from)
+            .max(2);
         Ok(Compiled {
             folder,
             turns: Turns::default(),
@@ -52,15 +59,26 @@ impl Compiled {
     }
 
     /// The component of a file, compiled now or earlier.
-    pub(super) async fn component(&self, engine: &Arc<Engine>, code: &LocalFile) -> Result<Component, Fault> {
-        let path = self.folder.join(format!("{}.cwasm", name(engine.wasmtime(), &code.hash)));
+    pub(super) async fn component(
+        &self,
+        engine: &Arc<Engine>,
+        code: &LocalFile,
+    ) -> Result<Component, Fault> {
+        let path = self
+            .folder
+            .join(format!("{}.cwasm", name(engine.wasmtime(), &code.hash)));
         let _turn = self.turns.take(code.hash.as_str()).await;
         if let Some(component) = blocking(load_in(engine, &path)).await? {
             return Ok(component);
         }
         let place = self.compilers.clone().acquire_owned().await;
         let work = {
-            let (engine, code, path, done) = (engine.clone(), code.clone(), path.clone(), self.compilations.clone());
+            let (engine, code, path, done) = (
+                engine.clone(),
+                code.clone(),
+                path.clone(),
+                self.compilations.clone(),
+            );
             move || {
                 let _place = place;
                 compile(engine.wasmtime(), &code, &path)?;
@@ -76,13 +94,21 @@ impl Compiled {
             )))
         })?;
         let loaded = blocking(load_in(engine, &path)).await?;
-        loaded.ok_or_else(|| Fault::Internal("the compiled component vanished; is the disk full?".into()))
+        loaded.ok_or_else(|| {
+            Fault::Internal("the compiled component vanished; is the disk full?".into())
+        })
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Fault::Internal(format!("the Wasm compiler failed: {error}"))))
+    done.unwrap_or_else(|error| {
+        Err(Fault::Internal(format!(
+            "the Wasm compiler failed: {error}"
+        )))
+    })
 }
 
 fn load_in(
@@ -99,9 +125,14 @@ fn load(engine: &wasmtime::Engine, path: &Path) -> Option<Component> {
     let metadata = std::fs::symlink_metadata(path).ok()?;
     // SAFETY: no preconditions; it cannot fail.
     let own_uid = unsafe { libc::geteuid() };
-    let is_ours = metadata.is_file() && metadata.uid() == own_uid && metadata.permissions().mode() & 0o077 == 0;
+    let is_ours = metadata.is_file()
+        && metadata.uid() == own_uid
+        && metadata.permissions().mode() & 0o077 == 0;
     if !is_ours {
-        tracing::warn!("{} was not written by this node and is compiled again", path.display());
+        tracing::warn!(
+            "{} was not written by this node and is compiled again",
+            path.display()
+        );
         return None;
     }
     // SAFETY: the file was written by `compile` below: nobody else can write
@@ -110,21 +141,32 @@ fn load(engine: &wasmtime::Engine, path: &Path) -> Option<Component> {
     match unsafe { Component::deserialize_file(engine, path) } {
         Ok(component) => Some(component),
         Err(error) => {
-            tracing::warn!("{} cannot be used ({error:#}) and is compiled again", path.display());
+            tracing::warn!(
+                "{} cannot be used ({error:#}) and is compiled again",
+                path.display()
+            );
             None
         }
     }
 }
 
 fn compile(engine: &wasmtime::Engine, code: &LocalFile, path: &Path) -> Result<(), Fault> {
-    let bytes = std::fs::read(&code.path)
-        .map_err(|error| Fault::Internal(format!("cannot read {}: {error}", code.path.display())))?;
+    let bytes = std::fs::read(&code.path).map_err(|error| {
+        Fault::Internal(format!("cannot read {}: {error}", code.path.display()))
+    })?;
     check_magic(&bytes)?;
     let compiled = engine.precompile_component(&bytes).map_err(|error| {
-        Fault::BadProgram(format!("the file is no valid WebAssembly component: {}; build it again", one_line(&error)))
+        Fault::BadProgram(format!(
+            "the file is no valid WebAssembly component: {}; build it again",
+            one_line(&error)
+        ))
     })?;
-    write_atomically(path, &compiled)
-        .map_err(|error| Fault::NotHere(format!("cannot write {}: {error}; is the disk full?", path.display())))
+    write_atomically(path, &compiled).map_err(|error| {
+        Fault::NotHere(format!(
+            "cannot write {}: {error}; is the disk full?",
+            path.display()
+        ))
+    })
 }
 
 fn check_magic(bytes: &[u8]) -> Result<(), Fault> {
@@ -147,7 +189,11 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let temporary = path.with_extension(format!("{}-{number}.part", std::process::id()));
     let written = (|| {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
@@ -177,7 +223,9 @@ impl Hasher for Digester {
 
     fn finish(&self) -> u64 {
         let digest: [u8; 32] = self.0.clone().finalize().into();
-        digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+        digest
+            .first_chunk()
+            .map_or(0, |first| u64::from_le_bytes(*first))
     }
 }
 
@@ -189,9 +237,16 @@ mod tests {
     #[test]
     fn tells_components_from_other_files() {
         assert!(check_magic(b"\0asm\x0d\0\x01\0rest").is_ok());
-        for (bytes, word) in [(&b"\0asm\x01\0\0\0"[..], "core WebAssembly module"), (b"PK\x03\x04", "no WebAssembly"), (b"", "no WebAssembly")] {
+        for (bytes, word) in [
+            (&b"\0asm\x01\0\0\0"[..], "core WebAssembly module"),
+            (b"PK\x03\x04", "no WebAssembly"),
+            (b"", "no WebAssembly"),
+        ] {
             let fault = check_magic(bytes).unwrap_err();
-            assert!(matches!(&fault, Fault::BadProgram(text) if text.contains(word)), "{fault}");
+            assert!(
+                matches!(&fault, Fault::BadProgram(text) if text.contains(word)),
+                "{fault}"
+            );
         }
     }
 
@@ -200,7 +255,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.cwasm");
         write_atomically(&path, b"code").unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -42,7 +42,8 @@ impl Engine {
     /// Starts the engine, its clock and its threads.
     pub(super) fn start(config: &WasmConfig) -> Result<Engine, Fault> {
         let wasmtime = wasmtime_engine(config)?;
-        let linker = linker(&wasmtime).map_err(|error| Fault::Internal(format!("linking the host: {error:#}")))?;
+        let linker = linker(&wasmtime)
+            .map_err(|error| Fault::Internal(format!("linking the host: {error:#}")))?;
         let clock = Clock::start(wasmtime.clone())?;
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -53,9 +54,17 @@ impl Engine {
             .event_interval(1)
             .enable_all()
             .build()
-            .map_err(|error| Fault::NotHere(format!("cannot start threads for Wasm programs: {error}")))?;
+            .map_err(|error| {
+                Fault::NotHere(format!("cannot start threads for Wasm programs: {error}"))
+            })?;
         let slots = Arc::new(Semaphore::new(config.calls_max.max(1) as usize));
-        Ok(Engine { wasmtime, linker, clock, slots, runtime: Some(runtime) })
+        Ok(Engine {
+            wasmtime,
+            linker,
+            clock,
+            slots,
+            runtime: Some(runtime),
+        })
     }
 
     /// The engine itself.
@@ -65,7 +74,10 @@ impl Engine {
 
     /// Ties the imports of a component to the host.
     pub(super) fn link(&self, component: &Component) -> Result<ProxyPre<Guest>, Fault> {
-        let linked = self.linker.instantiate_pre(component).and_then(ProxyPre::new);
+        let linked = self
+            .linker
+            .instantiate_pre(component)
+            .and_then(ProxyPre::new);
         linked.map_err(|error| {
             Fault::BadProgram(format!(
                 "the component does not fit this node: {}; build it for the world wasi:http/proxy 0.2 \
@@ -86,7 +98,9 @@ impl Engine {
             ));
         };
         let Some(runtime) = &self.runtime else {
-            return Err(Fault::NotHere("the node is shutting down; try another".into()));
+            return Err(Fault::NotHere(
+                "the node is shutting down; try another".into(),
+            ));
         };
         let (sender, receiver) = oneshot::channel();
         let wasmtime = self.wasmtime.clone();
@@ -102,8 +116,12 @@ impl Engine {
                 answer
             }
             Err(_) => match task.await {
-                Err(error) if error.is_panic() => Err(Fault::Internal("the Wasm engine failed".into())),
-                _ => Err(Fault::NotHere("the node is shutting down; try another".into())),
+                Err(error) if error.is_panic() => {
+                    Err(Fault::Internal("the Wasm engine failed".into()))
+                }
+                _ => Err(Fault::NotHere(
+                    "the node is shutting down; try another".into(),
+                )),
             },
         }
     }
@@ -120,13 +138,19 @@ impl Drop for Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
     }
 }
 
 /// The first line of an error and of its causes.
 pub(super) fn one_line(error: &wasmtime::Error) -> String {
-    format!("{error:#}").lines().next().unwrap_or_default().to_owned()
+    format!("{error:#}")
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// An engine with all instances' memory reserved ahead; where the machine does
@@ -134,7 +158,9 @@ pub(super) fn one_line(error: &wasmtime::Error) -> String {
 fn wasmtime_engine(config: &WasmConfig) -> Result<wasmtime::Engine, Fault> {
     let mut settings = Config::new();
     settings.epoch_interruption(true);
-    settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config.calls_max.max(1))));
+    settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
+        config.calls_max.max(1),
+    )));
     match wasmtime::Engine::new(&settings) {
         Ok(engine) => return Ok(engine),
         Err(error) => tracing::warn!(
@@ -187,14 +213,20 @@ impl Clock {
     fn start(engine: wasmtime::Engine) -> Result<Clock, Fault> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = std::thread::Builder::new().name("wasm-clock".into()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::park_timeout(TICK);
-                engine.increment_epoch();
-            }
-        });
-        let thread = thread.map_err(|error| Fault::NotHere(format!("cannot start the Wasm clock: {error}")))?;
-        Ok(Clock { stop, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("wasm-clock".into())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::park_timeout(TICK);
+                    engine.increment_epoch();
+                }
+            });
+        let thread = thread
+            .map_err(|error| Fault::NotHere(format!("cannot start the Wasm clock: {error}")))?;
+        Ok(Clock {
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 

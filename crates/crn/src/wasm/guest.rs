@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_http::{
+    RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
 
 use super::Bounds;
 use super::log::Log;
@@ -24,12 +26,29 @@ pub(super) struct Guest {
 impl Guest {
     /// A store for one call, bound in memory and giving way every tick.
     pub(super) fn store(engine: &wasmtime::Engine, bounds: &Bounds, log: &Log) -> Store<Guest> {
-        let wasi = WasiCtx::builder().envs(&bounds.variables).stdout(log.clone()).stderr(log.clone()).build();
+        let wasi = WasiCtx::builder()
+            .envs(&bounds.variables)
+            .stdout(log.clone())
+            .stderr(log.clone())
+            .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::WASM_RESOURCES_MAX);
-        let memory = MemoryLimit { limit_bytes: bounds.memory_bytes, used_bytes: 0, refused: Arc::default() };
+        let memory = MemoryLimit {
+            limit_bytes: bounds.memory_bytes,
+            used_bytes: 0,
+            refused: Arc::default(),
+        };
         let outgoing = NoOutgoing(log.clone());
-        let mut store = Store::new(engine, Guest { wasi, http: WasiHttpCtx::new(), table, memory, outgoing });
+        let mut store = Store::new(
+            engine,
+            Guest {
+                wasi,
+                http: WasiHttpCtx::new(),
+                table,
+                memory,
+                outgoing,
+            },
+        );
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
@@ -44,13 +63,20 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outgoing }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.outgoing,
+        }
     }
 }
 
@@ -62,8 +88,16 @@ struct MemoryLimit {
 }
 
 impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let used_bytes = self.used_bytes.saturating_sub(current).saturating_add(desired);
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used_bytes = self
+            .used_bytes
+            .saturating_sub(current)
+            .saturating_add(desired);
         if used_bytes > self.limit_bytes {
             self.refused.store(true, Ordering::Relaxed);
             return Ok(false);
@@ -72,7 +106,12 @@ impl ResourceLimiter for MemoryLimit {
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(desired <= limits::TABLE_ELEMENTS_MAX)
     }
 }
@@ -88,8 +127,16 @@ impl WasiHttpHooks for NoOutgoing {
         request: http::Request<WasiBody>,
         _options: Option<RequestOptions>,
         _sent: Io,
-    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), wasmtime_wasi_http::Error>> + Send> {
-        self.0.line(&format!("outgoing request to {} refused: this node gives Wasm programs no network", request.uri()));
-        Box::new(std::future::ready(Err(wasmtime_wasi_http::Error::HttpRequestDenied)))
+    ) -> Box<
+        dyn Future<Output = Result<(http::Response<WasiBody>, Io), wasmtime_wasi_http::Error>>
+            + Send,
+    > {
+        self.0.line(&format!(
+            "outgoing request to {} refused: this node gives Wasm programs no network",
+            request.uri()
+        ));
+        Box::new(std::future::ready(Err(
+            wasmtime_wasi_http::Error::HttpRequestDenied,
+        )))
     }
 }

@@ -32,7 +32,8 @@ impl Log {
     /// The lines so far, oldest first; the last may be unfinished.
     pub(super) fn lines(&self) -> Vec<String> {
         let lines = self.lock();
-        let partial = (!lines.partial.is_empty()).then(|| String::from_utf8_lossy(&lines.partial).into_owned());
+        let partial = (!lines.partial.is_empty())
+            .then(|| String::from_utf8_lossy(&lines.partial).into_owned());
         lines.complete.iter().cloned().chain(partial).collect()
     }
 
@@ -100,7 +101,11 @@ impl OutputStream for Log {
 }
 
 impl AsyncWrite for Log {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.append(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -130,7 +135,11 @@ mod tests {
         for number in 0..limits::LOG_LINES_MAX {
             log.line(&number.to_string());
         }
-        assert_eq!(log.lines().len(), limits::LOG_LINES_MAX + 1, "the unfinished line comes on top");
+        assert_eq!(
+            log.lines().len(),
+            limits::LOG_LINES_MAX + 1,
+            "the unfinished line comes on top"
+        );
         assert_eq!(log.lines()[0], "0");
     }
 }

@@ -29,7 +29,10 @@ use tokio_util::sync::CancellationToken;
 /// Every wait of a test ends here at the latest.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-pub const HELLO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/wasm-hello/function.wat");
+pub const HELLO: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../examples/wasm-hello/function.wat"
+);
 pub const BEHAVIOURS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wasm/behaviours.wat");
 
 /// Bytes of a component from its text.
@@ -70,9 +73,20 @@ impl FakeCore {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
-        let account = Account::ethereum("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
-        FakeCore { url, shelves, account, _stop: stop.drop_guard() }
+        tokio::spawn(async move {
+            axum::serve(listener, router)
+                .with_graceful_shutdown(stopped)
+                .await
+        });
+        let account =
+            Account::ethereum("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+                .unwrap();
+        FakeCore {
+            url,
+            shelves,
+            account,
+            _stop: stop.drop_guard(),
+        }
     }
 
     /// Stores a file; the hash of its STORE message.
@@ -84,33 +98,53 @@ impl FakeCore {
         let message = self.publish(MessageType::Store, &content);
         let mut shelves = self.shelves.lock().unwrap();
         shelves.files.insert(file_hash.to_string(), bytes);
-        shelves.references.insert(message.to_string(), file_hash.to_string());
+        shelves
+            .references
+            .insert(message.to_string(), file_hash.to_string());
         message
     }
 
     /// Replaces what is served for a file, under its old name.
     pub fn corrupt(&self, bytes: &Bytes, other: &'static str) {
         let name = ItemHash::of_bytes(bytes).to_string();
-        self.shelves.lock().unwrap().files.insert(name, Bytes::from_static(other.as_bytes()));
+        self.shelves
+            .lock()
+            .unwrap()
+            .files
+            .insert(name, Bytes::from_static(other.as_bytes()));
     }
 
     /// Takes a file away, its message stays.
     pub fn lose(&self, bytes: &Bytes) {
-        self.shelves.lock().unwrap().files.remove(ItemHash::of_bytes(bytes).as_str());
+        self.shelves
+            .lock()
+            .unwrap()
+            .files
+            .remove(ItemHash::of_bytes(bytes).as_str());
     }
 
     /// Makes requests for a file wait for the returned permission.
     pub fn hold(&self, bytes: &Bytes) -> Arc<Notify> {
         let permission = Arc::new(Notify::new());
         let name = ItemHash::of_bytes(bytes).to_string();
-        self.shelves.lock().unwrap().held.insert(name, permission.clone());
+        self.shelves
+            .lock()
+            .unwrap()
+            .held
+            .insert(name, permission.clone());
         permission
     }
 
     /// How often a file was asked for.
     pub fn asked(&self, bytes: &Bytes) -> usize {
         let name = ItemHash::of_bytes(bytes).to_string();
-        self.shelves.lock().unwrap().asked.get(&name).copied().unwrap_or_default()
+        self.shelves
+            .lock()
+            .unwrap()
+            .asked
+            .get(&name)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Publishes a Wasm program of that code.
@@ -133,21 +167,35 @@ impl FakeCore {
 
     /// Publishes any message.
     pub fn publish(&self, message_type: MessageType, content: &Value) -> ItemHash {
-        let message = self.account.sign_message(message_type, content, Some("TEST"), Timestamp::from_seconds(3));
+        let message = self.account.sign_message(
+            message_type,
+            content,
+            Some("TEST"),
+            Timestamp::from_seconds(3),
+        );
         let mut value = serde_json::to_value(&message).unwrap();
         value["content"] = content.clone();
         value["confirmed"] = json!(false);
-        self.shelves.lock().unwrap().messages.insert(message.item_hash.to_string(), value);
+        self.shelves
+            .lock()
+            .unwrap()
+            .messages
+            .insert(message.item_hash.to_string(), value);
         message.item_hash
     }
 }
 
 type Shared = State<Arc<Mutex<Shelves>>>;
 
-async fn messages(State(shelves): Shared, Query(query): Query<HashMap<String, String>>) -> Response {
+async fn messages(
+    State(shelves): Shared,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
     let shelves = shelves.lock().unwrap();
     let list: Vec<&Value> = shelves.messages.get(&query["hashes"]).into_iter().collect();
-    json!({"messages": list, "pagination_page": 1}).to_string().into_response()
+    json!({"messages": list, "pagination_page": 1})
+        .to_string()
+        .into_response()
 }
 
 async fn reference(State(shelves): Shared, UrlPath(hash): UrlPath<String>) -> Response {
@@ -200,22 +248,41 @@ impl TestNode {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&core.url, folder.path());
         change(&mut config);
-        let wasm = Arc::new(Wasm::new(config.wasm.clone(), config.folder.join("compiled")).unwrap());
+        let wasm =
+            Arc::new(Wasm::new(config.wasm.clone(), config.folder.join("compiled")).unwrap());
         let microvm = other.unwrap_or_else(|| wasm.clone());
-        let executors = Executors { wasm: wasm.clone(), microvm };
+        let executors = Executors {
+            wasm: wasm.clone(),
+            microvm,
+        };
         let listener = tokio::net::TcpListener::bind(config.listen).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let cancel = CancellationToken::new();
         let (ready_sender, ready) = tokio::sync::oneshot::channel();
         let ready_now = move |()| ready_sender.send(()).unwrap();
-        let ended = tokio::spawn(node::run_with(config, executors, listener, ready_now, cancel.clone()));
+        let ended = tokio::spawn(node::run_with(
+            config,
+            executors,
+            listener,
+            ready_now,
+            cancel.clone(),
+        ));
         within(ready).await.unwrap();
-        TestNode { url, wasm, client: client(), folder, cancel, ended }
+        TestNode {
+            url,
+            wasm,
+            client: client(),
+            folder,
+            cancel,
+            ended,
+        }
     }
 
     /// GET a path of the node.
     pub async fn get(&self, path: &str) -> reqwest::Response {
-        within(self.client.get(format!("{}{path}", self.url)).send()).await.unwrap()
+        within(self.client.get(format!("{}{path}", self.url)).send())
+            .await
+            .unwrap()
     }
 
     /// Calls a program.
@@ -225,7 +292,12 @@ impl TestNode {
 
     /// Its state as `/beth/v1` has it.
     pub async fn program(&self, program: &ItemHash) -> Value {
-        let text = self.get(&format!("/beth/v1/programs/{program}")).await.text().await.unwrap();
+        let text = self
+            .get(&format!("/beth/v1/programs/{program}"))
+            .await
+            .text()
+            .await
+            .unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
@@ -252,13 +324,20 @@ impl TestNode {
 
 /// Status and text of a response.
 pub async fn read(response: reqwest::Response) -> (u16, String) {
-    (response.status().as_u16(), within(response.text()).await.unwrap())
+    (
+        response.status().as_u16(),
+        within(response.text()).await.unwrap(),
+    )
 }
 
 /// A client that does not take part in the node's own ways.
 pub fn client() -> reqwest::Client {
     drop(rustls::crypto::ring::default_provider().install_default());
-    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
 }
 
 /// A configuration on a free port.
@@ -274,5 +353,7 @@ pub fn config(core_node: &str, folder: &Path) -> CrnConfig {
 
 /// Waits, but not forever.
 pub async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future).await.expect("it took too long")
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it took too long")
 }

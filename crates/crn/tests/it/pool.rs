@@ -31,14 +31,21 @@ impl Executor for Scripted {
         futures::future::ready(Ok(())).boxed()
     }
 
-    fn start<'a>(&'a self, _: Arc<Program>, phases: Phases) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
+    fn start<'a>(
+        &'a self,
+        _: Arc<Program>,
+        phases: Phases,
+    ) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
         async move {
             phases.begin("kernel");
             if self.hangs.load(Ordering::SeqCst) {
                 std::future::pending::<()>().await;
             }
             self.started.fetch_add(1, Ordering::SeqCst);
-            let machine = ScriptedMachine { alive: AtomicBool::new(true), stopped: self.stopped.clone() };
+            let machine = ScriptedMachine {
+                alive: AtomicBool::new(true),
+                stopped: self.stopped.clone(),
+            };
             Ok(Box::new(machine) as Box<dyn Machine>)
         }
         .boxed()
@@ -62,14 +69,38 @@ impl Machine for ScriptedMachine {
                 Ok("gone")
             }
             "/headers" => {
-                let headers = [("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("transfer-encoding", "chunked"), ("content-encoding", "gzip"), ("Content-Length", "99"), ("location", "/elsewhere")];
-                let headers = headers.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
-                return futures::future::ready(Ok(Answer { status: 307, headers: headers.into(), body: Bytes::from_static(b"moved") })).boxed();
+                let headers = [
+                    ("Set-Cookie", "a=1"),
+                    ("set-cookie", "b=2"),
+                    ("transfer-encoding", "chunked"),
+                    ("content-encoding", "gzip"),
+                    ("Content-Length", "99"),
+                    ("location", "/elsewhere"),
+                ];
+                let headers = headers
+                    .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+                return futures::future::ready(Ok(Answer {
+                    status: 307,
+                    headers: headers.into(),
+                    body: Bytes::from_static(b"moved"),
+                }))
+                .boxed();
             }
-            "/bad-status" => return futures::future::ready(Ok(Answer { status: 99, headers: Vec::new(), body: Bytes::new() })).boxed(),
+            "/bad-status" => {
+                return futures::future::ready(Ok(Answer {
+                    status: 99,
+                    headers: Vec::new(),
+                    body: Bytes::new(),
+                }))
+                .boxed();
+            }
             _ => Ok("fine"),
         };
-        let answer = answer.map(|text| Answer { status: 200, headers: Vec::new(), body: Bytes::from_static(text.as_bytes()) });
+        let answer = answer.map(|text| Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: Bytes::from_static(text.as_bytes()),
+        });
         futures::future::ready(answer).boxed()
     }
 
@@ -96,7 +127,10 @@ async fn node(reuse_seconds: u64) -> (FakeCore, Scripted, TestNode, ItemHash) {
     })
     .await;
     let code = core.store(Bytes::from_static(b"an archive"));
-    let program = core.wasm_program(&code, json!({"/code/entrypoint": "main:app", "/code/interface": "asgi"}));
+    let program = core.wasm_program(
+        &code,
+        json!({"/code/entrypoint": "main:app", "/code/interface": "asgi"}),
+    );
     (core, scripted, node, program)
 }
 
@@ -113,9 +147,17 @@ async fn a_dead_machine_is_replaced() {
 
     let response = node.get(&format!("/vm/{program}/die")).await;
     assert_eq!(response.status().as_u16(), 502);
-    assert_eq!(response.text().await.unwrap(), "VM did not respond and was shut down");
+    assert_eq!(
+        response.text().await.unwrap(),
+        "VM did not respond and was shut down"
+    );
     let state = node.reaches(&program, "failed").await;
-    assert!(state["fault"].as_str().unwrap().contains("the guest panicked"));
+    assert!(
+        state["fault"]
+            .as_str()
+            .unwrap()
+            .contains("the guest panicked")
+    );
     assert_eq!(node.call(&program, "/").await, (200, "fine".into()));
     assert_eq!(count(&scripted.started), 2);
     assert_eq!(node.program(&program).await["fault"], json!(null));
@@ -124,7 +166,11 @@ async fn a_dead_machine_is_replaced() {
     assert_eq!(node.call(&program, "/").await, (200, "fine".into()));
     assert_eq!(count(&scripted.started), 3);
     node.stop().await;
-    assert_eq!(count(&scripted.stopped), 3, "the end of the node stops the last one");
+    assert_eq!(
+        count(&scripted.stopped),
+        3,
+        "the end of the node stops the last one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,7 +185,12 @@ async fn unused_machines_are_stopped() {
         }
     })
     .await;
-    let logs = node.get(&format!("/beth/v1/programs/{program}/logs")).await.text().await.unwrap();
+    let logs = node
+        .get(&format!("/beth/v1/programs/{program}/logs"))
+        .await
+        .text()
+        .await
+        .unwrap();
     assert_eq!(logs, "boot\n", "they stay readable");
     assert_eq!(node.call(&program, "/").await.0, 200);
     assert_eq!(count(&scripted.started), 2);
@@ -164,7 +215,10 @@ async fn a_start_that_hangs_ends() {
     scripted.hangs.store(true, Ordering::SeqCst);
     let (status, text) = node.call(&program, "/").await;
     assert_eq!(status, 500);
-    assert!(text.contains("Error during runtime initialisation") && text.contains("phase: kernel"), "{text}");
+    assert!(
+        text.contains("Error during runtime initialisation") && text.contains("phase: kernel"),
+        "{text}"
+    );
     scripted.hangs.store(false, Ordering::SeqCst);
     assert_eq!(node.call(&program, "/").await.0, 200);
     node.stop().await;
@@ -178,9 +232,18 @@ async fn answers_are_passed_on_with_care() {
     let headers = response.headers();
     let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
     assert_eq!(cookies, ["a=1", "b=2"]);
-    assert_eq!((&headers["location"], &headers["content-encoding"]), (&"/elsewhere".parse().unwrap(), &"gzip".parse().unwrap()));
-    assert_eq!(headers["content-length"], "5", "the length of the body, whatever the program says");
+    assert_eq!(
+        (&headers["location"], &headers["content-encoding"]),
+        (&"/elsewhere".parse().unwrap(), &"gzip".parse().unwrap())
+    );
+    assert_eq!(
+        headers["content-length"], "5",
+        "the length of the body, whatever the program says"
+    );
     assert!(!headers.contains_key("transfer-encoding"));
-    assert_eq!(node.call(&program, "/bad-status").await, (502, String::new()));
+    assert_eq!(
+        node.call(&program, "/bad-status").await,
+        (502, String::new())
+    );
     node.stop().await;
 }

@@ -27,19 +27,49 @@ async fn hello_by_path_and_by_host_name() {
     ] {
         assert_eq!(headers[name], value, "{name}");
     }
-    assert!(headers["server"].to_str().unwrap().starts_with("aleph-vm/1.14.0"));
+    assert!(
+        headers["server"]
+            .to_str()
+            .unwrap()
+            .starts_with("aleph-vm/1.14.0")
+    );
 
     let label = label_of(&program).unwrap();
-    for host in [format!("{label}.crn.example.org:8443"), format!("{}.aleph.sh", label.to_uppercase())] {
-        let request = node.client.get(format!("{}/any/path?x=1", node.url)).header("host", &host);
-        assert_eq!(read(request.send().await.unwrap()).await, (200, "Hello from Wasm".into()), "{host}");
-        let own_path = node.client.get(format!("{}/beth/v1/programs", node.url)).header("host", &host);
-        assert_eq!(read(own_path.send().await.unwrap()).await.1, "Hello from Wasm", "the program's own path");
+    for host in [
+        format!("{label}.crn.example.org:8443"),
+        format!("{}.aleph.sh", label.to_uppercase()),
+    ] {
+        let request = node
+            .client
+            .get(format!("{}/any/path?x=1", node.url))
+            .header("host", &host);
+        assert_eq!(
+            read(request.send().await.unwrap()).await,
+            (200, "Hello from Wasm".into()),
+            "{host}"
+        );
+        let own_path = node
+            .client
+            .get(format!("{}/beth/v1/programs", node.url))
+            .header("host", &host);
+        assert_eq!(
+            read(own_path.send().await.unwrap()).await.1,
+            "Hello from Wasm",
+            "the program's own path"
+        );
     }
 
     let state = node.program(&program).await;
-    assert_eq!((&state["state"], &state["executor"]), (&json!("running"), &json!("wasm")));
-    let names: Vec<&str> = state["phases"].as_array().unwrap().iter().map(|phase| phase["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        (&state["state"], &state["executor"]),
+        (&json!("running"), &json!("wasm"))
+    );
+    let names: Vec<&str> = state["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|phase| phase["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["fetch", "compile"]);
     node.stop().await;
 }
@@ -52,27 +82,63 @@ async fn requests_reach_the_program_whole() {
     let program = core.wasm_program(&core.store(assemble(BEHAVIOURS)), changes);
     let url = |suffix: &str| format!("{}/vm/{program}{suffix}", node.url);
 
-    let body: Vec<u8> = (0..1_048_576u32).map(|number| (number % 251) as u8).collect();
-    let answer = node.client.post(url("/echo")).body(body.clone()).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap()), (200, Bytes::from(body.clone())));
+    let body: Vec<u8> = (0..1_048_576u32)
+        .map(|number| (number % 251) as u8)
+        .collect();
+    let answer = node
+        .client
+        .post(url("/echo"))
+        .body(body.clone())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), answer.bytes().await.unwrap()),
+        (200, Bytes::from(body.clone()))
+    );
 
     let too_large = [body, vec![0]].concat();
-    let answer = read(node.client.post(url("/echo")).body(too_large).send().await.unwrap()).await;
-    let text = r#"{"error": "Maximum request body size 1048576 exceeded, actual body size 1048577"}"#;
+    let answer = read(
+        node.client
+            .post(url("/echo"))
+            .body(too_large)
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    let text =
+        r#"{"error": "Maximum request body size 1048576 exceeded, actual body size 1048577"}"#;
     assert_eq!(answer, (413, text.into()));
 
     assert_eq!(node.call(&program, "/variable").await, (200, "hé".into()));
     let missing = node.get(&format!("/vm/{program}/404")).await;
-    assert_eq!(missing.headers()["aleph-program-itemhash"], program.as_str(), "a program's own 404 keeps its headers");
-    assert_eq!(missing.headers()["content-type"], "application/octet-stream");
+    assert_eq!(
+        missing.headers()["aleph-program-itemhash"],
+        program.as_str(),
+        "a program's own 404 keeps its headers"
+    );
+    assert_eq!(
+        missing.headers()["content-type"],
+        "application/octet-stream"
+    );
     assert_eq!(read(missing).await, (404, "missing".into()));
 
-    assert_eq!(node.call(&program, "/print/a%20b?q=%26").await, (200, "printed".into()));
+    assert_eq!(
+        node.call(&program, "/print/a%20b?q=%26").await,
+        (200, "printed".into())
+    );
     let logs = read(node.get(&format!("/beth/v1/programs/{program}/logs")).await).await;
     assert_eq!(logs, (200, "/print/a%20b?q=%26\n".into()));
 
     let head = node.client.head(url("/variable")).send().await.unwrap();
-    assert_eq!((head.status().as_u16(), head.headers()["content-length"].to_str().unwrap()), (200, "3"));
+    assert_eq!(
+        (
+            head.status().as_u16(),
+            head.headers()["content-length"].to_str().unwrap()
+        ),
+        (200, "3")
+    );
     node.stop().await;
 }
 
@@ -91,12 +157,19 @@ async fn faults_are_answers_and_the_program_lives_on() {
     assert_eq!(status, 500);
     assert!(text.contains("refused memory beyond its 16 MiB"), "{text}");
 
-    assert_eq!(node.call(&program, "/nothing").await, (500, "the program returned without an answer".into()));
+    assert_eq!(
+        node.call(&program, "/nothing").await,
+        (500, "the program returned without an answer".into())
+    );
 
     let begun = Instant::now();
     let timeout = r#"{"error": "Program did not respond within `resource.seconds`"}"#;
     assert_eq!(node.call(&program, "/loop").await, (504, timeout.into()));
-    assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!(
+        (Duration::from_secs(1)..Duration::from_secs(5)).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
 
     assert_eq!(node.call(&program, "/print").await, (200, "printed".into()));
     node.stop().await;
@@ -123,7 +196,10 @@ async fn loops_do_not_starve_others() {
     };
     let (loops, slowest) = tokio::join!(futures::future::join_all(loops), others);
     assert!(loops.iter().all(|(status, _)| *status == 504));
-    assert!(slowest < Duration::from_secs(4), "a call beside eight loops took {slowest:?}");
+    assert!(
+        slowest < Duration::from_secs(4),
+        "a call beside eight loops took {slowest:?}"
+    );
     node.stop().await;
 }
 
@@ -147,7 +223,8 @@ async fn programs_of_one_component_compile_it_once() {
     let node = TestNode::start(&core).await;
     let component = assemble(HELLO);
     let code = core.store(component.clone());
-    let programs = ["1", "2", "3"].map(|number| core.wasm_program(&code, json!({"/variables": {"N": number}})));
+    let programs = ["1", "2", "3"]
+        .map(|number| core.wasm_program(&code, json!({"/variables": {"N": number}})));
     let calls = programs.iter().map(|program| node.call(program, "/"));
     for answer in futures::future::join_all(calls).await {
         assert_eq!(answer, (200, "Hello from Wasm".into()));
@@ -184,43 +261,83 @@ async fn what_is_no_program_is_explained() {
     let node = TestNode::start(&core).await;
     let component = assemble(HELLO);
 
-    let (status, text) = node.call(&beth_protocol::ItemHash::of_bytes(b"nothing"), "/").await;
+    let (status, text) = node
+        .call(&beth_protocol::ItemHash::of_bytes(b"nothing"), "/")
+        .await;
     assert_eq!(status, 404);
     assert!(text.contains("knows no message"), "{text}");
-    let listed: Value = serde_json::from_str(&node.get("/beth/v1/programs").await.text().await.unwrap()).unwrap();
-    assert_eq!(listed, json!({"programs": []}), "hashes that somebody made up leave no trace");
+    let listed: Value =
+        serde_json::from_str(&node.get("/beth/v1/programs").await.text().await.unwrap()).unwrap();
+    assert_eq!(
+        listed,
+        json!({"programs": []}),
+        "hashes that somebody made up leave no trace"
+    );
 
-    let post = core.publish(MessageType::Post, &json!({"address": "0x", "time": 1.0, "type": "t", "content": {}}));
+    let post = core.publish(
+        MessageType::Post,
+        &json!({"address": "0x", "time": 1.0, "type": "t", "content": {}}),
+    );
     let (status, text) = node.call(&post, "/").await;
-    assert_eq!((status, text.contains("is a POST message, not a PROGRAM")), (400, true), "{text}");
+    assert_eq!(
+        (status, text.contains("is a POST message, not a PROGRAM")),
+        (400, true),
+        "{text}"
+    );
 
     for (bytes, sentence) in [
-        (&b"PK\x03\x04 an archive"[..], "no WebAssembly component although the entrypoint ends in .wasm"),
-        (b"\0asm\x01\0\0\0", "a core WebAssembly module, not a component"),
-        (b"\0asm\x0d\0\x01\0\xff\xff\xff", "no valid WebAssembly component"),
+        (
+            &b"PK\x03\x04 an archive"[..],
+            "no WebAssembly component although the entrypoint ends in .wasm",
+        ),
+        (
+            b"\0asm\x01\0\0\0",
+            "a core WebAssembly module, not a component",
+        ),
+        (
+            b"\0asm\x0d\0\x01\0\xff\xff\xff",
+            "no valid WebAssembly component",
+        ),
         (b"\0asm\x0d\0\x01\0", "does not fit this node"),
     ] {
         let program = core.wasm_program(&core.store(Bytes::from_static(bytes)), json!({}));
         let (status, text) = node.call(&program, "/").await;
         assert_eq!(status, 500, "{text}");
-        assert!(text.contains("Error during vm initialisation") && text.contains(sentence), "{text}");
+        assert!(
+            text.contains("Error during vm initialisation") && text.contains(sentence),
+            "{text}"
+        );
         let state = node.program(&program).await;
         assert_eq!(state["state"], "failed");
-        assert!(state["fault"].as_str().unwrap().contains(sentence), "{state}");
+        assert!(
+            state["fault"].as_str().unwrap().contains(sentence),
+            "{state}"
+        );
     }
 
     let program = core.wasm_program(&core.store(component.clone()), json!({}));
     core.corrupt(&component, "something else");
     let (status, text) = node.call(&program, "/").await;
     assert_eq!(status, 400);
-    assert!(text.contains("Code, runtime or data not available") && text.contains("is corrupt"), "{text}");
+    assert!(
+        text.contains("Code, runtime or data not available") && text.contains("is corrupt"),
+        "{text}"
+    );
 
     core.lose(&component);
     let (status, text) = node.call(&program, "/").await;
-    assert_eq!((status, text.contains("has no file")), (400, true), "{text}");
+    assert_eq!(
+        (status, text.contains("has no file")),
+        (400, true),
+        "{text}"
+    );
 
     core.store(component);
-    assert_eq!(node.call(&program, "/").await, (200, "Hello from Wasm".into()), "once it is there again");
+    assert_eq!(
+        node.call(&program, "/").await,
+        (200, "Hello from Wasm".into()),
+        "once it is there again"
+    );
     node.stop().await;
 }
 
@@ -261,7 +378,12 @@ async fn a_restarted_node_finds_what_it_compiled() {
 
     // A file that others can write is not trusted.
     use std::os::unix::fs::PermissionsExt;
-    let compiled = std::fs::read_dir(folder.join("compiled")).unwrap().next().unwrap().unwrap().path();
+    let compiled = std::fs::read_dir(folder.join("compiled"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     std::fs::set_permissions(&compiled, std::fs::Permissions::from_mode(0o666)).unwrap();
     let third = TestNode::start_with(&core, None, |config| config.folder.clone_from(&folder)).await;
     assert_eq!(third.call(&program, "/").await.0, 200);
