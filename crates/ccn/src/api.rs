@@ -13,13 +13,13 @@ mod aggregates;
 mod answer;
 mod body;
 mod cursor;
+mod funds;
 mod information;
 mod json;
 mod messages;
 mod origin;
 mod params;
 mod posts;
-mod presence;
 mod prices;
 mod render;
 mod storage;
@@ -38,7 +38,7 @@ use answer::ApiError;
 
 /// Every route of the core node.
 pub fn router(context: Arc<Context>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .merge(messages::routes())
         .merge(submission::routes())
         .merge(posts::routes())
@@ -51,6 +51,9 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/api/ws0/messages", stream::messages())
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::standard(StatusCode::METHOD_NOT_ALLOWED))
+        .with_state(context);
+    // Outermost, so that it sees what the router itself adds to an answer.
+    Router::new()
+        .fallback_service(routes)
         .layer(from_fn(origin::allow))
-        .with_state(context)
 }

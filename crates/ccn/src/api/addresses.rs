@@ -35,15 +35,24 @@ async fn balance(
     Path(address): Path<String>,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let words: Vec<(&str, &str)> = Chain::ALL.iter().map(|chain| (chain.as_str(), chain.as_str())).collect();
+    let words: Vec<(&str, &str)> = Chain::ALL
+        .iter()
+        .map(|chain| (chain.as_str(), chain.as_str()))
+        .collect();
     let chain = params.choice(&["chain"], &words).map(str::to_owned);
     let with_details = params.flag(&["include_credit_details", "includeCreditDetails"]);
     params.finish()?;
     let owner = address.clone();
     let (balances, locked, credits) = context
         .read(move |state| {
-            let locked = state.committed(&owner, PaymentType::Hold).map_err(|e| Error::Damaged(e.to_string()))?;
-            Ok((state.balances_by_chain(&owner)?, locked, state.credits_by_expiration(&owner, now())?))
+            let locked = state
+                .committed(&owner, PaymentType::Hold)
+                .map_err(|e| Error::Damaged(e.to_string()))?;
+            Ok((
+                state.balances_by_chain(&owner)?,
+                locked,
+                state.credits_by_expiration(&owner, now())?,
+            ))
         })
         .await?;
     let total: Decimal = balances
@@ -53,7 +62,10 @@ async fn balance(
         .sum();
     let details: Map<String, Value> = match chain {
         Some(_) => Map::new(),
-        None => balances.into_iter().map(|(chain, balance)| (chain, balance.to_f64().into())).collect(),
+        None => balances
+            .into_iter()
+            .map(|(chain, balance)| (chain, balance.to_f64().into()))
+            .collect(),
     };
     let lots: Vec<Value> = credits
         .iter()
@@ -83,7 +95,10 @@ async fn files(
     let owner = address.clone();
     let (page, (bytes, count)) = context
         .read(move |state| {
-            Ok((state.files_of(&owner, file_hash.as_deref(), order, &window)?, state.files_total(&owner)?))
+            Ok((
+                state.files_of(&owner, file_hash.as_deref(), order, &window)?,
+                state.files_total(&owner)?,
+            ))
         })
         .await?;
     if page.rows.is_empty() {
@@ -94,14 +109,22 @@ async fn files(
         .rows
         .iter()
         .map(|row| {
-            let created = if by_cursor { row.created.to_json() } else { row.created.to_iso("Z").into() };
+            let created = if by_cursor {
+                row.created.to_json()
+            } else {
+                row.created.to_iso("Z").into()
+            };
             json!({
                 "file_hash": row.file.hash, "size": row.file.size_bytes, "type": row.file.kind,
                 "created": created, "item_hash": row.item_hash,
             })
         })
         .collect();
-    let total_size: Value = if by_cursor { (bytes as f64).into() } else { bytes.into() };
+    let total_size: Value = if by_cursor {
+        (bytes as f64).into()
+    } else {
+        bytes.into()
+    };
     let mut body = Map::new();
     body.insert("address".into(), address.into());
     body.insert("total_size".into(), total_size);
@@ -111,15 +134,25 @@ async fn files(
     Ok(ok(Value::Object(body)).into_response())
 }
 
-async fn post_types(State(context): State<Arc<Context>>, Path(address): Path<String>) -> Result<Response, ApiError> {
+async fn post_types(
+    State(context): State<Arc<Context>>,
+    Path(address): Path<String>,
+) -> Result<Response, ApiError> {
     let sender = address.clone();
-    let found = context.read(move |state| state.post_types_of(&sender)).await?;
+    let found = context
+        .read(move |state| state.post_types_of(&sender))
+        .await?;
     Ok(ok(json!({"address": address, "post_types": found})).into_response())
 }
 
-async fn channels(State(context): State<Arc<Context>>, Path(address): Path<String>) -> Result<Response, ApiError> {
+async fn channels(
+    State(context): State<Arc<Context>>,
+    Path(address): Path<String>,
+) -> Result<Response, ApiError> {
     let sender = address.clone();
-    let found = context.read(move |state| state.channels_of(&sender)).await?;
+    let found = context
+        .read(move |state| state.channels_of(&sender))
+        .await?;
     Ok(ok(json!({"address": address, "channels": found})).into_response())
 }
 
@@ -127,7 +160,9 @@ async fn channels(State(context): State<Arc<Context>>, Path(address): Path<Strin
 /// in `messages`.
 async fn stats(State(context): State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
     let senders = Some(params.every("addresses[]")).filter(|senders| !senders.is_empty());
-    let counts = context.read(move |state| state.count_by_sender(senders.as_deref())).await?;
+    let counts = context
+        .read(move |state| state.count_by_sender(senders.as_deref()))
+        .await?;
     let mut data = Map::new();
     for row in counts {
         let entry = data.entry(row.sender).or_insert_with(|| {

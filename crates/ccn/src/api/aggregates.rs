@@ -7,7 +7,9 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use beth_protocol::cost::Prices;
-use beth_store::query::aggregates::{AggregateFilter, AggregatePlace, AggregateSort, StoredAggregate};
+use beth_store::query::aggregates::{
+    AggregateFilter, AggregatePlace, AggregateSort, StoredAggregate,
+};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +18,11 @@ use super::cursor::Paging;
 use super::params::{Bounds, Params};
 use crate::context::Context;
 
-const PAGE: Bounds = Bounds { default: 20, min: 1, max: 500 };
+const PAGE: Bounds = Bounds {
+    default: 20,
+    min: 1,
+    max: 500,
+};
 
 /// Aggregates of an address, and of everybody.
 pub fn routes() -> Router<Arc<Context>> {
@@ -31,7 +37,10 @@ async fn of_address(
     Path(file): Path<String>,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let address = file.strip_suffix(".json").ok_or_else(ApiError::not_found)?.to_owned();
+    let address = file
+        .strip_suffix(".json")
+        .ok_or_else(ApiError::not_found)?
+        .to_owned();
     let keys = params.list(&["keys"]);
     params.integer(&["limit"], Bounds::from(0, 1000));
     let with_info = params.flag(&["with_info", "withInfo"]);
@@ -43,17 +52,28 @@ async fn of_address(
         _ => None,
     };
     let (owner, wanted) = (address.clone(), keys.clone());
-    let found = context.read(move |state| state.aggregates_of(&owner, wanted.as_ref())).await?;
+    let found = context
+        .read(move |state| state.aggregates_of(&owner, wanted.as_ref()))
+        .await?;
     let info: Map<String, Value> = match with_info {
-        true => found.iter().map(|aggregate| (aggregate.key.clone(), describe(aggregate))).collect(),
+        true => found
+            .iter()
+            .map(|aggregate| (aggregate.key.clone(), describe(aggregate)))
+            .collect(),
         false => Map::new(),
     };
-    let mut data: Map<String, Value> = found.into_iter().map(|row| (row.key, Value::Object(row.content))).collect();
+    let mut data: Map<String, Value> = found
+        .into_iter()
+        .map(|row| (row.key, Value::Object(row.content)))
+        .collect();
     if address == context.config.rules.pricing_address {
         add_prices_in_force(&mut data, keys.as_deref());
     }
     if data.is_empty() {
-        return Err(ApiError::text(StatusCode::NOT_FOUND, "No aggregate found for this address"));
+        return Err(ApiError::text(
+            StatusCode::NOT_FOUND,
+            "No aggregate found for this address",
+        ));
     }
     if let Some(value) = single.and_then(|key| data.swap_remove(&key)) {
         return Ok(ok(value).into_response());
@@ -65,7 +85,10 @@ async fn of_address(
 /// clients read at its address what this node charges.
 fn add_prices_in_force(data: &mut Map<String, Value>, keys: Option<&[String]>) {
     let built_in = Prices::defaults();
-    for (key, list) in [("pricing", built_in.pricing()), ("settings", built_in.settings())] {
+    for (key, list) in [
+        ("pricing", built_in.pricing()),
+        ("settings", built_in.settings()),
+    ] {
         let wanted = keys.is_none_or(|keys| keys.iter().any(|wanted| wanted == key));
         if wanted && !data.contains_key(key) {
             data.insert(key.to_owned(), Value::Object(list.clone()));
@@ -82,18 +105,28 @@ fn describe(aggregate: &StoredAggregate) -> Value {
     })
 }
 
-async fn list(State(context): State<Arc<Context>>, mut params: Params) -> Result<Response, ApiError> {
-    let sorts = [("last_modified", AggregateSort::LastUpdated), ("creation_time", AggregateSort::Created)];
+async fn list(
+    State(context): State<Arc<Context>>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let sorts = [
+        ("last_modified", AggregateSort::LastUpdated),
+        ("creation_time", AggregateSort::Created),
+    ];
     let filter = AggregateFilter {
         owners: params.list(&["addresses"]),
         keys: params.list(&["keys"]),
-        sort: params.choice(&["sortBy", "sort_by"], &sorts).unwrap_or_default(),
+        sort: params
+            .choice(&["sortBy", "sort_by"], &sorts)
+            .unwrap_or_default(),
         order: params.order(),
     };
     let paging = Paging::read(&mut params, PAGE, None);
     params.finish().map_err(ApiError::declared_json)?;
     let window = paging.window::<AggregatePlace>()?;
-    let page = context.read(move |state| state.aggregates(&filter, &window)).await?;
+    let page = context
+        .read(move |state| state.aggregates(&filter, &window))
+        .await?;
     let items = page.rows.into_iter().map(|row| {
         json!({
             "address": row.owner, "key": row.key, "content": row.content,

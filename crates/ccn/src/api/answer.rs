@@ -45,7 +45,11 @@ pub struct ApiError {
 impl ApiError {
     /// The body is exactly this text.
     pub fn text(status: StatusCode, text: impl Into<String>) -> ApiError {
-        ApiError { status, content_type: TEXT, body: text.into() }
+        ApiError {
+            status,
+            content_type: TEXT,
+            body: text.into(),
+        }
     }
 
     /// The body is the number of the status, a colon and this reason.
@@ -82,7 +86,10 @@ impl ApiError {
     /// Parameters that cannot be read.
     pub fn faults(faults: &[Fault]) -> ApiError {
         let items: Vec<Value> = faults.iter().map(Fault::to_json).collect();
-        ApiError::text(StatusCode::UNPROCESSABLE_ENTITY, Value::Array(items).to_string())
+        ApiError::text(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Value::Array(items).to_string(),
+        )
     }
 
     /// The same error, declared as JSON: what some routes do (§1.7).
@@ -98,7 +105,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = answer(self.status, self.content_type, self.body);
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -117,7 +126,9 @@ impl From<SubmitError> for ApiError {
             SubmitError::InvalidFormat(_) => {
                 ApiError::text(StatusCode::UNPROCESSABLE_ENTITY, "InvalidMessageFormat")
             }
-            SubmitError::Unavailable => ApiError::text(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()),
+            SubmitError::Unavailable => {
+                ApiError::text(StatusCode::SERVICE_UNAVAILABLE, failure.to_string())
+            }
         }
     }
 }
@@ -125,7 +136,9 @@ impl From<SubmitError> for ApiError {
 fn answer(status: StatusCode, content_type: HeaderValue, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     response
 }
 
@@ -142,7 +155,13 @@ pub struct Fault {
 impl Fault {
     /// `kind` is a word of the vocabulary of §1.7.
     pub fn new(kind: &'static str, loc: Vec<Value>, msg: impl Into<String>, input: Value) -> Fault {
-        Fault { kind, loc, msg: msg.into(), input, ctx: Map::new() }
+        Fault {
+            kind,
+            loc,
+            msg: msg.into(),
+            input,
+            ctx: Map::new(),
+        }
     }
 
     /// Adds a parameter of the sentence.
@@ -163,7 +182,8 @@ impl Fault {
 
     /// As an element of the array.
     pub fn to_json(&self) -> Value {
-        let mut fault = json!({"type": self.kind, "loc": self.loc, "msg": self.msg, "input": self.input});
+        let mut fault =
+            json!({"type": self.kind, "loc": self.loc, "msg": self.msg, "input": self.input});
         if !self.ctx.is_empty() {
             fault["ctx"] = Value::Object(self.ctx.clone());
         }

@@ -31,7 +31,10 @@ impl Cursor for Place {
     }
 
     fn from_json(members: &Map<String, Value>) -> Option<Place> {
-        Some(Place { hash: text(members, "h")?, time: time(members)? })
+        Some(Place {
+            hash: text(members, "h")?,
+            time: time(members)?,
+        })
     }
 }
 
@@ -41,7 +44,11 @@ impl Cursor for AggregatePlace {
     }
 
     fn from_json(members: &Map<String, Value>) -> Option<AggregatePlace> {
-        Some(AggregatePlace { key: text(members, "k")?, owner: text(members, "o")?, time: time(members)? })
+        Some(AggregatePlace {
+            key: text(members, "k")?,
+            owner: text(members, "o")?,
+            time: time(members)?,
+        })
     }
 }
 
@@ -61,12 +68,16 @@ pub fn encode(place: &impl Cursor) -> String {
 /// Reads a cursor.
 pub fn decode<K: Cursor>(cursor: &str) -> Result<K, ApiError> {
     let invalid = |detail: &str| {
-        ApiError::text(StatusCode::UNPROCESSABLE_ENTITY, format!("Invalid cursor: {detail}"))
+        ApiError::text(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("Invalid cursor: {detail}"),
+        )
     };
     let bytes = URL_SAFE_NO_PAD
         .decode(cursor.trim_end_matches('='))
         .map_err(|error| invalid(&error.to_string()))?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))?;
+    let value: Value =
+        serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))?;
     let members = value.as_object().ok_or_else(|| invalid("no object"))?;
     K::from_json(members).ok_or_else(|| invalid("missing required fields"))
 }
@@ -96,8 +107,14 @@ impl Paging {
         let size = params.integer(&["pagination"], size);
         let number = params.integer(&["page"], Bounds::from(1, 1));
         match params.text(&["cursor"]) {
-            Some(cursor) => Paging::Cursor { cursor: cursor.to_owned(), size },
-            None => Paging::Page { number: path.unwrap_or(number), size },
+            Some(cursor) => Paging::Cursor {
+                cursor: cursor.to_owned(),
+                size,
+            },
+            None => Paging::Page {
+                number: path.unwrap_or(number),
+                size,
+            },
         }
     }
 
@@ -109,20 +126,35 @@ impl Paging {
     /// As the store takes it.
     pub fn window<K: Cursor>(&self) -> Result<Window<K>, ApiError> {
         match self {
-            Paging::Page { number, size } => Ok(Window::Page { number: *number, size: *size }),
+            Paging::Page { number, size } => Ok(Window::Page {
+                number: *number,
+                size: *size,
+            }),
             Paging::Cursor { size: 0, .. } => Err(ApiError::text(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "pagination=0 is not allowed with cursor-based pagination",
             )),
             Paging::Cursor { cursor, size } => {
-                let key = if cursor.is_empty() { None } else { Some(decode(cursor)?) };
-                Ok(Window::After { key, size: (*size).min(CURSOR_PAGE_MAX) })
+                let key = if cursor.is_empty() {
+                    None
+                } else {
+                    Some(decode(cursor)?)
+                };
+                Ok(Window::After {
+                    key,
+                    size: (*size).min(CURSOR_PAGE_MAX),
+                })
             }
         }
     }
 
     /// The members of the answer beside the list named `item`.
-    pub fn members<K: Cursor>(&self, item: &str, total: u64, next: Option<&K>) -> Map<String, Value> {
+    pub fn members<K: Cursor>(
+        &self,
+        item: &str,
+        total: u64,
+        next: Option<&K>,
+    ) -> Map<String, Value> {
         let mut members = Map::new();
         match self {
             Paging::Page { number, size } => {
@@ -132,7 +164,10 @@ impl Paging {
                 members.insert("pagination_item".into(), item.into());
             }
             Paging::Cursor { size, .. } => {
-                members.insert("pagination_per_page".into(), (*size).min(CURSOR_PAGE_MAX).into());
+                members.insert(
+                    "pagination_per_page".into(),
+                    (*size).min(CURSOR_PAGE_MAX).into(),
+                );
                 members.insert("next_cursor".into(), next.map(encode).into());
             }
         }
@@ -144,11 +179,20 @@ impl Paging {
 pub fn page_in_path(file: &str) -> Result<u64, ApiError> {
     let text = file.strip_suffix(".json").ok_or_else(ApiError::not_found)?;
     let Ok(number) = text.trim().parse::<i64>() else {
-        return Err(ApiError::text(StatusCode::BAD_REQUEST, format!("Invalid page value in path: {text}")));
+        return Err(ApiError::text(
+            StatusCode::BAD_REQUEST,
+            format!("Invalid page value in path: {text}"),
+        ));
     };
-    u64::try_from(number).ok().filter(|&number| number > 0).ok_or_else(|| {
-        ApiError::text(StatusCode::UNPROCESSABLE_ENTITY, "Page number must be greater than 1.")
-    })
+    u64::try_from(number)
+        .ok()
+        .filter(|&number| number > 0)
+        .ok_or_else(|| {
+            ApiError::text(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Page number must be greater than 1.",
+            )
+        })
 }
 
 #[cfg(test)]
@@ -160,7 +204,10 @@ mod tests {
     fn the_cursor_of_the_specification() {
         let hash = "e03c1ba28eb24cbdee400aaa1c90753c4a9d5fc86506ce83cad61bf4bccddac1";
         let time = Timestamp::from_iso("2026-11-01T00:02:54Z").unwrap();
-        let place = Place { time, hash: hash.into() };
+        let place = Place {
+            time,
+            hash: hash.into(),
+        };
         let cursor = encode(&place);
         assert_eq!(
             cursor,

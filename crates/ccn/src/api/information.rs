@@ -46,7 +46,10 @@ async fn metrics_text(State(context): State<Arc<Context>>) -> Result<Response, A
     for (name, value) in metrics(&context).await? {
         match value {
             Value::Object(labels) => {
-                let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                let labels: Vec<String> = labels
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .collect();
                 lines.push(format!("{name}{{{}}} 1", labels.join(",")));
             }
             Value::Number(number) => lines.push(format!("{name} {number}")),
@@ -64,22 +67,49 @@ async fn metrics(context: &Context) -> Result<Map<String, Value>, ApiError> {
     let mut metrics = Map::new();
     let mut put = |name: &str, value: Value| metrics.insert(name.to_owned(), value);
     // Readers of the network look for a python version here.
-    put("pyaleph_build_info", json!({"python_version": "none", "version": VERSION}));
-    put("pyaleph_status_peers_total", totals.peers.max(connected).into());
+    put(
+        "pyaleph_build_info",
+        json!({"python_version": "none", "version": VERSION}),
+    );
+    put(
+        "pyaleph_status_peers_total",
+        totals.peers.max(connected).into(),
+    );
     put("pyaleph_status_sync_messages_total", totals.messages.into());
-    put("pyaleph_status_sync_permanent_files_total", totals.file_pins.into());
-    put("pyaleph_status_sync_pending_messages_total", totals.pending_messages.into());
+    put(
+        "pyaleph_status_sync_permanent_files_total",
+        totals.file_pins.into(),
+    );
+    put(
+        "pyaleph_status_sync_pending_messages_total",
+        totals.pending_messages.into(),
+    );
     put("pyaleph_status_sync_pending_txs_total", 0.into());
-    put("pyaleph_status_chain_eth_last_committed_height", Value::Null);
-    put("pyaleph_processing_pending_messages_seen_ids_total", Value::Null);
+    put(
+        "pyaleph_status_chain_eth_last_committed_height",
+        Value::Null,
+    );
+    put(
+        "pyaleph_processing_pending_messages_seen_ids_total",
+        Value::Null,
+    );
     put("pyaleph_processing_pending_messages_tasks_total", 0.into());
     for kind in ["aggregate", "forget", "post", "program", "store"] {
-        put(&format!("pyaleph_processing_pending_messages_{kind}_tasks"), 0.into());
+        put(
+            &format!("pyaleph_processing_pending_messages_{kind}_tasks"),
+            0.into(),
+        );
     }
-    put("pyaleph_processing_pending_messages_action_total", Value::Null);
+    put(
+        "pyaleph_processing_pending_messages_action_total",
+        Value::Null,
+    );
     put("pyaleph_status_sync_messages_reference_total", Value::Null);
     put("pyaleph_status_sync_messages_remaining_total", Value::Null);
-    put("pyaleph_status_chain_eth_height_reference_total", Value::Null);
+    put(
+        "pyaleph_status_chain_eth_height_reference_total",
+        Value::Null,
+    );
     put("pyaleph_status_chain_eth_height_remaining_total", 0.into());
     Ok(metrics)
 }

@@ -16,14 +16,22 @@ pub struct NoJson;
 
 /// Writes a document again. `NaN` and infinities are accepted and become null.
 pub fn canonical(text: &str) -> Result<String, NoJson> {
-    let mut reader = Reader { text, at: 0, is_big: false };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        is_big: false,
+    };
     let value = reader.value(0)?;
     reader.spaces();
     if reader.at != text.len() {
         return Err(NoJson);
     }
     let mut out = String::with_capacity(text.len());
-    let style = if reader.is_big { Style::Spaced } else { Style::Compact };
+    let style = if reader.is_big {
+        Style::Spaced
+    } else {
+        Style::Compact
+    };
     style.write(&value, &mut out);
     Ok(out)
 }
@@ -46,7 +54,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn spaces(&mut self) {
         let rest = &self.text.as_bytes()[self.at..];
-        self.at += rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count();
+        self.at += rest
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
+            .count();
     }
 
     fn peek(&self) -> Option<u8> {
@@ -157,17 +168,26 @@ impl Reader<'_> {
             return Ok(Node::Word("null"));
         }
         let rest = &self.text[self.at..];
-        let length = rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count();
+        let length = rest
+            .bytes()
+            .take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+            .count();
         let digits = &rest[..length];
         // The grammar of numbers is checked by the parser that knows it.
-        let Ok(Plain::Number(number)) = serde_json::from_str::<Plain>(digits) else { return Err(NoJson) };
+        let Ok(Plain::Number(number)) = serde_json::from_str::<Plain>(digits) else {
+            return Err(NoJson);
+        };
         self.at += length;
         if digits.bytes().any(|b| matches!(b, b'.' | b'e' | b'E')) {
             return Ok(Node::Float(number.as_f64().ok_or(NoJson)?));
         }
         let is_big = digits.parse::<i64>().is_err() && digits.parse::<u64>().is_err();
         self.is_big |= is_big;
-        Ok(Node::Integer(if digits == "-0" { "0".into() } else { digits.to_owned() }))
+        Ok(Node::Integer(if digits == "-0" {
+            "0".into()
+        } else {
+            digits.to_owned()
+        }))
     }
 }
 
@@ -179,7 +199,11 @@ enum Style {
 
 impl Style {
     fn write(self, node: &Node, out: &mut String) {
-        let (comma, colon) = if self == Style::Compact { (",", ":") } else { (", ", ": ") };
+        let (comma, colon) = if self == Style::Compact {
+            (",", ":")
+        } else {
+            (", ", ": ")
+        };
         match node {
             Node::Word(word) => out.push_str(word),
             Node::Integer(digits) => out.push_str(digits),
@@ -226,7 +250,9 @@ impl Style {
     /// spaced style), its sign always written.
     fn float(self, value: f64) -> String {
         let scientific = format!("{value:e}");
-        let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
+        let Some((mantissa, exponent)) = scientific.split_once('e') else {
+            return scientific;
+        };
         let exponent: i32 = exponent.parse().unwrap_or(0);
         let least = if self == Style::Compact { -5 } else { -4 };
         if value == 0.0 || (least..16).contains(&exponent) {
@@ -266,7 +292,10 @@ mod tests {
                 r#"{"a": -0.0, "b": 1.10, "c": 18446744073709551615, "d": 18446744073709551616, "A": 0, "é": 1}"#,
                 r#"{"A": 0, "a": -0.0, "b": 1.1, "c": 18446744073709551615, "d": 18446744073709551616, "\u00e9": 1}"#,
             ),
-            (r#"{"k":1,"k":2,"a":0.00001,"b":0.000001}"#, r#"{"a":0.00001,"b":1e-6,"k":2}"#),
+            (
+                r#"{"k":1,"k":2,"a":0.00001,"b":0.000001}"#,
+                r#"{"a":0.00001,"b":1e-6,"k":2}"#,
+            ),
             ("100000000000000000000000.5e1", "1e+24"),
         ] {
             assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
@@ -275,7 +304,21 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_json() {
-        for text in ["", "abc", "{", "[1,]", "{\"a\":1,}", "01", "1 2", "\"\\ud800\"", "\"a", "\"\\", "{1:2}", "+1", "1e400"] {
+        for text in [
+            "",
+            "abc",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "01",
+            "1 2",
+            "\"\\ud800\"",
+            "\"a",
+            "\"\\",
+            "{1:2}",
+            "+1",
+            "1e400",
+        ] {
             assert_eq!(canonical(text), Err(NoJson), "{text}");
         }
         assert_eq!(canonical(&"[".repeat(100_000)), Err(NoJson));

@@ -50,8 +50,14 @@ pub struct Listing {
 impl Listing {
     /// Reads all filters of §3.1.
     pub fn read(params: &mut Params) -> Listing {
-        let chains: Vec<(&str, String)> = Chain::ALL.iter().map(|c| (c.as_str(), c.as_str().to_owned())).collect();
-        let by_confirmation = params.choice(&["sortBy", "sort_by"], &[("time", false), ("tx-time", true)]);
+        let chains: Vec<(&str, String)> = Chain::ALL
+            .iter()
+            .map(|c| (c.as_str(), c.as_str().to_owned()))
+            .collect();
+        let by_confirmation = params.choice(
+            &["sortBy", "sort_by"],
+            &[("time", false), ("tx-time", true)],
+        );
         let order = params.order();
         let filter = MessageFilter {
             types: types(params),
@@ -77,7 +83,11 @@ impl Listing {
         }
         let format = params.choice(&["contentFormat", "content_format"], &ContentFormat::WORDS);
         let exclude = params.flag(&["excludeContent", "exclude_content"]);
-        let fallback = if exclude { ContentFormat::None } else { ContentFormat::Full };
+        let fallback = if exclude {
+            ContentFormat::None
+        } else {
+            ContentFormat::Full
+        };
         Listing {
             filter,
             format: format.unwrap_or(fallback),
@@ -103,12 +113,16 @@ const STATUSES: [(&str, Status); 6] = [
 
 /// `msgType` and `msgTypes`, which must both hold.
 fn types(params: &mut Params) -> Option<Vec<String>> {
-    let words: Vec<(&str, String)> =
-        MessageType::ALL.iter().map(|t| (t.as_str(), t.as_str().to_owned())).collect();
+    let words: Vec<(&str, String)> = MessageType::ALL
+        .iter()
+        .map(|t| (t.as_str(), t.as_str().to_owned()))
+        .collect();
     let single = params.choice(&["msgType", "message_type"], &words);
     let several = params.choices(&["msgTypes", "message_types"], &words);
     match (single, several) {
-        (Some(single), Some(several)) => Some(several.into_iter().filter(|word| *word == single).collect()),
+        (Some(single), Some(several)) => {
+            Some(several.into_iter().filter(|word| *word == single).collect())
+        }
         (Some(single), None) => Some(vec![single]),
         (None, several) => several,
     }
@@ -143,14 +157,23 @@ async fn answer_list(
         return list_final(&context, &params, listing, paging).await;
     }
     let window = paging.window::<Place>()?;
-    let Listing { filter, format, only_confirmed, .. } = listing;
+    let Listing {
+        filter,
+        format,
+        only_confirmed,
+        ..
+    } = listing;
     let (items, total, next) = context
         .read(move |state| {
             if only_confirmed {
                 return Ok((Vec::new(), 0, None));
             }
             let page = state.messages(&filter, &window)?;
-            let items = page.rows.iter().map(|row| render::listed(row, format)).collect::<Vec<_>>();
+            let items = page
+                .rows
+                .iter()
+                .map(|row| render::listed(row, format))
+                .collect::<Vec<_>>();
             Ok((items, page.total, page.next))
         })
         .await?;
@@ -174,14 +197,22 @@ async fn list_final(
     let bad = |text: String| ApiError::text(StatusCode::BAD_REQUEST, text);
     let statuses = listing.filter.statuses.clone().unwrap_or_default();
     let [status] = statuses.as_slice() else {
-        return Err(bad("msgStatuses=forgotten/removed cannot be combined with other statuses".into()));
+        return Err(bad(
+            "msgStatuses=forgotten/removed cannot be combined with other statuses".into(),
+        ));
     };
     if matches!(paging, Paging::Cursor { .. }) {
-        return Err(bad(format!("Cursor pagination is not supported for {status} message queries")));
+        return Err(bad(format!(
+            "Cursor pagination is not supported for {status} message queries"
+        )));
     }
     let unsupported: Vec<&str> = UNSUPPORTED
         .iter()
-        .filter(|names| params.text(names).is_some_and(|text| text != "0" || !names[0].ends_with("Block")))
+        .filter(|names| {
+            params
+                .text(names)
+                .is_some_and(|text| text != "0" || !names[0].ends_with("Block"))
+        })
         .map(|names| names[0])
         .collect();
     if !unsupported.is_empty() {
@@ -195,7 +226,9 @@ async fn list_final(
         return Ok(listing_body(Vec::new(), &paging, 0, None));
     }
     let window = paging.window::<Place>()?;
-    let page = context.read(move |state| state.forgotten_messages(&listing.filter, &window)).await?;
+    let page = context
+        .read(move |state| state.forgotten_messages(&listing.filter, &window))
+        .await?;
     let items = page.rows.iter().map(forgotten_item).collect();
     Ok(listing_body(items, &paging, page.total, None))
 }
@@ -221,19 +254,29 @@ fn forgotten_item(row: &ForgottenMessage) -> Value {
     })
 }
 
-async fn hashes(State(context): State<Arc<Context>>, mut params: Params) -> Result<Response, ApiError> {
+async fn hashes(
+    State(context): State<Arc<Context>>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
     let status = params.choice(&["status"], &STATUSES);
     let span = params.checked_span();
     let order = params.order();
     let size = params.integer(&["pagination"], PAGE);
     let number = params.integer(&["page"], Bounds::from(1, 1));
-    let only_hashes = params.text(&["hash_only", "hashOnly"]).is_none() || params.flag(&["hash_only", "hashOnly"]);
+    let only_hashes = params.text(&["hash_only", "hashOnly"]).is_none()
+        || params.flag(&["hash_only", "hashOnly"]);
     params.finish()?;
     let paging = Paging::Page { number, size };
     let window = paging.window::<Place>()?;
-    let page = context.read(move |state| state.message_hashes(status, span, order, &window)).await?;
+    let page = context
+        .read(move |state| state.message_hashes(status, span, order, &window))
+        .await?;
     let items = page.rows.into_iter().map(|(hash, status, at)| {
-        if only_hashes { Value::String(hash) } else { status_body(&hash, status, at) }
+        if only_hashes {
+            Value::String(hash)
+        } else {
+            status_body(&hash, status, at)
+        }
     });
     let mut body = Map::new();
     body.insert("hashes".into(), items.collect());
@@ -243,15 +286,22 @@ async fn hashes(State(context): State<Arc<Context>>, mut params: Params) -> Resu
 
 /// Reads an item hash of a path.
 pub fn hash_in_path(text: &str) -> Result<ItemHash, ApiError> {
-    ItemHash::parse(text)
-        .map_err(|_| ApiError::text(StatusCode::BAD_REQUEST, format!("Invalid message hash: {text}")))
+    ItemHash::parse(text).map_err(|_| {
+        ApiError::text(
+            StatusCode::BAD_REQUEST,
+            format!("Invalid message hash: {text}"),
+        )
+    })
 }
 
 fn status_body(hash: &str, status: Status, reception: Timestamp) -> Value {
     json!({"status": status, "item_hash": hash, "reception_time": reception.to_iso("Z")})
 }
 
-async fn status(State(context): State<Arc<Context>>, Path(hash): Path<String>) -> Result<Response, ApiError> {
+async fn status(
+    State(context): State<Arc<Context>>,
+    Path(hash): Path<String>,
+) -> Result<Response, ApiError> {
     let hash = hash_in_path(&hash)?;
     let name = hash.to_string();
     let known = context.read(move |state| state.status(&name)).await?;
@@ -259,15 +309,23 @@ async fn status(State(context): State<Arc<Context>>, Path(hash): Path<String>) -
     Ok(ok(status_body(hash.as_str(), status, reception)).into_response())
 }
 
-async fn one(State(context): State<Arc<Context>>, Path(hash): Path<String>) -> Result<Response, ApiError> {
+async fn one(
+    State(context): State<Arc<Context>>,
+    Path(hash): Path<String>,
+) -> Result<Response, ApiError> {
     let hash = hash_in_path(&hash)?;
-    let body = context.read(move |state| describe(state, hash.as_str())).await?;
-    body.map(|body| ok(body).into_response()).ok_or_else(ApiError::not_found)
+    let body = context
+        .read(move |state| describe(state, hash.as_str()))
+        .await?;
+    body.map(|body| ok(body).into_response())
+        .ok_or_else(ApiError::not_found)
 }
 
 /// Everything known of a hash (§3.4).
 fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, beth_store::Error> {
-    let Some((status, reception)) = state.status(hash)? else { return Ok(None) };
+    let Some((status, reception)) = state.status(hash)? else {
+        return Ok(None);
+    };
     let mut body = status_body(hash, status, reception);
     match status {
         Status::Pending => {
@@ -275,16 +333,24 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
             body["messages"] = copies.iter().map(pending_item).collect();
         }
         Status::Processed | Status::Removing => {
-            let Some(stored) = state.stored_message(hash)? else { return Ok(None) };
+            let Some(stored) = state.stored_message(hash)? else {
+                return Ok(None);
+            };
             body["message"] = full(&stored);
             if status == Status::Removing {
                 let paid_with_credits = stored.content["payment"]["type"] == "credit";
-                let reason = if paid_with_credits { "credit_insufficient" } else { "balance_insufficient" };
+                let reason = if paid_with_credits {
+                    "credit_insufficient"
+                } else {
+                    "balance_insufficient"
+                };
                 body["reason"] = reason.into();
             }
         }
         Status::Forgotten => {
-            let Some(row) = state.forgotten_message(hash)? else { return Ok(None) };
+            let Some(row) = state.forgotten_message(hash)? else {
+                return Ok(None);
+            };
             // ISO: the one form every released client can read (§3.4).
             body["message"] = json!({
                 "sender": row.sender, "chain": row.chain, "signature": row.signature, "type": row.message_type,
@@ -295,7 +361,9 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
             body["forgotten_by"] = row.forgotten_by.into();
         }
         Status::Rejected => {
-            let Some(record) = state.rejection(hash)? else { return Ok(None) };
+            let Some(record) = state.rejection(hash)? else {
+                return Ok(None);
+            };
             body["message"] = rejected_item(&record.message);
             body["error_code"] = record.error_code.into();
             body["details"] = record.details;
@@ -350,13 +418,21 @@ fn item_type(raw: &Value) -> Value {
 }
 
 fn inline_content(raw: &Value) -> Value {
-    raw["item_content"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    raw["item_content"]
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }
 
-async fn content(State(context): State<Arc<Context>>, Path(hash): Path<String>) -> Result<Response, ApiError> {
+async fn content(
+    State(context): State<Arc<Context>>,
+    Path(hash): Path<String>,
+) -> Result<Response, ApiError> {
     let hash = hash_in_path(&hash)?;
     let name = hash.to_string();
-    let found = context.read(move |state| Ok((state.status(&name)?, state.stored_message(&name)?))).await?;
+    let found = context
+        .read(move |state| Ok((state.status(&name)?, state.stored_message(&name)?)))
+        .await?;
     match found {
         (None, _) => Err(ApiError::not_found()),
         (Some((Status::Processed, _)), Some(stored)) => {
@@ -364,7 +440,9 @@ async fn content(State(context): State<Arc<Context>>, Path(hash): Path<String>) 
                 return Ok(ok(&stored.content["content"]).into_response());
             }
             let content = render::understand(&stored);
-            let shown = content.map_or(stored.content.clone(), |content| render::typed_content(&stored, &content));
+            let shown = content.map_or(stored.content.clone(), |content| {
+                render::typed_content(&stored, &content)
+            });
             Ok(ok(shown).into_response())
         }
         (Some((status, _)), _) => Err(ApiError::text(

@@ -31,7 +31,11 @@ pub async fn allow(request: Request, next: Next) -> Response {
 
 fn preflight(request: &Request, origin: Option<HeaderValue>) -> Response {
     let refuse = |text: &str| {
-        ApiError::text(StatusCode::FORBIDDEN, format!("CORS preflight request failed: {text}")).into_response()
+        ApiError::text(
+            StatusCode::FORBIDDEN,
+            format!("CORS preflight request failed: {text}"),
+        )
+        .into_response()
     };
     let Some(origin) = origin else {
         return refuse("origin header is not specified in the request");
@@ -43,8 +47,12 @@ fn preflight(request: &Request, origin: Option<HeaderValue>) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method.clone());
-    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    let asked = asked.and_then(|asked| asked.to_str().ok()).map(str::to_ascii_uppercase);
+    let asked = request
+        .headers()
+        .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let asked = asked
+        .and_then(|asked| asked.to_str().ok())
+        .map(str::to_ascii_uppercase);
     if let Some(Ok(asked)) = asked.map(|asked| HeaderValue::from_str(&asked)) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
     }
@@ -56,8 +64,16 @@ fn list_options(response: &mut Response) {
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
         return;
     }
-    let allowed = response.headers().get(header::ALLOW).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut methods: Vec<&str> = allowed.split(',').map(str::trim).filter(|method| !method.is_empty()).collect();
+    let allowed = response
+        .headers()
+        .get(header::ALLOW)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let mut methods: Vec<&str> = allowed
+        .split(',')
+        .map(str::trim)
+        .filter(|method| !method.is_empty())
+        .collect();
     methods.push("OPTIONS");
     methods.sort_unstable();
     methods.dedup();

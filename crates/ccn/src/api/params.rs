@@ -38,7 +38,11 @@ pub struct Bounds {
 impl Bounds {
     /// No smaller than `min`.
     pub const fn from(min: u64, default: u64) -> Bounds {
-        Bounds { default, min, max: i64::MAX as u64 }
+        Bounds {
+            default,
+            min,
+            max: i64::MAX as u64,
+        }
     }
 }
 
@@ -47,7 +51,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params, Infallible> {
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|query| query.0);
-        Ok(Params { pairs: pairs.unwrap_or_default(), faults: Vec::new() })
+        Ok(Params {
+            pairs: pairs.unwrap_or_default(),
+            faults: Vec::new(),
+        })
     }
 }
 
@@ -55,13 +62,20 @@ impl Params {
     /// The first occurrence under any of its names.
     pub fn text(&self, names: Names) -> Option<&str> {
         names.iter().find_map(|name| {
-            self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+            self.pairs
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
         })
     }
 
     /// Every occurrence of one name.
     pub fn every(&self, name: &str) -> Vec<String> {
-        self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+        self.pairs
+            .iter()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+            .collect()
     }
 
     /// A comma list of anything.
@@ -75,7 +89,8 @@ impl Params {
         for (index, text) in list.iter().enumerate() {
             if let Err(error) = ItemHash::parse(text) {
                 let loc = vec![names[0].into(), index.into()];
-                self.faults.push(Fault::value(loc, &error.to_string(), text.clone().into()));
+                self.faults
+                    .push(Fault::value(loc, &error.to_string(), text.clone().into()));
             }
         }
         Some(list)
@@ -93,7 +108,8 @@ impl Params {
                 Some((_, value)) => found.push(value.clone()),
                 None => {
                     let loc = vec![names[0].into(), index.into()];
-                    self.faults.push(not_one_of(loc, allowed.iter().map(|(word, _)| *word), text));
+                    self.faults
+                        .push(not_one_of(loc, allowed.iter().map(|(word, _)| *word), text));
                 }
             }
         }
@@ -105,21 +121,39 @@ impl Params {
         let text = self.text(names)?.to_owned();
         let found = allowed.iter().find(|(word, _)| *word == text);
         if found.is_none() {
-            self.faults.push(not_one_of(vec![names[0].into()], allowed.iter().map(|(word, _)| *word), &text));
+            self.faults.push(not_one_of(
+                vec![names[0].into()],
+                allowed.iter().map(|(word, _)| *word),
+                &text,
+            ));
         }
         found.map(|(_, value)| value.clone())
     }
 
     /// An integer within limits.
     pub fn integer(&mut self, names: Names, bounds: Bounds) -> u64 {
-        let Some(text) = self.text(names).map(str::to_owned) else { return bounds.default };
+        let Some(text) = self.text(names).map(str::to_owned) else {
+            return bounds.default;
+        };
         let fault = match whole(&text) {
-            None => self.wrong(names, "int_parsing", "Input should be a valid integer, unable to parse string as an integer"),
+            None => self.wrong(
+                names,
+                "int_parsing",
+                "Input should be a valid integer, unable to parse string as an integer",
+            ),
             Some(value) if value < i128::from(bounds.min) => self
-                .wrong(names, "greater_than_equal", &format!("Input should be greater than or equal to {}", bounds.min))
+                .wrong(
+                    names,
+                    "greater_than_equal",
+                    &format!("Input should be greater than or equal to {}", bounds.min),
+                )
                 .with("ge", bounds.min),
             Some(value) if value > i128::from(bounds.max) => self
-                .wrong(names, "less_than_equal", &format!("Input should be less than or equal to {}", bounds.max))
+                .wrong(
+                    names,
+                    "less_than_equal",
+                    &format!("Input should be less than or equal to {}", bounds.max),
+                )
                 .with("le", bounds.max),
             Some(value) => return u64::try_from(value).unwrap_or(bounds.default),
         };
@@ -134,7 +168,9 @@ impl Params {
             None | Some(Some(-1)) => Order::Descending,
             Some(Some(1)) => Order::Ascending,
             Some(_) => {
-                let fault = self.wrong(NAMES, "enum", "Input should be 1 or -1").with("expected", "1 or -1");
+                let fault = self
+                    .wrong(NAMES, "enum", "Input should be 1 or -1")
+                    .with("expected", "1 or -1");
                 self.faults.push(fault);
                 Order::Descending
             }
@@ -143,7 +179,9 @@ impl Params {
 
     /// A boolean, false by default.
     pub fn flag(&mut self, names: Names) -> bool {
-        let Some(text) = self.text(names) else { return false };
+        let Some(text) = self.text(names) else {
+            return false;
+        };
         match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "y" | "on" | "t" => true,
             "false" | "0" | "no" | "n" | "off" | "f" => false,
@@ -164,12 +202,20 @@ impl Params {
         let text = self.text(names)?.trim().to_owned();
         let fault = match text.parse::<f64>() {
             Ok(seconds) if seconds < 0.0 => self
-                .wrong(names, "greater_than_equal", "Input should be greater than or equal to 0")
+                .wrong(
+                    names,
+                    "greater_than_equal",
+                    "Input should be greater than or equal to 0",
+                )
                 .with("ge", 0),
             Ok(0.0) => return None,
             Ok(seconds) => match Timestamp::from_seconds_f64(seconds) {
                 Some(time) => return Some(time),
-                None => Fault::value(vec![names[0].into()], "the time is out of range", text.into()),
+                None => Fault::value(
+                    vec![names[0].into()],
+                    "the time is out of range",
+                    text.into(),
+                ),
             },
             Err(_) => self.wrong(
                 names,
@@ -183,7 +229,10 @@ impl Params {
 
     /// `startDate` and `endDate`.
     pub fn span(&mut self) -> Span {
-        Span { start: self.time(&["startDate", "start_date"]), end: self.time(&["endDate", "end_date"]) }
+        Span {
+            start: self.time(&["startDate", "start_date"]),
+            end: self.time(&["endDate", "end_date"]),
+        }
     }
 
     /// Like [`span`](Self::span), refusing an end before its start.
@@ -197,14 +246,22 @@ impl Params {
 
     /// Notes that the parameters together make no sense.
     pub fn refuse(&mut self, text: &str) {
-        let shown: serde_json::Map<String, Value> =
-            self.pairs.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
-        self.faults.push(Fault::value(Vec::new(), text, Value::Object(shown)));
+        let shown: serde_json::Map<String, Value> = self
+            .pairs
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone().into()))
+            .collect();
+        self.faults
+            .push(Fault::value(Vec::new(), text, Value::Object(shown)));
     }
 
     /// Fails when anything was noted.
     pub fn finish(&self) -> Result<(), ApiError> {
-        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::faults(&self.faults)) }
+        if self.faults.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::faults(&self.faults))
+        }
     }
 
     fn wrong(&self, names: Names, kind: &'static str, msg: &str) -> Fault {
@@ -230,7 +287,13 @@ fn not_one_of<'a>(loc: Vec<Value>, allowed: impl Iterator<Item = &'a str>, input
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
         None => String::new(),
     };
-    Fault::new("enum", loc, format!("Input should be {expected}"), input.into()).with("expected", expected)
+    Fault::new(
+        "enum",
+        loc,
+        format!("Input should be {expected}"),
+        input.into(),
+    )
+    .with("expected", expected)
 }
 
 #[cfg(test)]
@@ -240,18 +303,40 @@ mod tests {
 
     fn params(query: &str) -> Params {
         let uri: http::Uri = format!("/x?{query}").parse().unwrap();
-        Params { pairs: Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap().0, faults: Vec::new() }
+        Params {
+            pairs: Query::<Vec<(String, String)>>::try_from_uri(&uri)
+                .unwrap()
+                .0,
+            faults: Vec::new(),
+        }
     }
 
     #[test]
     fn reads_integers_as_clients_write_them() {
         const PAGE: Names = &["page"];
-        for (query, expected) in [("", 1), ("page=7", 7), ("page=10.0", 10), ("page=%2B3", 3), ("page=%204%20", 4)] {
+        for (query, expected) in [
+            ("", 1),
+            ("page=7", 7),
+            ("page=10.0", 10),
+            ("page=%2B3", 3),
+            ("page=%204%20", 4),
+        ] {
             let mut params = params(query);
-            assert_eq!(params.integer(PAGE, Bounds::from(1, 1)), expected, "{query}");
+            assert_eq!(
+                params.integer(PAGE, Bounds::from(1, 1)),
+                expected,
+                "{query}"
+            );
             assert!(params.finish().is_ok());
         }
-        for query in ["page=0", "page=-1", "page=abc", "page=1.5", "page=", "page=100000000000000000000"] {
+        for query in [
+            "page=0",
+            "page=-1",
+            "page=abc",
+            "page=1.5",
+            "page=",
+            "page=100000000000000000000",
+        ] {
             let mut params = params(query);
             params.integer(PAGE, Bounds::from(1, 1));
             assert!(params.finish().is_err(), "{query}");

@@ -20,10 +20,22 @@ const PAGE: Bounds = Bounds::from(0, 20);
 /// Both versions of the list.
 pub fn routes() -> Router<Arc<Context>> {
     Router::new()
-        .route("/api/v0/posts.json", get(|context, params| list(context, params, None, item_v0)))
-        .route("/api/v1/posts.json", get(|context, params| list(context, params, None, item_v1)))
-        .route("/api/v0/posts/page/{page}", get(|context, path, params| list_page(context, path, params, item_v0)))
-        .route("/api/v1/posts/page/{page}", get(|context, path, params| list_page(context, path, params, item_v1)))
+        .route(
+            "/api/v0/posts.json",
+            get(|context, params| list(context, params, None, item_v0)),
+        )
+        .route(
+            "/api/v1/posts.json",
+            get(|context, params| list(context, params, None, item_v1)),
+        )
+        .route(
+            "/api/v0/posts/page/{page}",
+            get(|context, path, params| list_page(context, path, params, item_v0)),
+        )
+        .route(
+            "/api/v1/posts/page/{page}",
+            get(|context, path, params| list_page(context, path, params, item_v1)),
+        )
 }
 
 type Item = fn(&StoredPost) -> Value;
@@ -53,7 +65,9 @@ async fn list(
         tags: params.list(&["tags"]),
         channels: params.list(&["channels"]),
         span: params.span(),
-        sort: params.choice(&["sortBy", "sort_by"], &sorts).unwrap_or_default(),
+        sort: params
+            .choice(&["sortBy", "sort_by"], &sorts)
+            .unwrap_or_default(),
         order: params.order(),
     };
     let paging = Paging::read(&mut params, PAGE, path);
@@ -65,7 +79,11 @@ async fn list(
     let (items, total, next) = context
         .read(move |state| {
             let page = state.posts(&filter, &window)?;
-            Ok((page.rows.iter().map(item).collect::<Vec<_>>(), page.total, page.next))
+            Ok((
+                page.rows.iter().map(item).collect::<Vec<_>>(),
+                page.total,
+                page.next,
+            ))
         })
         .await?;
     let mut body = Map::new();
@@ -77,7 +95,11 @@ async fn list(
 /// Exactly the members that the released clients know.
 fn item_v0(post: &StoredPost) -> Value {
     let (original, current) = (&post.original.message, &post.current().message);
-    let post_type = if post.amend.is_some() { "amend" } else { post.post_type.as_str() };
+    let post_type = if post.amend.is_some() {
+        "amend"
+    } else {
+        post.post_type.as_str()
+    };
     json!({
         "chain": original.chain,
         "item_hash": current.item_hash,

@@ -104,29 +104,51 @@ async fn of_message(
     params: Params,
 ) -> Result<Response, ApiError> {
     let hash = hash_in_path(&hash)?;
-    let with_sizes = params.text(&["include_size"]).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let with_sizes = params
+        .text(&["include_size"])
+        .is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let name = hash.to_string();
     let rules = context.config.rules.clone();
-    let found = context.read(move |state| find(state, &name, &rules)).await?;
+    let found = context
+        .read(move |state| find(state, &name, &rules))
+        .await?;
     match found {
         Found::Bill(bill) => Ok(ok(bill.to_json(with_sizes)).into_response()),
         Found::Nothing(status, text) => Err(ApiError::text(status, format!("{text}: {hash}"))),
     }
 }
 
-fn find(state: &Snapshot<'_>, hash: &str, rules: &beth_protocol::judge::Rules) -> Result<Found, Error> {
+fn find(
+    state: &Snapshot<'_>,
+    hash: &str,
+    rules: &beth_protocol::judge::Rules,
+) -> Result<Found, Error> {
     let Some((status, _)) = state.status(hash)? else {
-        return Ok(Found::Nothing(StatusCode::NOT_FOUND, "Message not found with hash"));
+        return Ok(Found::Nothing(
+            StatusCode::NOT_FOUND,
+            "Message not found with hash",
+        ));
     };
     match status {
         Status::Processed | Status::Removing => stored(state, hash),
-        Status::Pending => Ok(Found::Nothing(StatusCode::NOT_FOUND, "Message still pending")),
-        Status::Rejected => Ok(Found::Nothing(StatusCode::NOT_FOUND, "This message was rejected")),
-        Status::Removed => Ok(Found::Nothing(StatusCode::GONE, "This message has been removed")),
+        Status::Pending => Ok(Found::Nothing(
+            StatusCode::NOT_FOUND,
+            "Message still pending",
+        )),
+        Status::Rejected => Ok(Found::Nothing(
+            StatusCode::NOT_FOUND,
+            "This message was rejected",
+        )),
+        Status::Removed => Ok(Found::Nothing(
+            StatusCode::GONE,
+            "This message has been removed",
+        )),
         Status::Forgotten => {
             let gone = Found::Nothing(StatusCode::GONE, "This message has been forgotten");
             match state.forgotten_message(hash)? {
-                Some(row) if row.message_type == "STORE" => Ok(forgotten(state, hash, &row, rules)?.unwrap_or(gone)),
+                Some(row) if row.message_type == "STORE" => {
+                    Ok(forgotten(state, hash, &row, rules)?.unwrap_or(gone))
+                }
                 _ => Ok(gone),
             }
         }
@@ -136,12 +158,24 @@ fn find(state: &Snapshot<'_>, hash: &str, rules: &beth_protocol::judge::Rules) -
 fn stored(state: &Snapshot<'_>, hash: &str) -> Result<Found, Error> {
     use MessageType::{Instance, Program, Store, VerifiedProgram};
     let Some(message) = state.stored_message(hash)? else {
-        return Ok(Found::Nothing(StatusCode::NOT_FOUND, "Message not found with hash"));
+        return Ok(Found::Nothing(
+            StatusCode::NOT_FOUND,
+            "Message not found with hash",
+        ));
     };
-    if !matches!(message.message.message_type, Instance | Program | Store | VerifiedProgram) {
-        return Ok(Found::Nothing(StatusCode::BAD_REQUEST, "Message is not an executable or store message"));
+    if !matches!(
+        message.message.message_type,
+        Instance | Program | Store | VerifiedProgram
+    ) {
+        return Ok(Found::Nothing(
+            StatusCode::BAD_REQUEST,
+            "Message is not an executable or store message",
+        ));
     }
-    let owner = message.content["address"].as_str().unwrap_or(&message.message.sender).to_owned();
+    let owner = message.content["address"]
+        .as_str()
+        .unwrap_or(&message.message.sender)
+        .to_owned();
     let (payment, costs) = match state.costs_of(hash)? {
         Some(bill) => bill,
         None => (payment_of(&message.content), Vec::new()),
@@ -157,7 +191,11 @@ fn stored(state: &Snapshot<'_>, hash: &str) -> Result<Found, Error> {
             size_mib: cost.size_mib,
         })
         .collect();
-    Ok(Found::Bill(Bill { owner, payment, lines }))
+    Ok(Found::Bill(Bill {
+        owner,
+        payment,
+        lines,
+    }))
 }
 
 fn payment_of(content: &Value) -> PaymentType {
@@ -179,7 +217,9 @@ fn forgotten(
     row: &ForgottenMessage,
     rules: &beth_protocol::judge::Rules,
 ) -> Result<Option<Found>, Error> {
-    let (Some(size), Ok(item_hash)) = (row.size, ItemHash::parse(hash)) else { return Ok(None) };
+    let (Some(size), Ok(item_hash)) = (row.size, ItemHash::parse(hash)) else {
+        return Ok(None);
+    };
     let payment = payment_named(&row.payment_type);
     let content = Content::Store(StoreContent {
         address: row.owner.clone(),
@@ -191,11 +231,25 @@ fn forgotten(
         reference: None,
         tags: None,
         metadata: None,
-        payment: Some(Payment { chain: None, receiver: None, payment_type: payment }),
+        payment: Some(Payment {
+            chain: None,
+            receiver: None,
+            payment_type: payment,
+        }),
     });
-    let estimated = Estimated { by_reference: HashMap::new(), stored: Some(size.max(0) as u64), known: state };
+    let estimated = Estimated {
+        by_reference: HashMap::new(),
+        stored: Some(size.max(0) as u64),
+        known: state,
+    };
     let lines = bill(state, hash, &content, (&estimated, rules))?;
-    Ok(lines.ok().map(|lines| Found::Bill(Bill { owner: row.owner.clone(), payment, lines })))
+    Ok(lines.ok().map(|lines| {
+        Found::Bill(Bill {
+            owner: row.owner.clone(),
+            payment,
+            lines,
+        })
+    }))
 }
 
 type Lines = Result<Vec<Line>, String>;
@@ -226,7 +280,8 @@ impl Sizes for Estimated<'_> {
     }
 
     fn stored(&self, file_hash: &str) -> Option<u64> {
-        self.stored.or_else(|| ViewSizes(self.known).stored(file_hash))
+        self.stored
+            .or_else(|| ViewSizes(self.known).stored(file_hash))
     }
 }
 
@@ -235,7 +290,10 @@ async fn estimate(State(context): State<Arc<Context>>, body: Body) -> Result<Res
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
     let request: Value = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
     let message = &request["message"];
-    let message_type = message["type"].as_str().and_then(MessageType::parse).ok_or_else(invalid)?;
+    let message_type = message["type"]
+        .as_str()
+        .and_then(MessageType::parse)
+        .ok_or_else(invalid)?;
     let text = message["item_content"].as_str().ok_or_else(invalid)?;
     let item_hash = ItemHash::of_bytes(text.as_bytes());
     if message["item_hash"].as_str() != Some(item_hash.as_str()) {
@@ -245,7 +303,10 @@ async fn estimate(State(context): State<Arc<Context>>, body: Body) -> Result<Res
     answer_estimate(&context, message_type, content, item_hash).await
 }
 
-async fn estimate_instance(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
+async fn estimate_instance(
+    State(context): State<Arc<Context>>,
+    body: Body,
+) -> Result<Response, ApiError> {
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
     let content: Value = serde_json::from_slice(&bytes)
         .map_err(|_| ApiError::reason(StatusCode::BAD_REQUEST, "Invalid JSON body"))?;
@@ -263,7 +324,9 @@ async fn answer_estimate(
     let invalid = || unprocessable("InvalidMessageFormat".into());
     use MessageType::{Instance, Program, Store, VerifiedProgram};
     if !matches!(message_type, Instance | Program | Store | VerifiedProgram) {
-        return Err(unprocessable(format!("Messages of type {message_type} cost nothing")));
+        return Err(unprocessable(format!(
+            "Messages of type {message_type} cost nothing"
+        )));
     }
     let stated = take_sizes(message_type, &mut content).ok_or_else(invalid)?;
     let typed = Content::parse(message_type, &content).map_err(|_| invalid())?;
@@ -273,13 +336,21 @@ async fn answer_estimate(
             let typed = typed.clone();
             move |state| {
                 let (by_reference, stored) = stated;
-                let sizes = Estimated { by_reference, stored, known: state };
+                let sizes = Estimated {
+                    by_reference,
+                    stored,
+                    known: state,
+                };
                 bill(state, item_hash.as_str(), &typed, (&sizes, &rules))
             }
         })
         .await?
         .map_err(|text| unprocessable(format!("422: {text}")))?;
-    let bill = Bill { owner: typed.address().to_owned(), payment: cost::payment_type(&typed), lines };
+    let bill = Bill {
+        owner: typed.address().to_owned(),
+        payment: cost::payment_type(&typed),
+        lines,
+    };
     Ok(ok(bill.to_json(true)).into_response())
 }
 
@@ -290,7 +361,10 @@ type StatedSizes = (HashMap<String, u64>, Option<u64>);
 fn take_sizes(message_type: MessageType, content: &mut Value) -> Option<StatedSizes> {
     let members = content.as_object_mut()?;
     let mut by_reference = HashMap::new();
-    let stored = members.remove("estimated_size_mib").as_ref().and_then(bytes_of);
+    let stored = members
+        .remove("estimated_size_mib")
+        .as_ref()
+        .and_then(bytes_of);
     if message_type != MessageType::Store {
         members.entry("allow_amend").or_insert(Value::Bool(false));
         members.entry("time").or_insert(Value::from(0.0));
@@ -303,9 +377,15 @@ fn take_sizes(message_type: MessageType, content: &mut Value) -> Option<StatedSi
             }
         }
         for holder in holders {
-            let Some(holder) = holder.as_object_mut() else { continue };
-            let size = holder.remove("estimated_size_mib").as_ref().and_then(bytes_of);
-            if let (Some(size), Some(reference)) = (size, holder.get("ref").and_then(Value::as_str)) {
+            let Some(holder) = holder.as_object_mut() else {
+                continue;
+            };
+            let size = holder
+                .remove("estimated_size_mib")
+                .as_ref()
+                .and_then(bytes_of);
+            if let (Some(size), Some(reference)) = (size, holder.get("ref").and_then(Value::as_str))
+            {
                 by_reference.insert(reference.to_owned(), size);
             }
         }
@@ -314,5 +394,7 @@ fn take_sizes(message_type: MessageType, content: &mut Value) -> Option<StatedSi
 }
 
 fn bytes_of(mib: &Value) -> Option<u64> {
-    mib.as_f64().filter(|mib| *mib >= 0.0 && *mib < 1e9).map(|mib| (mib * MIB) as u64)
+    mib.as_f64()
+        .filter(|mib| *mib >= 0.0 && *mib < 1e9)
+        .map(|mib| (mib * MIB) as u64)
 }

@@ -20,8 +20,11 @@ pub enum ContentFormat {
 
 impl ContentFormat {
     /// Spellings.
-    pub const WORDS: [(&'static str, ContentFormat); 3] =
-        [("full", ContentFormat::Full), ("headers", ContentFormat::Headers), ("none", ContentFormat::None)];
+    pub const WORDS: [(&'static str, ContentFormat); 3] = [
+        ("full", ContentFormat::Full),
+        ("headers", ContentFormat::Headers),
+        ("none", ContentFormat::None),
+    ];
 }
 
 /// A message in a list.
@@ -93,7 +96,10 @@ fn headers(stored: &StoredMessage) -> Value {
         _ => &["address"],
     };
     let kept = members.iter().filter_map(|&member| {
-        let value = stored.content.get(member).filter(|value| !value.is_null())?;
+        let value = stored
+            .content
+            .get(member)
+            .filter(|value| !value.is_null())?;
         Some((member.to_owned(), value.clone()))
     });
     Value::Object(kept.collect())

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use beth_protocol::hash::{HashKind, classify_loosely};
 use beth_protocol::ItemHash;
+use beth_protocol::hash::{HashKind, classify_loosely};
 use beth_store::query::files::{KnownFile, ResolvedFile};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -32,9 +32,15 @@ pub fn routes() -> Router<Arc<Context>> {
         .route("/api/v0/storage/limits.json", get(limits))
         .route("/api/v0/storage/{file_hash}", get(encoded))
         .route("/api/v0/storage/raw/{file_hash}", get(raw))
-        .route("/api/v0/storage/by-message-hash/{message_hash}", get(by_message))
+        .route(
+            "/api/v0/storage/by-message-hash/{message_hash}",
+            get(by_message),
+        )
         .route("/api/v0/storage/by-ref/{reference}", get(by_reference))
-        .route("/api/v0/storage/by-ref/{address}/{reference}", get(by_owned_reference))
+        .route(
+            "/api/v0/storage/by-ref/{address}/{reference}",
+            get(by_owned_reference),
+        )
         .route("/api/v0/storage/metadata/{file_hash}", get(metadata))
         .route("/api/v0/storage/count/{hash}", get(count))
 }
@@ -60,19 +66,32 @@ fn not_found(text: impl Into<String>) -> ApiError {
 }
 
 /// The file as base64 in JSON: what other core nodes fetch.
-async fn encoded(State(context): State<Arc<Context>>, Path(hash): Path<String>) -> Result<Response, ApiError> {
+async fn encoded(
+    State(context): State<Arc<Context>>,
+    Path(hash): Path<String>,
+) -> Result<Response, ApiError> {
     let kind = classify_loosely(&hash)
         .ok_or_else(|| ApiError::text(StatusCode::BAD_REQUEST, "Invalid hash provided"))?;
-    let file = known(&context, &hash).await?.ok_or_else(|| not_found("Not found"))?;
+    let file = known(&context, &hash)
+        .await?
+        .ok_or_else(|| not_found("Not found"))?;
     let bytes_max = context.config.storage.max_file_size;
     if file.size_bytes > bytes_max {
         return Err(ApiError::too_large(bytes_max));
     }
     let (blobs, name) = (context.blobs.clone(), hash.clone());
-    let content = blocking(move || Ok(blobs.read(&name)?.map(|bytes| lines_of_base64(&bytes)))).await?;
+    let content =
+        blocking(move || Ok(blobs.read(&name)?.map(|bytes| lines_of_base64(&bytes)))).await?;
     let content = content.ok_or_else(|| not_found(format!("No file found for hash {hash}")))?;
-    let engine = if kind == HashKind::Ipfs { "ipfs" } else { "storage" };
-    Ok(ok(json!({"status": "success", "hash": hash, "engine": engine, "content": content})).into_response())
+    let engine = if kind == HashKind::Ipfs {
+        "ipfs"
+    } else {
+        "storage"
+    };
+    Ok(
+        ok(json!({"status": "success", "hash": hash, "engine": engine, "content": content}))
+            .into_response(),
+    )
 }
 
 fn lines_of_base64(bytes: &[u8]) -> String {
@@ -91,41 +110,64 @@ async fn raw(
     method: Method,
     request: HeaderMap,
 ) -> Result<Response, ApiError> {
-    classify_loosely(&hash).ok_or_else(|| ApiError::text(StatusCode::BAD_REQUEST, "Invalid hash"))?;
-    let file = known(&context, &hash).await?.ok_or_else(|| not_found("Not found"))?;
+    classify_loosely(&hash)
+        .ok_or_else(|| ApiError::text(StatusCode::BAD_REQUEST, "Invalid hash"))?;
+    let file = known(&context, &hash)
+        .await?
+        .ok_or_else(|| not_found("Not found"))?;
     let tag = format!("\"{hash}\"");
-    let seen = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let seen = request
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
     if seen.is_some_and(|seen| seen == "*" || seen.split(',').any(|known| known.trim() == tag)) {
         return Ok(with_headers(StatusCode::NOT_MODIFIED, Body::empty(), &tag));
     }
     if method == Method::HEAD {
         let mut response = with_headers(StatusCode::OK, Body::empty(), &tag);
-        response.headers_mut().insert(header::CONTENT_LENGTH, file.size_bytes.into());
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, file.size_bytes.into());
         return Ok(response);
     }
     let (blobs, name) = (context.blobs.clone(), hash.clone());
     let opened = blocking(move || blobs.file(&name)).await?;
     let (source, size) = opened.ok_or_else(|| not_found("Not found"))?;
     let mut source = tokio::fs::File::from_std(source);
-    let wanted = request.get(header::RANGE).and_then(|value| value.to_str().ok()).and_then(|text| range(text, size));
+    let wanted = request
+        .get(header::RANGE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| range(text, size));
     let (status, first, last) = match wanted {
         Some(Ok((first, last))) => (StatusCode::PARTIAL_CONTENT, first, last),
         Some(Err(OutOfRange)) => {
             let mut response = with_headers(StatusCode::RANGE_NOT_SATISFIABLE, Body::empty(), &tag);
-            put(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
+            put(
+                &mut response,
+                header::CONTENT_RANGE,
+                &format!("bytes */{size}"),
+            );
             return Ok(response);
         }
         None => (StatusCode::OK, 0, size.saturating_sub(1)),
     };
     if first > 0 {
-        source.seek(SeekFrom::Start(first)).await.map_err(|_| ApiError::internal())?;
+        source
+            .seek(SeekFrom::Start(first))
+            .await
+            .map_err(|_| ApiError::internal())?;
     }
     let length = if size == 0 { 0 } else { last - first + 1 };
     let stream = ReaderStream::with_capacity(source.take(length), CHUNK_BYTES);
     let mut response = with_headers(status, Body::from_stream(stream), &tag);
-    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length.into());
     if status == StatusCode::PARTIAL_CONTENT {
-        put(&mut response, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{size}"));
+        put(
+            &mut response,
+            header::CONTENT_RANGE,
+            &format!("bytes {first}-{last}/{size}"),
+        );
     }
     Ok(response)
 }
@@ -133,7 +175,11 @@ async fn raw(
 fn with_headers(status: StatusCode, body: Body, tag: &str) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    put(&mut response, header::CONTENT_TYPE, "application/octet-stream");
+    put(
+        &mut response,
+        header::CONTENT_TYPE,
+        "application/octet-stream",
+    );
     put(&mut response, header::ACCEPT_RANGES, "bytes");
     put(&mut response, header::ETAG, tag);
     response
@@ -160,27 +206,45 @@ fn range(text: &str, size: u64) -> Option<Result<(u64, u64), OutOfRange>> {
         });
     }
     let first: u64 = first.parse().ok()?;
-    let last: u64 = if last.is_empty() { u64::MAX } else { last.parse().ok()? };
+    let last: u64 = if last.is_empty() {
+        u64::MAX
+    } else {
+        last.parse().ok()?
+    };
     match end {
         Some(end) if first <= end && first <= last => Some(Ok((first, last.min(end)))),
         _ => Some(Err(OutOfRange)),
     }
 }
 
-async fn by_message(State(context): State<Arc<Context>>, Path(hash): Path<String>) -> Result<Response, ApiError> {
+async fn by_message(
+    State(context): State<Arc<Context>>,
+    Path(hash): Path<String>,
+) -> Result<Response, ApiError> {
     if ItemHash::parse(&hash).is_err() {
-        return Err(ApiError::text(StatusCode::BAD_REQUEST, "Invalid hash provided"));
+        return Err(ApiError::text(
+            StatusCode::BAD_REQUEST,
+            "Invalid hash provided",
+        ));
     }
     let name = hash.clone();
-    let found = context.read(move |state| state.file_of_message(&name)).await?;
+    let found = context
+        .read(move |state| state.file_of_message(&name))
+        .await?;
     let found = found.ok_or_else(|| not_found(format!("No file found for message {hash}")))?;
     let reference = found.reference.clone().unwrap_or(hash);
     Ok(ok(description(&reference, &found)).into_response())
 }
 
-async fn by_reference(State(context): State<Arc<Context>>, Path(name): Path<String>) -> Result<Response, ApiError> {
+async fn by_reference(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
     if ItemHash::parse(&name).is_err() {
-        return Err(ApiError::text(StatusCode::BAD_REQUEST, "address is required for user-defined ref"));
+        return Err(ApiError::text(
+            StatusCode::BAD_REQUEST,
+            "address is required for user-defined ref",
+        ));
     }
     by_tag(&context, name.clone(), name).await
 }
@@ -189,7 +253,11 @@ async fn by_owned_reference(
     State(context): State<Arc<Context>>,
     Path((address, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let tag = if ItemHash::parse(&name).is_ok() { name.clone() } else { format!("{address}/{name}") };
+    let tag = if ItemHash::parse(&name).is_ok() {
+        name.clone()
+    } else {
+        format!("{address}/{name}")
+    };
     by_tag(&context, tag, name).await
 }
 
@@ -211,7 +279,10 @@ fn download_url(hash: &str) -> String {
     format!("/api/v0/storage/raw/{hash}")
 }
 
-async fn metadata(State(context): State<Arc<Context>>, Path(hash): Path<String>) -> Result<Response, ApiError> {
+async fn metadata(
+    State(context): State<Arc<Context>>,
+    Path(hash): Path<String>,
+) -> Result<Response, ApiError> {
     let file = known(&context, &hash).await?;
     let file = file.ok_or_else(|| not_found(format!("No file found for hash {hash}")))?;
     let body = json!({
@@ -221,7 +292,10 @@ async fn metadata(State(context): State<Arc<Context>>, Path(hash): Path<String>)
     Ok(ok(body).into_response())
 }
 
-async fn count(State(context): State<Arc<Context>>, Path(hash): Path<String>) -> Result<Response, ApiError> {
+async fn count(
+    State(context): State<Arc<Context>>,
+    Path(hash): Path<String>,
+) -> Result<Response, ApiError> {
     let pins = context.read(move |state| state.count_pins(&hash)).await?;
     Ok(ok(pins).into_response())
 }
@@ -260,7 +334,10 @@ mod tests {
 
     #[test]
     fn base64_as_mail_has_it() {
-        assert_eq!(lines_of_base64(b"Hello Aleph fixtures\n"), "SGVsbG8gQWxlcGggZml4dHVyZXMK\n");
+        assert_eq!(
+            lines_of_base64(b"Hello Aleph fixtures\n"),
+            "SGVsbG8gQWxlcGggZml4dHVyZXMK\n"
+        );
         let lines = lines_of_base64(&[0; 58]);
         assert_eq!(lines.find('\n'), Some(76));
         assert!(lines.ends_with('\n'));

@@ -36,21 +36,32 @@ use crate::context::Context;
 use crate::events::Event;
 use crate::limits::{STREAM_FRAME_BYTES_MAX, STREAM_PING_PERIOD, STREAM_SEND_TIMEOUT, STREAMS_MAX};
 
-const HISTORY: Bounds = Bounds { default: 10, min: 0, max: 199 };
+const HISTORY: Bounds = Bounds {
+    default: 10,
+    min: 0,
+    max: 199,
+};
 const TRY_AGAIN_LATER: u16 = 1013;
 const GOING_AWAY: u16 = 1001;
 
 /// `GET /api/ws0/messages`.
 pub fn messages() -> MethodRouter<Arc<Context>> {
     let places = Arc::new(Semaphore::new(STREAMS_MAX));
-    get(async move |State(context): State<Arc<Context>>, params: Params, upgrade: Upgrade| {
-        open(context, params, upgrade, places)
-    })
+    get(
+        async move |State(context): State<Arc<Context>>, params: Params, upgrade: Upgrade| {
+            open(context, params, upgrade, places)
+        },
+    )
 }
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
-fn open(context: Arc<Context>, mut params: Params, upgrade: Upgrade, places: Arc<Semaphore>) -> Response {
+fn open(
+    context: Arc<Context>,
+    mut params: Params,
+    upgrade: Upgrade,
+    places: Arc<Semaphore>,
+) -> Response {
     let Ok(upgrade) = upgrade else {
         let text = "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\".";
         return ApiError::text(StatusCode::BAD_REQUEST, text).into_response();
@@ -61,7 +72,9 @@ fn open(context: Arc<Context>, mut params: Params, upgrade: Upgrade, places: Arc
         return error.into_response();
     }
     // Those who listen send nothing of interest.
-    let upgrade = upgrade.max_message_size(STREAM_FRAME_BYTES_MAX).max_frame_size(STREAM_FRAME_BYTES_MAX);
+    let upgrade = upgrade
+        .max_message_size(STREAM_FRAME_BYTES_MAX)
+        .max_frame_size(STREAM_FRAME_BYTES_MAX);
     upgrade.on_upgrade(async move |mut socket| match places.try_acquire_owned() {
         Ok(place) => serve(context, socket, Wanted { listing, history }, place).await,
         Err(_) => close(&mut socket, TRY_AGAIN_LATER, "Too many connections").await,
@@ -79,7 +92,12 @@ impl Wanted {
     }
 }
 
-async fn serve(context: Arc<Context>, mut socket: WebSocket, wanted: Wanted, place: OwnedSemaphorePermit) {
+async fn serve(
+    context: Arc<Context>,
+    mut socket: WebSocket,
+    wanted: Wanted,
+    place: OwnedSemaphorePermit,
+) {
     // Subscribed before the history is read, so that nothing falls between.
     let events = context.events.subscribe();
     let Ok(past) = past(&context, &wanted).await else {
@@ -99,26 +117,47 @@ async fn serve(context: Arc<Context>, mut socket: WebSocket, wanted: Wanted, pla
 }
 
 /// The newest messages in the order of the list, turned round.
-async fn past(context: &Context, wanted: &Wanted) -> Result<Vec<(ItemHash, String)>, beth_store::Error> {
+async fn past(
+    context: &Context,
+    wanted: &Wanted,
+) -> Result<Vec<(ItemHash, String)>, beth_store::Error> {
     if wanted.history == 0 || wanted.listing.is_empty() {
         return Ok(Vec::new());
     }
     let filter = wanted.listing.filter.clone();
-    let format = if wanted.is_full() { ContentFormat::Full } else { ContentFormat::None };
-    let window = Window::<Place>::After { key: None, size: wanted.history };
+    let format = if wanted.is_full() {
+        ContentFormat::Full
+    } else {
+        ContentFormat::None
+    };
+    let window = Window::<Place>::After {
+        key: None,
+        size: wanted.history,
+    };
     context
         .read(move |state| {
             let page = state.messages(&filter, &window)?;
             let frame = |row: &StoredMessage| {
-                (row.message.item_hash.clone(), render::listed(row, format).to_string())
+                (
+                    row.message.item_hash.clone(),
+                    render::listed(row, format).to_string(),
+                )
             };
             Ok(page.rows.iter().rev().map(frame).collect())
         })
         .await
 }
 
-async fn live(socket: &mut WebSocket, wanted: &Wanted, mut events: Receiver<Arc<Event>>, sent: &HashSet<ItemHash>) {
-    let filter = MessageFilter { span: Span::default(), ..wanted.listing.filter.clone() };
+async fn live(
+    socket: &mut WebSocket,
+    wanted: &Wanted,
+    mut events: Receiver<Arc<Event>>,
+    sent: &HashSet<ItemHash>,
+) {
+    let filter = MessageFilter {
+        span: Span::default(),
+        ..wanted.listing.filter.clone()
+    };
     let mut pings = interval_at(Instant::now() + STREAM_PING_PERIOD, STREAM_PING_PERIOD);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_alive = true;
@@ -162,19 +201,35 @@ async fn send(socket: &mut WebSocket, frame: Frame) -> Result<(), ()> {
 
 async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
     // The other side may be gone already.
-    let _ = send(socket, Frame::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    let _ = send(
+        socket,
+        Frame::Close(Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        })),
+    )
+    .await;
 }
 
 /// The filter of a list, asked of one message that was just processed.
 fn passes(filter: &MessageFilter, stored: &StoredMessage, typed: &Content) -> bool {
     let message = &stored.message;
     let one_of = |wanted: &Option<Vec<String>>, found: Option<&str>| {
-        wanted.as_ref().is_none_or(|wanted| found.is_some_and(|found| wanted.iter().any(|word| word == found)))
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| found.is_some_and(|found| wanted.iter().any(|word| word == found)))
     };
     let about = About::of(typed);
-    let has_tag = |wanted: &Vec<String>| about.tags(&stored.content).any(|tag| wanted.iter().any(|word| word == tag));
+    let has_tag = |wanted: &Vec<String>| {
+        about
+            .tags(&stored.content)
+            .any(|tag| wanted.iter().any(|word| word == tag))
+    };
     one_of(&filter.types, Some(message.message_type.as_str()))
-        && filter.statuses.as_ref().is_none_or(|wanted| wanted.contains(&stored.status))
+        && filter
+            .statuses
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(&stored.status))
         && one_of(&filter.senders, Some(&message.sender))
         && one_of(&filter.owners, Some(typed.address()))
         && one_of(&filter.refs, about.reference)
@@ -184,7 +239,10 @@ fn passes(filter: &MessageFilter, stored: &StoredMessage, typed: &Content) -> bo
         && one_of(&filter.chains, Some(message.chain.as_str()))
         && one_of(&filter.channels, message.channel.as_deref())
         && one_of(&filter.hashes, Some(message.item_hash.as_str()))
-        && one_of(&filter.payment_types, typed.payment().map(|payment| payment.payment_type.as_str()))
+        && one_of(
+            &filter.payment_types,
+            typed.payment().map(|payment| payment.payment_type.as_str()),
+        )
         && filter.tags.as_ref().is_none_or(has_tag)
 }
 
@@ -209,9 +267,11 @@ impl<'a> About<'a> {
                 tags_in: Some("/content/tags"),
                 ..none
             },
-            Content::Aggregate(aggregate) => {
-                About { key: Some(aggregate.key()), tags_in: Some("/content/tags"), ..none }
-            }
+            Content::Aggregate(aggregate) => About {
+                key: Some(aggregate.key()),
+                tags_in: Some("/content/tags"),
+                ..none
+            },
             Content::Store(store) => About {
                 reference: store.reference.as_deref(),
                 file: Some(store.item_hash.as_str()),
@@ -223,13 +283,19 @@ impl<'a> About<'a> {
                 tags_in: Some("/metadata/tags"),
                 ..none
             },
-            Content::Instance(_) | Content::VerifiedProgram(_) => About { tags_in: Some("/metadata/tags"), ..none },
+            Content::Instance(_) | Content::VerifiedProgram(_) => About {
+                tags_in: Some("/metadata/tags"),
+                ..none
+            },
             Content::Forget(_) => none,
         }
     }
 
     fn tags(&self, raw: &'a Value) -> impl Iterator<Item = &'a str> {
-        let list = self.tags_in.and_then(|path| raw.pointer(path)).and_then(Value::as_array);
+        let list = self
+            .tags_in
+            .and_then(|path| raw.pointer(path))
+            .and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str)
     }
 }

@@ -41,7 +41,11 @@ impl Mode {
 }
 
 /// Hands a message to the pipeline; the status and body of §4.1.
-pub async fn accept(context: &Context, message: Value, mode: Mode) -> Result<Json<Value>, SubmitError> {
+pub async fn accept(
+    context: &Context,
+    message: Value,
+    mode: Mode,
+) -> Result<Json<Value>, SubmitError> {
     let submitted = match mode {
         Mode::Sync => context.pipeline.submit(message).await?,
         Mode::Async => context.pipeline.submit_async(message).await?,
@@ -49,14 +53,23 @@ pub async fn accept(context: &Context, message: Value, mode: Mode) -> Result<Jso
     let (status, word) = match (mode, &submitted.outcome) {
         (Mode::Async, _) | (_, Outcome::Pending(_)) => (StatusCode::ACCEPTED, "pending"),
         (_, Outcome::Processed | Outcome::Known) => (StatusCode::OK, "processed"),
-        (_, Outcome::Rejected(_) | Outcome::Final(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
+        (_, Outcome::Rejected(_) | Outcome::Final(_)) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "rejected")
+        }
     };
-    Ok(Json(status, json!({"publication_status": publication(&submitted), "message_status": word})))
+    Ok(Json(
+        status,
+        json!({"publication_status": publication(&submitted), "message_status": word}),
+    ))
 }
 
 fn publication(submitted: &Submitted) -> Value {
     // The message is safe here even when no carrier took it: never "error".
-    let status = if submitted.failed.is_empty() { "success" } else { "warning" };
+    let status = if submitted.failed.is_empty() {
+        "success"
+    } else {
+        "warning"
+    };
     json!({"status": status, "failed": submitted.failed})
 }
 
@@ -65,13 +78,17 @@ async fn submit(State(context): State<Arc<Context>>, body: Body) -> Result<Respo
     let request: Value = serde_json::from_slice(&bytes)
         .map_err(|_| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))?;
     let (message, sync) = read_request(&request)?;
-    Ok(accept(&context, message, Mode::of(sync)).await?.into_response())
+    Ok(accept(&context, message, Mode::of(sync))
+        .await?
+        .into_response())
 }
 
 /// `{"message": object, "sync": bool = false}`.
 fn read_request(request: &Value) -> Result<(Value, bool), ApiError> {
     let Some(members) = request.as_object() else {
-        let fault = Fault::new("model_type", Vec::new(), "Input should be a valid dictionary", request.clone());
+        let text = "Input should be a valid dictionary or instance of PubMessageRequest";
+        let fault = Fault::new("model_type", Vec::new(), text, request.clone())
+            .with("class_name", "PubMessageRequest");
         return Err(ApiError::faults(&[fault]));
     };
     let mut faults = Vec::new();
@@ -79,7 +96,12 @@ fn read_request(request: &Value) -> Result<(Value, bool), ApiError> {
         None => false,
         Some(value) => boolean(value).unwrap_or_else(|| {
             let text = "Input should be a valid boolean, unable to interpret input";
-            faults.push(Fault::new("bool_parsing", vec!["sync".into()], text, value.clone()));
+            faults.push(Fault::new(
+                "bool_parsing",
+                vec!["sync".into()],
+                text,
+                value.clone(),
+            ));
             false
         }),
     };
@@ -87,7 +109,12 @@ fn read_request(request: &Value) -> Result<(Value, bool), ApiError> {
         Some(message @ Value::Object(_)) => message.clone(),
         Some(other) => {
             let text = "Input should be a valid dictionary";
-            faults.push(Fault::new("dict_type", vec!["message".into()], text, other.clone()));
+            faults.push(Fault::new(
+                "dict_type",
+                vec!["message".into()],
+                text,
+                other.clone(),
+            ));
             Value::Null
         }
         None => {
@@ -95,7 +122,11 @@ fn read_request(request: &Value) -> Result<(Value, bool), ApiError> {
             Value::Null
         }
     };
-    if faults.is_empty() { Ok((message, sync)) } else { Err(ApiError::faults(&faults)) }
+    if faults.is_empty() {
+        Ok((message, sync))
+    } else {
+        Err(ApiError::faults(&faults))
+    }
 }
 
 /// A boolean as lenient as that of query parameters.
@@ -121,8 +152,8 @@ pub fn boolean(value: &Value) -> Option<bool> {
 async fn publish(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
     let unprocessable = |text: &str| ApiError::reason(StatusCode::UNPROCESSABLE_ENTITY, text);
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
-    let request: Value =
-        serde_json::from_slice(&bytes).map_err(|_| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))?;
+    let request: Value = serde_json::from_slice(&bytes)
+        .map_err(|_| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))?;
     let topic = &context.config.p2p.message_topic;
     let named = request["topic"].as_str();
     if named != Some(topic.as_str()) {

@@ -16,8 +16,6 @@ use axum::extract::multipart::Field;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use beth_protocol::judge::{Complete, Verdict, judge};
-use beth_protocol::rejection::Code;
 use beth_protocol::{Content, ItemType, Message, MessageType, signature};
 use beth_store::blobs::{Hashed, Incoming};
 use futures::StreamExt;
@@ -25,7 +23,7 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use super::answer::{ApiError, Fault, Json, ok};
-use super::presence::WithFile;
+use super::funds::{Upload, suffice};
 use super::storage::blocking;
 use super::submission::{Mode, accept, boolean};
 use super::{body, json as canonical};
@@ -38,13 +36,23 @@ pub fn routes() -> Router<Arc<Context>> {
     Router::new()
         .route("/api/v0/storage/add_json", post(add_json))
         // The limits of this route depend on what is uploaded.
-        .route("/api/v0/storage/add_file", post(add_file).layer(DefaultBodyLimit::disable()))
+        .route(
+            "/api/v0/storage/add_file",
+            post(add_file).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/api/v0/ipfs/add_json", post(no_ipfs))
+        .route("/api/v0/ipfs/add_file", post(no_ipfs))
+        .route("/api/v0/ipfs/add_car", post(no_ipfs))
 }
 
 /// Stores a JSON value, written again in one fixed way.
 async fn add_json(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
     let no_json = || ApiError::reason(StatusCode::UNPROCESSABLE_ENTITY, "the body must be JSON");
-    let bytes = body::read(body, context.config.storage.max_unauthenticated_upload_file_size).await?;
+    let bytes = body::read(
+        body,
+        context.config.storage.max_unauthenticated_upload_file_size,
+    )
+    .await?;
     let text = String::from_utf8(bytes.into()).map_err(|_| no_json())?;
     let blobs = context.blobs.clone();
     let kept = blocking(move || match canonical::canonical(&text) {
@@ -53,22 +61,39 @@ async fn add_json(State(context): State<Arc<Context>>, body: Body) -> Result<Res
     })
     .await?
     .ok_or_else(no_json)?;
-    context.pipeline.add_upload(&kept.hash, kept.size_bytes).await?;
+    context
+        .pipeline
+        .add_upload(&kept.hash, kept.size_bytes)
+        .await?;
     Ok(ok(success(&kept.hash)).into_response())
+}
+
+/// What clients expect of a node without IPFS.
+async fn no_ipfs() -> ApiError {
+    ApiError::reason(StatusCode::FORBIDDEN, "IPFS is disabled on this node")
 }
 
 fn success(hash: &str) -> Value {
     json!({"status": "success", "hash": hash})
 }
 
-async fn add_file(State(context): State<Arc<Context>>, request: Request) -> Result<Response, ApiError> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_form = content_type.is_some_and(|text| text.to_ascii_lowercase().starts_with("multipart/form-data"));
+async fn add_file(
+    State(context): State<Arc<Context>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let content_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let is_form = content_type
+        .is_some_and(|text| text.to_ascii_lowercase().starts_with("multipart/form-data"));
     if !is_form {
         let file = receive(&context, request.into_body()).await?;
         return keep_upload(&context, file).await;
     }
-    let form = Multipart::from_request(request, &()).await.map_err(|_| body::broken())?;
+    let form = Multipart::from_request(request, &())
+        .await
+        .map_err(|_| body::broken())?;
     let (file, metadata) = read_form(&context, form).await?;
     let missing = "File should be sent as FormData or Raw Upload";
     let file = file.ok_or_else(|| ApiError::reason(StatusCode::BAD_REQUEST, missing))?;
@@ -80,11 +105,14 @@ async fn add_file(State(context): State<Arc<Context>>, request: Request) -> Resu
         return keep_upload(&context, file).await;
     };
     let (message, mode) = read_metadata(&metadata)?;
-    let complete = check(&context, &file, &message).await?;
+    check(&context, &file, &message).await?;
     let blobs = context.blobs.clone();
     let kept = blocking(move || blobs.keep(file)).await?;
-    context.pipeline.add_file(&kept.hash, kept.size_bytes).await?;
-    let raw = serde_json::to_value(&complete.message).map_err(|_| ApiError::internal())?;
+    context
+        .pipeline
+        .add_file(&kept.hash, kept.size_bytes)
+        .await?;
+    let raw = serde_json::to_value(&message).map_err(|_| ApiError::internal())?;
     let Json(status, _) = accept(&context, raw, mode).await?;
     Ok(Json(status, success(&kept.hash)).into_response())
 }
@@ -92,7 +120,10 @@ async fn add_file(State(context): State<Arc<Context>>, request: Request) -> Resu
 async fn keep_upload(context: &Context, file: Hashed) -> Result<Response, ApiError> {
     let blobs = context.blobs.clone();
     let kept = blocking(move || blobs.keep(file)).await?;
-    context.pipeline.add_upload(&kept.hash, kept.size_bytes).await?;
+    context
+        .pipeline
+        .add_upload(&kept.hash, kept.size_bytes)
+        .await?;
     Ok(ok(success(&kept.hash)).into_response())
 }
 
@@ -108,7 +139,10 @@ async fn receive(context: &Context, body: Body) -> Result<Hashed, ApiError> {
 }
 
 /// The parts `file` and `metadata`, in any order; others are skipped.
-async fn read_form(context: &Context, mut form: Multipart) -> Result<(Option<Hashed>, Option<Bytes>), ApiError> {
+async fn read_form(
+    context: &Context,
+    mut form: Multipart,
+) -> Result<(Option<Hashed>, Option<Bytes>), ApiError> {
     let storage = &context.config.storage;
     let (mut file, mut metadata) = (None, None);
     while let Some(mut field) = form.next_field().await.map_err(|_| body::broken())? {
@@ -158,13 +192,25 @@ async fn small(mut field: Field<'_>) -> Result<Bytes, ApiError> {
 fn read_metadata(bytes: &[u8]) -> Result<(Message, Mode), ApiError> {
     let refuse = |faults: Vec<Fault>| {
         let items: Vec<Value> = faults.iter().map(Fault::to_json).collect();
-        unprocessable(format!("Could not decode metadata: {}", Value::Array(items)))
+        unprocessable(format!(
+            "Could not decode metadata: {}",
+            Value::Array(items)
+        ))
     };
     let metadata: Value = serde_json::from_slice(bytes).map_err(|error| {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        refuse(vec![Fault::new("json_invalid", Vec::new(), format!("Invalid JSON: {error}"), text.into())])
+        refuse(vec![Fault::new(
+            "json_invalid",
+            Vec::new(),
+            format!("Invalid JSON: {error}"),
+            text.into(),
+        )])
     })?;
-    let loc = |path: &[&str]| path.iter().map(|&part| Value::from(part)).collect::<Vec<_>>();
+    let loc = |path: &[&str]| {
+        path.iter()
+            .map(|&part| Value::from(part))
+            .collect::<Vec<_>>()
+    };
     let mut faults = Vec::new();
     if metadata.get("message").is_none() {
         faults.push(Fault::missing(loc(&["message"]), metadata.clone()));
@@ -174,29 +220,52 @@ fn read_metadata(bytes: &[u8]) -> Result<(Message, Mode), ApiError> {
         None => faults.push(Fault::missing(loc(&["sync"]), metadata.clone())),
         Some(None) => {
             let text = "Input should be a valid boolean, unable to interpret input";
-            faults.push(Fault::new("bool_parsing", loc(&["sync"]), text, metadata["sync"].clone()));
+            faults.push(Fault::new(
+                "bool_parsing",
+                loc(&["sync"]),
+                text,
+                metadata["sync"].clone(),
+            ));
         }
         Some(Some(_)) => {}
     }
     let raw = &metadata["message"];
     let expected = |path, word: &str, found: &Value| {
-        Fault::new("literal_error", loc(path), format!("Input should be '{word}'"), found.clone()).with("expected", word)
+        Fault::new(
+            "literal_error",
+            loc(path),
+            format!("Input should be '{word}'"),
+            found.clone(),
+        )
+        .with("expected", word)
     };
     if raw.is_object() {
         if raw["type"] != MessageType::Store.as_str() {
             faults.push(expected(&["message", "type"], "STORE", &raw["type"]));
         }
         if raw["item_content"].is_null() {
-            faults.push(Fault::missing(loc(&["message", "item_content"]), raw.clone()));
+            faults.push(Fault::missing(
+                loc(&["message", "item_content"]),
+                raw.clone(),
+            ));
         }
     }
     if !faults.is_empty() {
         return Err(refuse(faults));
     }
-    let message = Message::parse(raw)
-        .map_err(|rejection| refuse(vec![Fault::value(loc(&["message"]), &shown(&rejection), raw.clone())]))?;
+    let message = Message::parse(raw).map_err(|rejection| {
+        refuse(vec![Fault::value(
+            loc(&["message"]),
+            &shown(&rejection),
+            raw.clone(),
+        )])
+    })?;
     if message.item_type != ItemType::Inline {
-        return Err(refuse(vec![expected(&["message", "item_type"], "inline", &raw["item_type"])]));
+        return Err(refuse(vec![expected(
+            &["message", "item_type"],
+            "inline",
+            &raw["item_type"],
+        )]));
     }
     Ok((message, Mode::of(sync.flatten().unwrap_or(false))))
 }
@@ -205,7 +274,11 @@ fn shown(rejection: &beth_protocol::Rejection) -> String {
     let texts: Vec<String> = rejection
         .errors
         .iter()
-        .map(|error| error.as_str().map_or_else(|| error.to_string(), str::to_owned))
+        .map(|error| {
+            error
+                .as_str()
+                .map_or_else(|| error.to_string(), str::to_owned)
+        })
         .collect();
     texts.join("; ")
 }
@@ -215,35 +288,42 @@ fn unprocessable(text: impl AsRef<str>) -> ApiError {
 }
 
 /// Signature, content, hash of the file, payment: in this order.
-async fn check(context: &Context, file: &Hashed, message: &Message) -> Result<Arc<Complete>, ApiError> {
+async fn check(context: &Context, file: &Hashed, message: &Message) -> Result<(), ApiError> {
     let (hash, size_bytes) = (file.hash.clone(), file.size_bytes);
     let (message, rules) = (message.clone(), context.config.rules.clone());
     let readers = context.readers.clone();
-    let work = move || -> Result<Arc<Complete>, ApiError> {
+    let work = move || -> Result<(), ApiError> {
         signature::verify(&message).map_err(|_| ApiError::standard(StatusCode::FORBIDDEN))?;
-        let invalid = |text: String| unprocessable(format!("Invalid store message content: {text}"));
+        let invalid =
+            |text: String| unprocessable(format!("Invalid store message content: {text}"));
         let content = message
             .inline_content()
             .map_err(|rejection| invalid(shown(&rejection)))?
             .ok_or_else(|| invalid("no inline content".into()))?;
-        let Content::Store(store) = &content.typed else { return Err(invalid("no STORE message".into())) };
+        let Content::Store(store) = &content.typed else {
+            return Err(invalid("no STORE message".into()));
+        };
         if store.item_hash.as_str() != hash {
-            return Err(unprocessable(format!("File hash does not match ({hash} != {})", store.item_hash)));
+            return Err(unprocessable(format!(
+                "File hash does not match ({hash} != {})",
+                store.item_hash
+            )));
         }
-        let complete = Arc::new(Complete { message, content });
-        let verdict = readers.read(|state| {
-            let view = WithFile { state, hash: &hash, size_bytes };
-            judge(&complete, &view, &rules, now()).map_err(|error| beth_store::Error::Damaged(error.to_string()))
+        let upload = Upload {
+            content: &content.typed,
+            item_hash: message.item_hash.as_str(),
+            size_bytes,
+        };
+        let enough = readers.read(|state| {
+            suffice(state, &upload, &rules, now())
+                .map_err(|error| beth_store::Error::Damaged(error.to_string()))
         });
-        match verdict.map_err(ApiError::from)? {
-            Verdict::Reject(rejection)
-                if matches!(rejection.code, Code::BalanceInsufficient | Code::CreditInsufficient) =>
-            {
-                Err(ApiError::standard(StatusCode::PAYMENT_REQUIRED))
-            }
-            // Everything else is decided, and recorded, by the pipeline.
-            _ => Ok(complete),
+        match enough.map_err(ApiError::from)? {
+            true => Ok(()),
+            false => Err(ApiError::standard(StatusCode::PAYMENT_REQUIRED)),
         }
     };
-    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| ApiError::internal())?
 }

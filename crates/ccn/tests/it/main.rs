@@ -1,4 +1,5 @@
 //! Integration tests of the core node: real SQLite, real files, real routes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod api;
 mod scenarios;

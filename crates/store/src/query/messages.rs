@@ -94,6 +94,7 @@ impl State<'_> {
             conditions.sql()
         );
         let count_params = conditions.params();
+        conditions.after("reception_time", "item_hash", order, window.key());
         let sql = format!(
             "SELECT item_hash, status, reception_time FROM messages INDEXED BY messages_reception WHERE {}
              ORDER BY reception_time {}, item_hash LIMIT ? OFFSET ?",
