@@ -122,16 +122,17 @@ impl Network {
             Some(core) if core.url != "http://127.0.0.1:4024" => format!(" --node {}", core.url),
             _ => String::new(),
         };
+        let beth = program();
         writeln!(out, "\nTry, in another terminal:\n")?;
         if has_guest {
-            writeln!(out, "  beth program deploy examples/fastapi{node}")?;
+            writeln!(out, "  {beth} program deploy examples/fastapi{node}")?;
         }
-        writeln!(out, "  beth program deploy examples/wasm{node}")?;
+        writeln!(out, "  {beth} program deploy examples/wasm-hello{node}")?;
         writeln!(
             out,
-            "  beth post create --type note --content '{{\"title\":\"hello\"}}'{node}"
+            "  {beth} post create --type note --content '{{\"title\":\"hello\"}}'{node}"
         )?;
-        writeln!(out, "  beth message watch{node}\n")?;
+        writeln!(out, "  {beth} message watch{node}\n")?;
         if !has_guest {
             writeln!(
                 out,
@@ -144,6 +145,22 @@ impl Network {
             layout.dir.display()
         )
     }
+}
+
+/// This program as its user called it, from the working folder.
+fn program() -> String {
+    let called = std::env::args().next().unwrap_or_else(|| "beth".to_owned());
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| {
+        Some(
+            Path::new(&called)
+                .strip_prefix(here)
+                .ok()?
+                .display()
+                .to_string(),
+        )
+    });
+    below.unwrap_or(called)
 }
 
 #[cfg(test)]
