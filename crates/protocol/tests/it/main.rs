@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod content_cases;
+mod signatures;
 
 /// A conformance vector, by its path below `vectors/`.
 fn vector(path: &str) -> serde_json::Value {
