@@ -130,7 +130,7 @@ mod tests {
         use std::io::Read;
         let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let theirs = OwnedFd::from(theirs);
-        let mut command = std::process::Command::new("/bin/sh");
+        let mut command = std::process::Command::new("/bin/bash");
         command.args([
             "-c",
             &format!("echo here >&{}; exec sleep 600", theirs.as_raw_fd()),
