@@ -105,7 +105,9 @@ pub enum Fault {
         traceback: String,
     },
     /// The machine was not ready in time.
-    #[error("the program was not ready within {seconds} seconds (phase: {phase}); make its start-up lighter or ask the operator to raise the limit")]
+    #[error(
+        "the program was not ready within {seconds} seconds (phase: {phase}); make its start-up lighter or ask the operator to raise the limit"
+    )]
     NotReady {
         /// The limit.
         seconds: u64,
@@ -140,7 +142,11 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Creates a machine and waits until it can answer. Dropping the future
     /// leaves nothing behind.
-    fn start<'a>(&'a self, program: Arc<Program>, phases: Phases) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>>;
+    fn start<'a>(
+        &'a self,
+        program: Arc<Program>,
+        phases: Phases,
+    ) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>>;
 }
 
 /// Something that answers calls.
@@ -161,15 +167,23 @@ pub trait Machine: Send + Sync + 'static {
 /// How long each phase of a creation took, for reports and deadlines. Cheap to
 /// clone; all clones are one record.
 #[derive(Clone, Debug, Default)]
-pub struct Phases(Arc<Mutex<Vec<(&'static str, Instant, Option<Duration>)>>>);
+pub struct Phases(Arc<Mutex<Timeline>>);
+
+/// Name, beginning and, once it ended, length of every phase.
+type Timeline = Vec<(&'static str, Instant, Option<Duration>)>;
 
 impl Phases {
     /// Ends the current phase and begins another, e.g. `fetch`, `create`,
     /// `kernel`, `init`, `python`, `application`, `response`.
     pub fn begin(&self, name: &'static str) {
         let now = Instant::now();
-        let mut list = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(last) = list.last_mut() && last.2.is_none() {
+        let mut list = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(last) = list.last_mut()
+            && last.2.is_none()
+        {
             last.2 = Some(now - last.1);
         }
         list.push((name, now, None));
@@ -177,27 +191,43 @@ impl Phases {
 
     /// Ends the current phase.
     pub fn end(&self) {
-        let mut list = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(last) = list.last_mut() && last.2.is_none() {
+        let mut list = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(last) = list.last_mut()
+            && last.2.is_none()
+        {
             last.2 = Some(last.1.elapsed());
         }
     }
 
     /// Adds a phase that somebody else measured (the guest's own clock).
     pub fn record(&self, name: &'static str, duration: Duration) {
-        let mut list = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut list = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         list.push((name, Instant::now(), Some(duration)));
     }
 
     /// The phase under way, or the last one.
     pub fn current(&self) -> &'static str {
-        let list = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let list = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         list.last().map_or("begin", |last| last.0)
     }
 
     /// Name and duration of every phase so far, in order.
     pub fn list(&self) -> Vec<(&'static str, Duration)> {
-        let list = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        list.iter().map(|(name, begun, took)| (*name, took.unwrap_or_else(|| begun.elapsed()))).collect()
+        let list = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        list.iter()
+            .map(|(name, begun, took)| (*name, took.unwrap_or_else(|| begun.elapsed())))
+            .collect()
     }
 }
