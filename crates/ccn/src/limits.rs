@@ -34,6 +34,8 @@ pub const CATCH_UP_PAGES_MAX: usize = 500;
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest JSON body of a request, in bytes (core-api.md §1.9).
 pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
+/// Longest silence in the middle of a request body.
+pub const BODY_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Streams of messages open at once.
 pub const STREAMS_MAX: usize = 10_000;
 /// Pause between two pings of a stream; a client silent for one is dropped.

@@ -1,4 +1,4 @@
-//! What the node is (core-api.md §10.1–§10.4).
+//! What the node is (core-api.md §10.1–§10.4, §10.6).
 
 use std::sync::Arc;
 
@@ -6,9 +6,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::answer::{ApiError, ok};
+use super::answer::{ApiError, Json, ok};
+use super::params::Params;
 use crate::context::Context;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -22,6 +24,7 @@ pub fn routes() -> Router<Arc<Context>> {
         .route("/metrics", get(metrics_text))
         .route("/metrics.json", get(metrics_json))
         .route("/api/v0/channels/list.json", get(channels))
+        .route("/api/v0/programs/on/message", get(triggers))
 }
 
 async fn version() -> Response {
@@ -35,6 +38,23 @@ async fn info(State(context): State<Arc<Context>>) -> Response {
 async fn channels(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
     let channels = context.read(|state| state.channels()).await?;
     Ok(ok(json!({"channels": channels})).into_response())
+}
+
+/// Programs with message triggers. The one route that refuses parameters it
+/// does not know (§10.6).
+async fn triggers(
+    State(context): State<Arc<Context>>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let order = params.order();
+    if let Err(text) = params.finish_strictly(&["sort_order", "sortOrder"]) {
+        return Ok(Json(StatusCode::BAD_REQUEST, text).into_response());
+    }
+    let found = context.read(move |state| state.triggers(order)).await?;
+    let items = found
+        .into_iter()
+        .map(|(hash, wanted)| json!({"item_hash": hash, "content": {"on": {"message": wanted}}}));
+    Ok(ok(items.collect::<Vec<_>>()).into_response())
 }
 
 async fn metrics_json(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {

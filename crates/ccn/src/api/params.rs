@@ -264,6 +264,27 @@ impl Params {
         }
     }
 
+    /// Fails with the array of faults as text when anything was noted, or when
+    /// there are parameters other than these.
+    pub fn finish_strictly(&mut self, known: Names) -> Result<(), String> {
+        for (name, value) in &self.pairs {
+            if !known.contains(&name.as_str()) {
+                let loc = vec![name.clone().into()];
+                let text = "Extra inputs are not permitted";
+                self.faults.push(Fault::new(
+                    "extra_forbidden",
+                    loc,
+                    text,
+                    value.clone().into(),
+                ));
+            }
+        }
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        Err(Value::Array(self.faults.iter().map(Fault::to_json).collect()).to_string())
+    }
+
     fn wrong(&self, names: Names, kind: &'static str, msg: &str) -> Fault {
         Fault::new(kind, vec![names[0].into()], msg, self.text(names).into())
     }

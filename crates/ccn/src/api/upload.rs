@@ -132,7 +132,7 @@ async fn receive(context: &Context, body: Body) -> Result<Hashed, ApiError> {
     let bytes_max = context.config.storage.max_unauthenticated_upload_file_size;
     let mut incoming = begin(context).await?;
     let mut stream = body.into_data_stream();
-    while let Some(chunk) = stream.next().await {
+    while let Some(chunk) = body::timely(stream.next()).await? {
         incoming = write(incoming, chunk.map_err(|_| body::broken())?, bytes_max).await?;
     }
     blocking(move || incoming.finish()).await
@@ -145,20 +145,37 @@ async fn read_form(
 ) -> Result<(Option<Hashed>, Option<Bytes>), ApiError> {
     let storage = &context.config.storage;
     let (mut file, mut metadata) = (None, None);
-    while let Some(mut field) = form.next_field().await.map_err(|_| body::broken())? {
+    let mut skipped = 0;
+    while let Some(mut field) = body::timely(form.next_field())
+        .await?
+        .map_err(|_| body::broken())?
+    {
         match field.name() {
             Some("file") if file.is_none() => {
                 let mut incoming = begin(context).await?;
-                while let Some(chunk) = field.chunk().await.map_err(|_| body::broken())? {
+                while let Some(chunk) = piece(&mut field).await? {
                     incoming = write(incoming, chunk, storage.max_file_size).await?;
                 }
                 file = Some(blocking(move || incoming.finish()).await?);
             }
             Some("metadata") => metadata = Some(small(field).await?),
-            _ => while field.chunk().await.map_err(|_| body::broken())?.is_some() {},
+            _ => {
+                while let Some(chunk) = piece(&mut field).await? {
+                    skipped += chunk.len() as u64;
+                    if skipped > storage.max_file_size {
+                        return Err(ApiError::too_large(storage.max_file_size));
+                    }
+                }
+            }
         }
     }
     Ok((file, metadata))
+}
+
+async fn piece(field: &mut Field<'_>) -> Result<Option<Bytes>, ApiError> {
+    body::timely(field.chunk())
+        .await?
+        .map_err(|_| body::broken())
 }
 
 async fn begin(context: &Context) -> Result<Incoming, ApiError> {
@@ -179,7 +196,7 @@ async fn write(mut incoming: Incoming, chunk: Bytes, bytes_max: u64) -> Result<I
 
 async fn small(mut field: Field<'_>) -> Result<Bytes, ApiError> {
     let mut whole = bytes::BytesMut::new();
-    while let Some(chunk) = field.chunk().await.map_err(|_| body::broken())? {
+    while let Some(chunk) = piece(&mut field).await? {
         if (whole.len() + chunk.len()) as u64 > JSON_BODY_BYTES_MAX {
             return Err(ApiError::too_large(JSON_BODY_BYTES_MAX));
         }

@@ -3,10 +3,12 @@
 use beth_protocol::content::PaymentType;
 use beth_protocol::decimal::Decimal;
 use beth_protocol::time::Timestamp;
+use serde_json::Value;
 
+use super::Order;
 use super::plan::list;
 use crate::error::Error;
-use crate::state::State;
+use crate::state::{State, json};
 
 /// One line of the stored bill of a message.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +95,19 @@ impl State<'_> {
             });
         }
         Ok(payment.map(|payment| (payment, costs)))
+    }
+
+    /// Programs that want to be called for messages: their hash and the
+    /// subscriptions as written, by the time of the program.
+    pub fn triggers(&self, order: Order) -> Result<Vec<(String, Value)>, Error> {
+        let sql = format!(
+            "SELECT item_hash, triggers FROM machines WHERE triggers IS NOT NULL ORDER BY created {}, item_hash",
+            order.sql()
+        );
+        let rows = self.all(&sql, [], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        rows.into_iter()
+            .map(|(hash, triggers)| Ok((hash, json(&triggers)?)))
+            .collect()
     }
 
     /// Distinct types of the posts that an address sent, sorted.

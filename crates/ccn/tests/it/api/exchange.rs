@@ -159,13 +159,12 @@ pub fn differences(
         "access-control-allow-methods",
         "allow",
     ] {
-        if let Some(value) = expected["headers"][header].as_str() {
-            if answer.header(header) != value {
-                found.push(format!(
-                    "{header} {:?} instead of {value:?}",
-                    answer.header(header)
-                ));
-            }
+        let wanted = expected["headers"][header].as_str();
+        if wanted.is_some_and(|wanted| answer.header(header) != wanted) {
+            found.push(format!(
+                "{header} {:?} instead of {wanted:?}",
+                answer.header(header)
+            ));
         }
     }
     if status.is_some() || ignored.contains(&"*") {
@@ -213,6 +212,13 @@ fn first_fault(text: &str) -> Option<(Value, Value)> {
 
 /// Drops what changes with the clock or belongs to upstream's libraries.
 fn normalise(value: &mut Value) {
+    // One route answers with JSON in a JSON string.
+    if let Some(inner) = value
+        .as_str()
+        .and_then(|text| text.starts_with("[{").then(|| serde_json::from_str(text)))
+    {
+        *value = inner.unwrap_or_default();
+    }
     match value {
         Value::Object(members) => {
             members.shift_remove("reception_time");
