@@ -115,20 +115,40 @@ fn dependencies_point_down() {
 fn licences_are_free() {
     // The tree that is built, not everything that the lock file could build.
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--workspace", "--locked", "--offline", "--prefix", "none", "--format", "{p}|{l}"])
-        .args(["--edges", "normal,build", "--target", "x86_64-unknown-linux-gnu"])
+        .args([
+            "tree",
+            "--workspace",
+            "--locked",
+            "--offline",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}|{l}",
+        ])
+        .args([
+            "--edges",
+            "normal,build",
+            "--target",
+            "x86_64-unknown-linux-gnu",
+        ])
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8_lossy(&output.stdout);
     let mut count = 0;
     for line in text.lines().filter(|line| !line.is_empty()) {
         let (package, licence) = line.trim_end_matches(" (*)").split_once('|').unwrap();
         let licence = licence.trim_end_matches(" (*)").replace('/', " OR ");
-        let fits = licence
-            .split(" OR ")
-            .any(|choice| choice.split(" AND ").all(|part| LICENCES.contains(&part.trim_matches(['(', ')', ' ']))));
+        let fits = licence.split(" OR ").any(|choice| {
+            choice
+                .split(" AND ")
+                .all(|part| LICENCES.contains(&part.trim_matches(['(', ')', ' '])))
+        });
         assert!(fits, "{package}: licence '{licence}'");
         count += 1;
     }

@@ -84,7 +84,11 @@ fn a_second_network_in_the_same_folder_is_refused() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output).contains("another `beth up`"), "{}", text(&output));
+    assert!(
+        text(&output).contains("another `beth up`"),
+        "{}",
+        text(&output)
+    );
 }
 
 #[test]

@@ -46,7 +46,10 @@ fn a_syntax_error() {
         "main.py",
         "from fastapi import FastAPI\napp = FastAPI(\ndef broken(:\n",
     )]);
-    refused(&["program", "deploy", path(&broken)], &["syntax error", "main.py, line 3"]);
+    refused(
+        &["program", "deploy", path(&broken)],
+        &["syntax error", "main.py, line 3"],
+    );
 }
 
 #[test]

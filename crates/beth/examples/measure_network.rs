@@ -2,7 +2,12 @@
 //! how soon a message accepted at one core node is visible at the other.
 //!
 //! `cargo run --release -p beth --example measure_network`
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -22,11 +27,17 @@ const IDLE: Duration = Duration::from_secs(20);
 fn main() {
     let binary = std::env::current_exe().unwrap().with_file_name("beth");
     let binary = binary.parent().unwrap().parent().unwrap().join("beth");
-    println!("binary                         {:8.1} MB", std::fs::metadata(&binary).unwrap().len() as f64 / 1e6);
+    println!(
+        "binary                         {:8.1} MB",
+        std::fs::metadata(&binary).unwrap().len() as f64 / 1e6
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net");
     let (child, _, first) = start(&binary, &path);
-    println!("first start, ready after       {:8.0} ms", first.as_secs_f64() * 1e3);
+    println!(
+        "first start, ready after       {:8.0} ms",
+        first.as_secs_f64() * 1e3
+    );
     stop(child);
     let mut starts: Vec<f64> = Vec::new();
     for _ in 0..4 {
@@ -37,23 +48,40 @@ fn main() {
     let (child, said, took) = start(&binary, &path);
     starts.push(took.as_secs_f64() * 1e3);
     starts.sort_by(f64::total_cmp);
-    println!("next start, ready after        {:8.0} ms (median of 5, {:.0}–{:.0})", starts[2], starts[0], starts[4]);
+    println!(
+        "next start, ready after        {:8.0} ms (median of 5, {:.0}–{:.0})",
+        starts[2], starts[0], starts[4]
+    );
 
     let tree = tree(child.id());
     let before = cpu_ticks(&tree);
     std::thread::sleep(IDLE);
     let ticks = cpu_ticks(&tree) - before;
     let memory: f64 = tree.iter().map(|pid| memory_mb(*pid)).sum();
-    println!("idle, {} processes: memory      {memory:8.1} MB (sum of proportional set sizes)", tree.len());
-    println!("idle CPU over {} s             {:8.2} % of a core", IDLE.as_secs(), ticks as f64 / IDLE.as_secs_f64());
+    println!(
+        "idle, {} processes: memory      {memory:8.1} MB (sum of proportional set sizes)",
+        tree.len()
+    );
+    println!(
+        "idle CPU over {} s             {:8.2} % of a core",
+        IDLE.as_secs(),
+        ticks as f64 / IDLE.as_secs_f64()
+    );
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let mut delays = runtime.block_on(visibility(&said));
     delays.sort_by(f64::total_cmp);
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize];
     println!(
         "accepted here → visible there  {:8.2} ms p50, {:.2} ms p95, {:.2} ms p99, {:.2} ms max ({} messages)",
-        at(0.5), at(0.95), at(0.99), at(1.0), delays.len()
+        at(0.5),
+        at(0.95),
+        at(0.99),
+        at(1.0),
+        delays.len()
     );
     stop(child);
 }
@@ -73,11 +101,18 @@ fn start(binary: &Path, folder: &Path) -> (Child, Value, Duration) {
     let took = began.elapsed();
     // The pipe stays open: nobody may get a broken one.
     std::mem::forget(output);
-    (child, serde_json::from_str(&line).expect("`beth up` did not start"), took)
+    (
+        child,
+        serde_json::from_str(&line).expect("`beth up` did not start"),
+        took,
+    )
 }
 
 fn stop(mut child: Child) {
-    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
     assert!(child.wait().unwrap().success());
 }
 
@@ -85,9 +120,18 @@ fn stop(mut child: Child) {
 fn tree(root: u32) -> Vec<u32> {
     let mut parents: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+        let parent = stat
+            .rsplit(") ")
+            .next()
+            .and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
         if let Some(parent) = parent {
             parents.entry(parent).or_default().push(pid);
         }
@@ -105,7 +149,13 @@ fn tree(root: u32) -> Vec<u32> {
 fn cpu_ticks(tree: &[u32]) -> u64 {
     let of = |pid: &u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let rest: Vec<u64> = stat.rsplit(") ").next().unwrap_or_default().split(' ').map(|n| n.parse().unwrap_or(0)).collect();
+        let rest: Vec<u64> = stat
+            .rsplit(") ")
+            .next()
+            .unwrap_or_default()
+            .split(' ')
+            .map(|n| n.parse().unwrap_or(0))
+            .collect();
         rest.get(11).unwrap_or(&0) + rest.get(12).unwrap_or(&0)
     };
     tree.iter().map(of).sum()
@@ -113,35 +163,58 @@ fn cpu_ticks(tree: &[u32]) -> u64 {
 
 fn memory_mb(pid: u32) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or("Pss: 0 kB");
-    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("Pss:"))
+        .unwrap_or("Pss: 0 kB");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kb| kb.parse::<f64>().ok())
+        .unwrap_or(0.0)
+        / 1024.0
 }
 
 /// From the answer of the first node to the frame at the second, in ms.
 async fn visibility(said: &Value) -> Vec<f64> {
-    let url = |index: usize| said["core_nodes"][index]["url"].as_str().unwrap().to_owned();
+    let url = |index: usize| {
+        said["core_nodes"][index]["url"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     let account = Account::ethereum(said["accounts"][0]["private_key"].as_str().unwrap()).unwrap();
     let (here, there) = (Client::new(&url(0)).unwrap(), Client::new(&url(1)).unwrap());
-    let filter = MessageFilter { channels: vec!["MEASURE".into()], ..MessageFilter::default() };
+    let filter = MessageFilter {
+        channels: vec!["MEASURE".into()],
+        ..MessageFilter::default()
+    };
     let mut frames = Box::pin(there.watch(filter, 0).await.unwrap());
     let (send, mut arrived) = tokio::sync::mpsc::unbounded_channel::<(ItemHash, Instant)>();
     let reader = tokio::spawn(async move {
         while let Some(frame) = frames.next().await {
-                if let Ok(frame) = frame {
+            if let Ok(frame) = frame {
                 let _ = send.send((frame.message.item_hash.clone(), Instant::now()));
             }
         }
     });
     let mut delays = Vec::with_capacity(MESSAGES);
     for number in 0..MESSAGES {
-        let content = beth_sdk::content::post(account.address(), "measure", json!({"number": number}), None);
+        let content = beth_sdk::content::post(
+            account.address(),
+            "measure",
+            json!({"number": number}),
+            None,
+        );
         let time = beth_sdk::now();
         let message = account.sign_message(MessageType::Post, &content, Some("MEASURE"), time);
         let wait = Wait::Verdict;
         here.submit(&message, wait).await.unwrap();
         let accepted = Instant::now();
         let seen = loop {
-            let (hash, at) = tokio::time::timeout(Duration::from_secs(10), arrived.recv()).await.unwrap().unwrap();
+            let (hash, at) = tokio::time::timeout(Duration::from_secs(10), arrived.recv())
+                .await
+                .unwrap()
+                .unwrap();
             if hash == message.item_hash {
                 break at;
             }

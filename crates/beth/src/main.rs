@@ -69,7 +69,9 @@ async fn run(verb: Verb) -> ExitCode {
 /// Roles tell what they do; client verbs stay quiet unless asked.
 fn start_log(verb: &Verb) {
     let default = match verb {
-        Verb::Up(_) | Verb::Ccn(_) | Verb::Crn(_) => "info",
+        Verb::Up(_) | Verb::Ccn(_) | Verb::Crn(_) => {
+            "info,libp2p_swarm=warn,libp2p_gossipsub=error"
+        }
         _ => "off",
     };
     let filter = EnvFilter::try_from_env("BETH_LOG").unwrap_or_else(|_| EnvFilter::new(default));

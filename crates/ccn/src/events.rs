@@ -20,6 +20,11 @@ pub enum Event {
         /// Its typed content.
         typed: Content,
     },
+    /// A message was tried again and still waits.
+    Waiting {
+        /// Which.
+        item_hash: ItemHash,
+    },
     /// A message was refused for good.
     Rejected {
         /// Which.
@@ -34,7 +39,7 @@ impl Event {
     pub fn item_hash(&self) -> &ItemHash {
         match self {
             Event::Processed { message, .. } => &message.message.item_hash,
-            Event::Rejected { item_hash, .. } => item_hash,
+            Event::Rejected { item_hash, .. } | Event::Waiting { item_hash } => item_hash,
         }
     }
 }

@@ -84,6 +84,7 @@ impl Pipeline {
                 outcome = match &*event {
                     Event::Processed { .. } => Outcome::Processed,
                     Event::Rejected { rejection, .. } => Outcome::Rejected(rejection.clone()),
+                    Event::Waiting { .. } => outcome,
                 };
             }
         }

@@ -292,7 +292,13 @@ fn wait(
     let outcome = state.wait(message, arrival, rejection, jitter, now())?;
     match &outcome {
         Outcome::Rejected(rejection) => after.push(rejected(message, rejection)),
-        _ => after.push(After::Retry),
+        _ => {
+            after.push(After::Retry);
+            if arrival.retry_of.is_some() {
+                let item_hash = message.item_hash.clone();
+                after.push(After::Tell(Box::new(Event::Waiting { item_hash })));
+            }
+        }
     }
     Ok(outcome)
 }
