@@ -228,8 +228,10 @@ fn banned_names() {
                 "{name}: {line}"
             );
         }
+        // In tests `get_…` may mean the HTTP method.
+        let is_product = name.contains("/src/");
         assert!(
-            !text.contains("fn get_"),
+            !is_product || !text.contains("fn get_"),
             "{name}: getters are named after what they return"
         );
     }
