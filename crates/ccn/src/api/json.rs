@@ -256,7 +256,12 @@ impl Style {
         let exponent: i32 = exponent.parse().unwrap_or(0);
         let least = if self == Style::Compact { -5 } else { -4 };
         if value == 0.0 || (least..16).contains(&exponent) {
-            return format!("{value:?}");
+            let plain = value.to_string();
+            return if plain.contains('.') {
+                plain
+            } else {
+                plain + ".0"
+            };
         }
         let sign = if exponent < 0 { '-' } else { '+' };
         let digits = exponent.unsigned_abs();
