@@ -1,7 +1,8 @@
-//! What was said while this node was away: newest pages of other nodes, until
-//! one has nothing new. A stopgap until set reconciliation; cheap when in sync
+//! What was said while this node was away: all pages of other nodes after a
+//! start, then the newest ones until one has nothing new. A stopgap until set reconciliation; cheap when in sync
 //! (one page of hashes per node and minute).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use beth_store::Readers;
@@ -23,16 +24,27 @@ pub(crate) async fn run(
     if peers.is_empty() {
         return;
     }
+    // The first look goes to the end; later ones stop where nothing is new.
+    let mut complete: HashSet<&str> = HashSet::new();
     loop {
         for peer in &peers {
-            let look = look(&client, peer, &readers, &pipeline);
+            let depth = if complete.contains(peer.as_str()) {
+                Depth::News
+            } else {
+                Depth::All
+            };
+            let look = look(&client, peer, &readers, &pipeline, depth);
             let found = tokio::select! {
                 () = cancel.cancelled() => return,
                 found = look => found,
             };
             match found {
-                Ok(0) => {}
-                Ok(count) => info!(peer, count, "messages that were missed are here now"),
+                Ok(count) => {
+                    complete.insert(peer);
+                    if count > 0 {
+                        info!(peer, count, "messages that were missed are here now");
+                    }
+                }
                 Err(failure) => {
                     debug!(%failure, peer, "another node could not be asked for missed messages")
                 }
@@ -45,11 +57,21 @@ pub(crate) async fn run(
     }
 }
 
+/// How far back a look goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Until a page has nothing new.
+    News,
+    /// To the oldest message.
+    All,
+}
+
 async fn look(
     client: &reqwest::Client,
     peer: &str,
     readers: &Arc<Readers>,
     pipeline: &Pipeline,
+    depth: Depth,
 ) -> Result<usize, reqwest::Error> {
     let mut found = 0;
     for page in 1..=limits::CATCH_UP_PAGES_MAX {
@@ -57,6 +79,8 @@ async fn look(
         let query = [
             ("pagination", limits::CATCH_UP_PAGE.to_string()),
             ("page", page.to_string()),
+            // The envelope carries the content or its hash.
+            ("excludeContent", "true".to_owned()),
         ];
         let answer: Value = client
             .get(url)
@@ -75,7 +99,8 @@ async fn look(
                 found += 1;
             }
         }
-        if missing.is_empty() || count < limits::CATCH_UP_PAGE {
+        let is_done = missing.is_empty() && depth == Depth::News;
+        if is_done || count < limits::CATCH_UP_PAGE {
             break;
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use beth_store::{Blobs, Error, Readers, State};
+use tokio::sync::Semaphore;
 use tokio::task;
 
 use crate::config::CcnConfig;
@@ -24,6 +25,8 @@ pub struct Context {
     pub network: NetworkInfo,
     /// What happens.
     pub events: Events,
+    /// Permits to rewrite a large document.
+    pub rewrites: Semaphore,
 }
 
 impl Context {

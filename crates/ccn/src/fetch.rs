@@ -7,6 +7,7 @@ use beth_store::Blobs;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
+use crate::limits;
 use crate::pipeline::FileKind;
 use crate::writer::Task;
 
@@ -60,8 +61,12 @@ impl Fetcher {
         false
     }
 
-    /// The bytes of a content that is here.
+    /// The bytes of a content that is here and short enough for a message.
     pub fn read(&self, hash: &str) -> Option<Vec<u8>> {
+        let (_, size_bytes) = self.blobs.file(hash).ok().flatten()?;
+        if size_bytes > limits::CONTENT_BYTES_MAX {
+            return None;
+        }
         match self.blobs.read(hash) {
             Ok(bytes) => bytes,
             Err(failure) => {

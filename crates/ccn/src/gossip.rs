@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use crate::limits;
 use crate::pipeline::now;
-use crate::verify::Job;
+use crate::verify::{Intake, Job};
 
 /// The publishing side; cheap to clone.
 #[derive(Clone)]
@@ -104,7 +104,7 @@ impl Gossip {
 pub(crate) async fn listen(
     mut received: mpsc::Receiver<Received>,
     topic: String,
-    intake: mpsc::Sender<Job>,
+    intake: Intake,
     cancel: CancellationToken,
 ) {
     let mut seen = Seen::default();
@@ -117,13 +117,13 @@ pub(crate) async fn listen(
         if next.topic != topic {
             continue;
         }
+        if !seen.is_new(&next.data) {
+            continue;
+        }
         let Some(raw) = decode(&next.data) else {
             debug!(from = next.from, "a payload that is no message was dropped");
             continue;
         };
-        if !seen.is_new(&raw) {
-            continue;
-        }
         let arrival = Arrival {
             raw,
             reception_time: now(),
@@ -143,23 +143,19 @@ pub(crate) async fn listen(
     }
 }
 
-/// The first reading of the payload that is a well-formed message, else the
-/// first that is JSON (it is recorded as refused).
+/// The first reading of the payload that is a well-formed message.
+///
+/// Others leave no trace: whoever relays a spoilt copy must not be able to have
+/// the hash of a good one recorded as refused.
 fn decode(data: &[u8]) -> Option<Value> {
-    let mut fallback = None;
-    for text in decode_candidates(data) {
-        let Ok(value) = serde_json::from_str::<Value>(&text) else {
-            continue;
-        };
-        if Message::parse(&value).is_ok() {
-            return Some(value);
-        }
-        fallback.get_or_insert(value);
-    }
-    fallback
+    decode_candidates(data)
+        .iter()
+        .filter_map(|text| serde_json::from_str::<Value>(text).ok())
+        .find(|value| Message::parse(value).is_ok())
 }
 
-/// The copies of messages heard lately.
+/// The payloads heard lately. Whole payloads, not (sender, hash, signature):
+/// a spoilt copy must not hide a good one.
 #[derive(Default)]
 struct Seen {
     known: HashSet<[u8; 32]>,
@@ -167,18 +163,10 @@ struct Seen {
 }
 
 impl Seen {
-    /// True the first time; false for repeats and for payloads without the
-    /// three members that identify a copy.
-    fn is_new(&mut self, raw: &Value) -> bool {
+    /// True the first time.
+    fn is_new(&mut self, payload: &[u8]) -> bool {
         use sha2::{Digest, Sha256};
-        let (Some(sender), Some(hash), Some(signature)) = (
-            raw["sender"].as_str(),
-            raw["item_hash"].as_str(),
-            raw.get("signature"),
-        ) else {
-            return false;
-        };
-        let copy: [u8; 32] = Sha256::digest(format!("{sender}\n{hash}\n{signature}")).into();
+        let copy: [u8; 32] = Sha256::digest(payload).into();
         if !self.known.insert(copy) {
             return false;
         }

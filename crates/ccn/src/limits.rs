@@ -6,6 +6,16 @@ use std::time::Duration;
 pub const INTAKE_QUEUE: usize = 2_048;
 /// Verified messages that may wait for the writer.
 pub const WRITER_QUEUE: usize = 2_048;
+/// Longest body of a message whose content is a file, in bytes. Upstream reads
+/// up to 100 MiB; nothing that people say comes near, and a parsed body takes
+/// many times its length in memory.
+pub const CONTENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Documents rewritten at once (`add_json`): each may take much memory.
+pub const REWRITES_MAX: usize = 1;
+/// Pause after a round of retries in which nothing could be written.
+pub const FAILED_ROUND_PAUSE: Duration = Duration::from_secs(1);
+/// Longest time one fetch from other nodes may take.
+pub const FETCH_DEADLINE: Duration = Duration::from_secs(300);
 /// Messages committed in one transaction.
 pub const BATCH_MAX: usize = 1_000;
 /// Events a slow subscriber may lag behind.
@@ -31,7 +41,7 @@ pub const CATCH_UP_PAGE: usize = 200;
 /// Pages per look.
 pub const CATCH_UP_PAGES_MAX: usize = 500;
 /// Longest time a graceful end may take before connections are cut.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Largest JSON body of a request, in bytes (core-api.md §1.9).
 pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
 /// Longest silence in the middle of a request body.

@@ -9,7 +9,7 @@ use axum::Router;
 use beth_network::{Config as NetworkConfig, Network};
 use beth_store::{Blobs, Store};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -22,6 +22,8 @@ use crate::fetch::Fetcher;
 use crate::gossip::{Gossip, NetworkInfo};
 use crate::pipeline::{Pipeline, now};
 use crate::retry::Retry;
+use crate::verify::Intake;
+use crate::writer::Task;
 use crate::{api, catch_up, gossip, limits, verify, writer};
 
 /// A running core node.
@@ -33,7 +35,8 @@ pub struct Node {
     listener: TcpListener,
     network: Option<Arc<Network>>,
     tasks: JoinSet<()>,
-    threads: Vec<JoinHandle<()>>,
+    verifiers: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
     cancel: CancellationToken,
 }
 
@@ -62,7 +65,12 @@ impl Node {
             client,
             network: Some(network.clone()),
         };
-        let (context, mut tasks, threads) = parts.wire(&cancel)?;
+        let Wired {
+            context,
+            mut tasks,
+            verifiers,
+            writer,
+        } = parts.wire(&cancel)?;
         let topic = context.config.p2p.message_topic.clone();
         let intake = context.pipeline.intake.clone();
         tasks.spawn(gossip::listen(
@@ -78,7 +86,8 @@ impl Node {
             listener,
             network: Some(network),
             tasks,
-            threads,
+            verifiers,
+            writer,
             cancel,
         })
     }
@@ -104,20 +113,30 @@ impl Node {
         if let Some(network) = self.network {
             network.stop().await;
         }
+        let pipeline = self.context.pipeline.clone();
         drop(self.context);
-        let threads = self.threads;
-        // Verifiers and writer end when their queues are closed and empty.
-        let joined = tokio::task::spawn_blocking(move || {
-            threads.into_iter().for_each(|thread| drop(thread.join()))
-        });
-        if tokio::time::timeout(limits::DRAIN_TIMEOUT, joined)
-            .await
-            .is_err()
-        {
-            return Err(Error::Stopped("writer"));
-        }
+        // First the verifiers, then the writer: what was handed in is written.
+        // A request that is still open keeps its own senders; nobody waits for it.
+        pipeline.intake.close().await;
+        join("verifier", self.verifiers).await?;
+        let _ = pipeline.writer.send(Task::Stop).await;
+        join("writer", vec![self.writer]).await?;
         info!("core node stopped");
         Ok(())
+    }
+}
+
+/// Waits for threads that were told to end.
+async fn join(name: &'static str, threads: Vec<JoinHandle<()>>) -> Result<(), Error> {
+    let joined = tokio::task::spawn_blocking(move || {
+        threads
+            .into_iter()
+            .map(JoinHandle::join)
+            .all(|ended| ended.is_ok())
+    });
+    match tokio::time::timeout(limits::DRAIN_TIMEOUT, joined).await {
+        Ok(Ok(true)) => Ok(()),
+        _ => Err(Error::Stopped(name)),
     }
 }
 
@@ -193,7 +212,12 @@ struct Parts {
     network: Option<Arc<Network>>,
 }
 
-type Wired = (Arc<Context>, JoinSet<()>, Vec<JoinHandle<()>>);
+struct Wired {
+    context: Arc<Context>,
+    tasks: JoinSet<()>,
+    verifiers: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
+}
 
 impl Parts {
     fn wire(self, cancel: &CancellationToken) -> Result<Wired, Error> {
@@ -204,18 +228,21 @@ impl Parts {
             client,
             network,
         } = self;
-        let (intake, jobs) = mpsc::channel(limits::INTAKE_QUEUE);
+        let (intake, jobs) = Intake::new();
         let (writer, tasks) = mpsc::channel(limits::WRITER_QUEUE);
         let events = Events::default();
         let retry = Arc::new(Notify::new());
         let failed =
             |error: std::io::Error| Error::Config(format!("a thread cannot start: {error}"));
-        let mut threads = verify::spawn(jobs, writer.clone(), blobs.clone()).map_err(failed)?;
+        let verifiers =
+            verify::spawn(jobs, writer.clone(), blobs.clone(), cancel).map_err(failed)?;
         let rules = config.rules.clone();
-        threads.push(
-            writer::spawn(store.writer, tasks, rules, events.clone(), retry.clone())
-                .map_err(failed)?,
-        );
+        let told = writer::Told {
+            events: events.clone(),
+            retry: retry.clone(),
+        };
+        let writer_thread =
+            writer::spawn(store.writer, tasks, rules, told, cancel).map_err(failed)?;
 
         let readers = Arc::new(store.readers);
         let gossip = Gossip::new(network.clone(), &config.p2p.message_topic);
@@ -256,8 +283,14 @@ impl Parts {
             config: Arc::new(config),
             network,
             events,
+            rewrites: Semaphore::new(limits::REWRITES_MAX),
         });
-        Ok((context, running, threads))
+        Ok(Wired {
+            context,
+            tasks: running,
+            verifiers,
+            writer: writer_thread,
+        })
     }
 }
 
@@ -272,7 +305,5 @@ pub fn offline(config: CcnConfig) -> Result<Arc<Context>, Error> {
         client: http_client()?,
         network: None,
     };
-    let (context, tasks, _threads) = parts.wire(&CancellationToken::new())?;
-    drop(tasks);
-    Ok(context)
+    Ok(parts.wire(&CancellationToken::new())?.context)
 }

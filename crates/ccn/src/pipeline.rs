@@ -28,13 +28,13 @@ use tokio::time::timeout;
 use crate::events::{Event, Events};
 use crate::gossip::Gossip;
 use crate::limits;
-use crate::verify::Job;
+use crate::verify::{Intake, Job};
 use crate::writer::Task;
 
 /// Entrance of the pipeline; cheap to clone.
 #[derive(Clone)]
 pub struct Pipeline {
-    pub(crate) intake: mpsc::Sender<Job>,
+    pub(crate) intake: Intake,
     pub(crate) writer: mpsc::Sender<Task>,
     pub(crate) gossip: Gossip,
     pub(crate) events: Events,
@@ -55,8 +55,8 @@ pub enum SubmitError {
     /// The message breaks the format; nothing was recorded.
     #[error("{0}")]
     InvalidFormat(Rejection),
-    /// The node is stopping or failed. Nothing was accepted.
-    #[error("the node cannot take messages now; try again")]
+    /// The node is stopping, overloaded or failed. Nothing was promised.
+    #[error("the node cannot take messages now; ask for the status of this one, or send it again")]
     Unavailable,
 }
 
@@ -113,11 +113,12 @@ impl Pipeline {
             arrival,
             reply: Some(reply),
         };
-        self.intake
-            .send(job)
-            .await
-            .map_err(|_| SubmitError::Unavailable)?;
-        answer.await.map_err(|_| SubmitError::Unavailable)
+        let answered = async {
+            self.intake.send(job).await.ok()?;
+            answer.await.ok()
+        };
+        let outcome = timeout(limits::SYNC_TIMEOUT, answered).await;
+        outcome.ok().flatten().ok_or(SubmitError::Unavailable)
     }
 
     /// Registers an upload that no message names yet; it is kept for a day.

@@ -12,19 +12,30 @@ use beth_store::Readers;
 use beth_store::pending::Arrival;
 use beth_store::rows::PendingMessage;
 use futures::StreamExt;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::fetch::Fetcher;
 use crate::limits;
 use crate::pipeline::now;
-use crate::verify::Job;
+use crate::verify::{Intake, Job};
+
+/// How a round went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// Nothing was due.
+    Idle,
+    /// Something was tried and its outcome written.
+    Progress,
+    /// The state could not be read or written.
+    Failed,
+}
 
 /// Everything the loop needs.
 pub(crate) struct Retry {
     pub readers: Arc<Readers>,
-    pub intake: mpsc::Sender<Job>,
+    pub intake: Intake,
     pub wake: Arc<Notify>,
     pub fetcher: Fetcher,
 }
@@ -33,24 +44,36 @@ impl Retry {
     /// Runs until cancelled.
     pub async fn run(self, cancel: CancellationToken) {
         loop {
-            let tried = tokio::select! {
+            let round = tokio::select! {
                 () = cancel.cancelled() => return,
-                tried = self.round() => tried,
+                round = self.round() => round,
             };
-            if tried > 0 {
-                continue;
-            }
-            let pause = self.pause().await;
+            let rest = async {
+                match round {
+                    Round::Progress => {}
+                    Round::Failed => tokio::time::sleep(limits::FAILED_ROUND_PAUSE).await,
+                    Round::Idle => self.rest().await,
+                }
+            };
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = self.wake.notified() => {}
-                () = async { match pause { Some(pause) => tokio::time::sleep(pause).await, None => std::future::pending().await } } => {}
+                () = rest => {}
             }
         }
     }
 
-    /// Tries everything that is due once; answers how much that was.
-    async fn round(&self) -> usize {
+    /// Sleeps until the next message is due or somebody wakes the loop.
+    async fn rest(&self) {
+        match self.pause().await {
+            Some(pause) => {
+                let _ = tokio::time::timeout(pause, self.wake.notified()).await;
+            }
+            None => self.wake.notified().await,
+        }
+    }
+
+    /// Tries everything that is due once.
+    async fn round(&self) -> Round {
         let readers = self.readers.clone();
         let due = tokio::task::spawn_blocking(move || {
             readers.read(|state| state.due(now(), limits::RETRY_ROUND))
@@ -60,20 +83,31 @@ impl Retry {
             Ok(Ok(due)) => due,
             Ok(Err(failure)) => {
                 warn!(%failure, "waiting messages could not be read");
-                return 0;
+                return Round::Failed;
             }
-            Err(_) => return 0,
+            Err(_) => return Round::Failed,
         };
-        let count = due.len();
-        futures::stream::iter(due)
-            .for_each_concurrent(limits::FETCHES_MAX, |pending| self.attempt(pending))
+        if due.is_empty() {
+            return Round::Idle;
+        }
+        let written = futures::stream::iter(due)
+            .map(|pending| self.attempt(pending))
+            .buffer_unordered(limits::FETCHES_MAX)
+            .filter(|written| std::future::ready(*written))
+            .count()
             .await;
-        count
+        if written > 0 {
+            Round::Progress
+        } else {
+            Round::Failed
+        }
     }
 
-    async fn attempt(&self, pending: PendingMessage) {
+    /// Tries one message; true when its outcome was written.
+    async fn attempt(&self, pending: PendingMessage) -> bool {
         if let Ok(message) = Message::parse(&pending.message) {
-            self.fetch_needs(&message).await;
+            let fetched = self.fetch_needs(&message);
+            let _ = tokio::time::timeout(limits::FETCH_DEADLINE, fetched).await;
         }
         let arrival = Arrival {
             raw: pending.message,
@@ -82,19 +116,13 @@ impl Retry {
             retry_of: Some(pending.id),
         };
         let (reply, answer) = oneshot::channel();
-        if self
-            .intake
-            .send(Job {
-                arrival,
-                reply: Some(reply),
-            })
-            .await
-            .is_ok()
-        {
-            // The round ends when every attempt is written, so that the next
-            // round does not read them again.
-            let _ = answer.await;
-        }
+        let job = Job {
+            arrival,
+            reply: Some(reply),
+        };
+        // The round ends when every attempt is written, so that the next round
+        // does not read them again.
+        self.intake.send(job).await.is_ok() && answer.await.is_ok()
     }
 
     async fn fetch_needs(&self, message: &Message) {

@@ -1,5 +1,6 @@
 //! Verifiers: threads that check what needs no state.
 
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -11,7 +12,9 @@ use beth_store::Blobs;
 use beth_store::pending::Arrival;
 use beth_store::rows::Outcome;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
+use crate::limits;
 use crate::writer::{Task, Verified};
 
 /// A message at the entrance.
@@ -20,43 +23,79 @@ pub(crate) struct Job {
     pub reply: Option<oneshot::Sender<Outcome>>,
 }
 
-/// Starts one verifier per core. They end when the intake is closed.
+/// The entrance; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Intake(mpsc::Sender<Option<Job>>);
+
+/// The node is stopping.
+pub(crate) struct Closed;
+
+impl Intake {
+    /// The entrance and its far end.
+    pub fn new() -> (Intake, mpsc::Receiver<Option<Job>>) {
+        let (sender, receiver) = mpsc::channel(limits::INTAKE_QUEUE);
+        (Intake(sender), receiver)
+    }
+
+    /// Waits for room.
+    pub async fn send(&self, job: Job) -> Result<(), Closed> {
+        self.0.send(Some(job)).await.map_err(|_| Closed)
+    }
+
+    /// Ends every verifier after what was handed in before.
+    pub async fn close(&self) {
+        for _ in 0..count() {
+            let _ = self.0.send(None).await;
+        }
+    }
+}
+
+fn count() -> usize {
+    thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Starts one verifier per core. They end when the intake is closed; `end` is
+/// cancelled when one does, for whatever reason.
 pub(crate) fn spawn(
-    intake: mpsc::Receiver<Job>,
+    intake: mpsc::Receiver<Option<Job>>,
     writer: mpsc::Sender<Task>,
     blobs: Arc<Blobs>,
+    end: &CancellationToken,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let intake = Arc::new(Mutex::new(intake));
-    let count = thread::available_parallelism().map_or(2, usize::from);
-    (0..count)
+    (0..count())
         .map(|index| {
             let (intake, writer, blobs) = (intake.clone(), writer.clone(), blobs.clone());
+            let end = end.clone().drop_guard();
             thread::Builder::new()
                 .name(format!("verify-{index}"))
                 .spawn(move || {
-                    loop {
-                        let job = intake
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .blocking_recv();
-                        let Some(Job { arrival, reply }) = job else {
-                            return;
-                        };
-                        let verdict = verify(&arrival, &blobs);
-                        if writer
-                            .blocking_send(Task::Message {
-                                arrival,
-                                verdict,
-                                reply,
-                            })
-                            .is_err()
-                        {
-                            return;
-                        }
-                    }
+                    run(&intake, &writer, &blobs);
+                    drop(end);
                 })
         })
         .collect()
+}
+
+fn run(intake: &Mutex<mpsc::Receiver<Option<Job>>>, writer: &mpsc::Sender<Task>, blobs: &Blobs) {
+    loop {
+        let job = intake
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv();
+        let Some(Some(Job { arrival, reply })) = job else {
+            return;
+        };
+        let verdict = verify(&arrival, blobs);
+        let task = Task::Message {
+            arrival,
+            verdict,
+            reply,
+        };
+        if writer.blocking_send(task).is_err() {
+            return;
+        }
+    }
 }
 
 /// Envelope, signature, content, presence of files: in this order.
@@ -72,7 +111,10 @@ fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
         }
     };
     match complete(message.clone(), blobs) {
-        Ok(complete) => Verified::Complete(Box::new(complete)),
+        Ok((complete, file_bytes)) => Verified::Complete {
+            complete: Box::new(complete),
+            file_bytes,
+        },
         Err(rejection) if rejection.code.is_retryable() => Verified::Incomplete {
             message: Box::new(message),
             rejection,
@@ -84,35 +126,53 @@ fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
     }
 }
 
-fn complete(message: Message, blobs: &Blobs) -> Result<Complete, Rejection> {
+/// The message with its content, and the length of the file it stores.
+fn complete(message: Message, blobs: &Blobs) -> Result<(Complete, Option<u64>), Rejection> {
     signature::verify(&message)?;
     let content = match message.inline_content()? {
         Some(content) => content,
-        None => {
-            let hash = message.item_hash.as_str();
-            let bytes = blobs.read(hash).ok().flatten().ok_or_else(|| {
-                Rejection::text(
-                    Code::ContentUnavailable,
-                    format!("File not found: {hash} (could not fetch message content)"),
-                )
-            })?;
-            message.fetched_content(&bytes)?
-        }
+        None => message.fetched_content(&body(&message, blobs)?)?,
     };
-    if let Content::Store(store) = &content.typed {
-        file_is_here(&store.item_hash, store.item_type, blobs)?;
-    }
-    Ok(Complete { message, content })
+    let file_bytes = match &content.typed {
+        Content::Store(store) => file_length(&store.item_hash, store.item_type, blobs)?,
+        _ => None,
+    };
+    Ok((Complete { message, content }, file_bytes))
 }
 
-fn file_is_here(hash: &ItemHash, item_type: ItemType, blobs: &Blobs) -> Result<(), Rejection> {
-    let mismatch = item_type == ItemType::Inline || ItemType::from(hash.kind()) != item_type;
-    if mismatch || blobs.contains(hash.as_str()) {
-        // A mismatch is judged, not awaited.
-        return Ok(());
+/// The body of a message whose content is a file.
+fn body(message: &Message, blobs: &Blobs) -> Result<Vec<u8>, Rejection> {
+    let hash = message.item_hash.as_str();
+    let missing = || {
+        let text = format!("File not found: {hash} (could not fetch message content)");
+        Rejection::text(Code::ContentUnavailable, text)
+    };
+    let (mut file, size_bytes) = blobs.file(hash).ok().flatten().ok_or_else(missing)?;
+    if size_bytes > limits::CONTENT_BYTES_MAX {
+        return Err(Rejection::invalid_format(format!(
+            "Invalid message content for {hash}: {size_bytes} bytes, at most {} are read",
+            limits::CONTENT_BYTES_MAX
+        )));
     }
-    Err(Rejection::text(
-        Code::FileUnavailable,
-        format!("File not found: {hash} (could not retrieve file from storage at this time)"),
-    ))
+    let mut bytes = Vec::with_capacity(size_bytes as usize);
+    file.read_to_end(&mut bytes).map_err(|_| missing())?;
+    Ok(bytes)
+}
+
+fn file_length(
+    hash: &ItemHash,
+    item_type: ItemType,
+    blobs: &Blobs,
+) -> Result<Option<u64>, Rejection> {
+    if item_type == ItemType::Inline || ItemType::from(hash.kind()) != item_type {
+        // A mismatch is judged, not awaited.
+        return Ok(None);
+    }
+    match blobs.file(hash.as_str()) {
+        Ok(Some((_, size_bytes))) => Ok(Some(size_bytes)),
+        _ => Err(Rejection::text(
+            Code::FileUnavailable,
+            format!("File not found: {hash} (could not retrieve file from storage at this time)"),
+        )),
+    }
 }

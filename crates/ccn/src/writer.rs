@@ -6,11 +6,12 @@ use std::thread::{self, JoinHandle};
 use beth_protocol::judge::{Complete, Rules, Verdict, judge};
 use beth_protocol::rejection::Code;
 use beth_protocol::time::Timestamp;
-use beth_protocol::{Message, Rejection, Status};
+use beth_protocol::{Content, Message, Rejection, Status};
 use beth_store::pending::Arrival;
 use beth_store::rows::{Outcome, StoredMessage};
 use beth_store::{Error, State, Writer};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::events::{Event, Events};
@@ -19,8 +20,11 @@ use crate::pipeline::{FileKind, now};
 
 /// What a verifier found.
 pub(crate) enum Verified {
-    /// Ready to be judged.
-    Complete(Box<Complete>),
+    /// Ready to be judged; with the length of the file that a STORE names.
+    Complete {
+        complete: Box<Complete>,
+        file_bytes: Option<u64>,
+    },
     /// A content or file is missing here.
     Incomplete {
         message: Box<Message>,
@@ -53,6 +57,8 @@ pub(crate) enum Task {
         kind: FileKind,
         reply: oneshot::Sender<()>,
     },
+    /// Commit what came before, and end.
+    Stop,
 }
 
 /// What is done once the batch is committed.
@@ -63,34 +69,40 @@ enum After {
     Retry,
 }
 
-/// Starts the writer. It ends when every sender is gone, after committing what
-/// it was given.
+/// Starts the writer. It ends at [`Task::Stop`], after committing what it was
+/// given; `end` is cancelled then, also when it ends for another reason.
 pub(crate) fn spawn(
     writer: Writer,
     tasks: mpsc::Receiver<Task>,
     rules: Rules,
-    events: Events,
-    retry: Arc<Notify>,
+    told: Told,
+    end: &CancellationToken,
 ) -> std::io::Result<JoinHandle<()>> {
+    let end = end.clone().drop_guard();
     let state = Loop {
         writer,
         tasks,
         rules,
-        events,
-        retry,
+        told,
         random: Random::seeded(),
     };
-    thread::Builder::new()
-        .name("writer".into())
-        .spawn(move || state.run())
+    thread::Builder::new().name("writer".into()).spawn(move || {
+        state.run();
+        drop(end);
+    })
+}
+
+/// Who hears what the writer did.
+pub(crate) struct Told {
+    pub events: Events,
+    pub retry: Arc<Notify>,
 }
 
 struct Loop {
     writer: Writer,
     tasks: mpsc::Receiver<Task>,
     rules: Rules,
-    events: Events,
-    retry: Arc<Notify>,
+    told: Told,
     random: Random,
 }
 
@@ -104,7 +116,11 @@ impl Loop {
                     Err(_) => break,
                 }
             }
+            let is_last = batch.iter().any(|task| matches!(task, Task::Stop));
             self.commit(batch);
+            if is_last {
+                return;
+            }
         }
     }
 
@@ -132,8 +148,8 @@ impl Loop {
         match after {
             After::Answer(reply, outcome) => drop(reply.send(outcome)),
             After::Done(reply) => drop(reply.send(())),
-            After::Tell(event) => self.events.publish(*event),
-            After::Retry => self.retry.notify_one(),
+            After::Tell(event) => self.told.events.publish(*event),
+            After::Retry => self.told.retry.notify_one(),
         }
     }
 }
@@ -146,6 +162,7 @@ fn handle(
     after: &mut Vec<After>,
 ) -> Result<(), Error> {
     match task {
+        Task::Stop => {}
         Task::File {
             hash,
             size_bytes,
@@ -189,7 +206,11 @@ fn settle(
     after: &mut Vec<After>,
 ) -> Result<Outcome, Error> {
     let (message, rejection) = match verdict {
-        Verified::Complete(complete) => {
+        Verified::Complete {
+            complete,
+            file_bytes,
+        } => {
+            register_file(state, &complete, file_bytes)?;
             return judged(state, arrival, &complete, rules, jitter, after);
         }
         Verified::Malformed {
@@ -207,7 +228,13 @@ fn settle(
         }
     };
     if let Some(outcome) = state.settled(message.item_hash.as_str())? {
+        state.discard(arrival)?;
         return Ok(outcome);
+    }
+    if rejection.code.is_retryable() && state.is_applied(message.item_hash.as_str())? {
+        // Another copy was complete; this one has nothing to wait for.
+        state.discard(arrival)?;
+        return Ok(Outcome::Known);
     }
     if rejection.code.is_retryable() {
         // The first fetch begins at once.
@@ -220,6 +247,23 @@ fn settle(
         return wait(state, &message, arrival, rejection, pause, after);
     }
     refuse(state, &message, arrival, rejection, after)
+}
+
+/// The size of a file is known before a message about it is judged, also when
+/// a crash came between the file and its registration.
+fn register_file(
+    state: &State<'_>,
+    complete: &Complete,
+    file_bytes: Option<u64>,
+) -> Result<(), Error> {
+    let (Content::Store(store), Some(size_bytes)) = (&complete.content.typed, file_bytes) else {
+        return Ok(());
+    };
+    let hash = store.item_hash.as_str();
+    if state.knows_file(hash)? {
+        return Ok(());
+    }
+    state.add_upload(hash, size_bytes, now())
 }
 
 fn judged(

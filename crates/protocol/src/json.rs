@@ -25,6 +25,19 @@ pub fn parse_content(text: &str) -> Result<Value, ContentFault> {
     if depth(text) > JSON_DEPTH_MAX {
         return Err(ContentFault::Syntax("Recursion limit reached".into()));
     }
+    parse_bounded(text)
+}
+
+/// Parses JSON that a node wrote: contents inside it may be as deep as
+/// [`parse_content`] lets in, so the parser's own limit must not apply.
+pub fn parse_written(text: &str) -> Result<Value, ContentFault> {
+    if depth(text) > JSON_DEPTH_MAX + ENVELOPE_DEPTH {
+        return Err(ContentFault::Syntax("Recursion limit reached".into()));
+    }
+    parse_bounded(text)
+}
+
+fn parse_bounded(text: &str) -> Result<Value, ContentFault> {
     let mut reader = serde_json::Deserializer::from_str(text);
     // The depth is known to be bounded.
     reader.disable_recursion_limit();
@@ -33,6 +46,9 @@ pub fn parse_content(text: &str) -> Result<Value, ContentFault> {
     reader.end().map_err(syntax)?;
     Ok(value)
 }
+
+/// Levels that pages and envelopes add around a content.
+const ENVELOPE_DEPTH: usize = 24;
 
 /// Deepest nesting of a text, as if it were JSON.
 fn depth(text: &str) -> usize {

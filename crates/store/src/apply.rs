@@ -198,28 +198,48 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Adds a revision; only one that is not the newest needs a full merge.
+    /// Adds a revision. The newest is merged over, one older than all is merged
+    /// under; only one in between needs a full merge.
     fn add_revision(&self, owner: &str, key: &str, element: Element) -> Result<(), Error> {
+        let place = "owner = ?1 AND key = ?2";
         let current = self.one(
-            "SELECT content, last_updated, last_revision FROM aggregates WHERE owner = ?1 AND key = ?2",
+            &format!(
+                "SELECT content, created, first_hash, last_updated, last_revision
+                 FROM aggregates WHERE {place}"
+            ),
             [owner, key],
-            |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?)),
+            |row| {
+                let first = (row.get::<_, i64>(1)?, row.get::<_, String>(2)?);
+                let last = (row.get::<_, i64>(3)?, row.get::<_, String>(4)?);
+                Ok((row.get::<_, String>(0)?, first, last))
+            },
         )?;
-        let Some((content, last_updated, last_revision)) = current else {
+        let Some((content, first, last)) = current else {
             return self.rebuild_aggregate(owner, key);
         };
-        let is_newest =
-            (element.time.micros(), &element.item_hash) > (last_updated, &last_revision);
-        if !is_newest {
+        let added = (element.time.micros(), element.item_hash);
+        let columns = if added > last {
+            "last_updated = ?4, last_revision = ?5"
+        } else if added < first {
+            "created = ?4, first_hash = ?5"
+        } else {
             return self.rebuild_aggregate(owner, key);
-        }
+        };
         let mut merged: Map<String, Value> = object(&content)?;
         for (member, value) in element.content {
-            merged.insert(member, value);
+            if added > last || !merged.contains_key(&member) {
+                merged.insert(member, value);
+            }
         }
         self.run(
-            "UPDATE aggregates SET content = ?3, last_updated = ?4, last_revision = ?5 WHERE owner = ?1 AND key = ?2",
-            (owner, key, Value::Object(merged).to_string(), element.time.micros(), element.item_hash),
+            &format!("UPDATE aggregates SET content = ?3, {columns} WHERE {place}"),
+            (
+                owner,
+                key,
+                Value::Object(merged).to_string(),
+                added.0,
+                added.1,
+            ),
         )?;
         Ok(())
     }

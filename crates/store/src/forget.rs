@@ -54,6 +54,7 @@ impl State<'_> {
             ],
         )?;
         self.run("DELETE FROM messages WHERE item_hash = ?1", [item_hash])?;
+        self.run("DELETE FROM pending WHERE item_hash = ?1", [item_hash])?;
         self.run("DELETE FROM costs WHERE item_hash = ?1", [item_hash])?;
         self.write_status(item_hash, Status::Forgotten, at)?;
         self.run(
@@ -173,6 +174,11 @@ impl State<'_> {
             (file_hash, now.micros(), now.micros() + GRACE_SECONDS * 1_000_000),
         )?;
         Ok(())
+    }
+
+    /// True when a file is registered.
+    pub fn knows_file(&self, hash: &str) -> Result<bool, Error> {
+        Ok(self.file_bytes(hash)?.is_some())
     }
 
     /// Registers a file that is on the disk, with its size.

@@ -138,6 +138,12 @@ impl State<'_> {
         Ok(Outcome::Rejected(rejection))
     }
 
+    /// True when the message of this hash is in force.
+    pub fn is_applied(&self, item_hash: &str) -> Result<bool, Error> {
+        let status = self.status(item_hash)?.map(|(status, _)| status);
+        Ok(matches!(status, Some(Status::Processed | Status::Removing)))
+    }
+
     /// Drops a waiting copy that turned out to be settled.
     pub fn discard(&self, arrival: &Arrival) -> Result<(), Error> {
         if let Some(id) = arrival.retry_of {

@@ -2,6 +2,7 @@
 
 use beth_protocol::content::PaymentType;
 use beth_protocol::decimal::Decimal;
+use beth_protocol::json::parse_written;
 use beth_protocol::time::Timestamp;
 use beth_protocol::view::{KnownMessage, KnownPin, KnownPost, KnownTag, View, ViewError};
 use beth_protocol::{Chain, ItemHash, ItemType, Message, MessageType, Status};
@@ -73,7 +74,7 @@ pub(crate) fn status_of(text: &str) -> Result<Status, Error> {
 }
 
 pub(crate) fn json(text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text).map_err(|error| Error::Damaged(format!("stored JSON: {error}")))
+    parse_written(text).map_err(|error| Error::Damaged(format!("stored JSON: {error}")))
 }
 
 pub(crate) fn object(text: &str) -> Result<Map<String, Value>, Error> {

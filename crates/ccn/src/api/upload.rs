@@ -53,6 +53,7 @@ async fn add_json(State(context): State<Arc<Context>>, body: Body) -> Result<Res
         context.config.storage.max_unauthenticated_upload_file_size,
     )
     .await?;
+    let _permit = context.rewrites.acquire().await;
     let text = String::from_utf8(bytes.into()).map_err(|_| no_json())?;
     let blobs = context.blobs.clone();
     let kept = blocking(move || match canonical::canonical(&text) {
