@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::local::{Local, beth, get, text};
+use crate::local::{Local, beth, get, get_json, text};
 
 fn refused(arguments: &[&str], sentence: &[&str]) {
     let local = Local::shared();
@@ -154,4 +154,18 @@ fn a_program_whose_file_is_missing_waits_and_says_for_what() {
     let output = local.verb(&["message", "get", message.item_hash.as_str()]);
     let said = text(&output);
     assert!(said.contains("pending"), "{said}");
+    let status = get_json(&format!(
+        "{}/api/v0/messages/{}",
+        local.core(0),
+        message.item_hash
+    ));
+    assert_eq!(status["waits"]["error_code"], 301, "{status}");
+    let missing = status["waits"]["details"]["errors"].as_array().unwrap();
+    assert_eq!(missing.len(), 2, "{status}");
+    assert!(
+        status["waits"]["advice"]
+            .as_str()
+            .unwrap()
+            .contains("store the file first")
+    );
 }

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use beth_protocol::rejection::Code;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Chain, ItemHash, MessageType, Status};
 use beth_store::query::Place;
@@ -331,6 +332,9 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
         Status::Pending => {
             let copies = state.pending_copies(hash)?;
             body["messages"] = copies.iter().map(pending_item).collect();
+            if let Some(waits) = copies.iter().find_map(waits) {
+                body["waits"] = waits;
+            }
         }
         Status::Processed | Status::Removing => {
             let Some(stored) = state.stored_message(hash)? else {
@@ -367,6 +371,7 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
             body["message"] = rejected_item(&record.message);
             body["error_code"] = record.error_code.into();
             body["details"] = record.details;
+            body["advice"] = advice(record.error_code);
         }
         Status::Removed => {}
     }
@@ -393,6 +398,20 @@ fn pending_item(pending: &PendingMessage) -> Value {
         "time": time.to_iso("Z"), "channel": raw["channel"], "content": inline_content(raw),
         "reception_time": pending.reception_time.to_iso("Z"),
     })
+}
+
+/// Why a message waits and until when: ours, upstream does not say.
+fn waits(pending: &PendingMessage) -> Option<Value> {
+    let (error_code, details) = pending.reason.as_ref()?;
+    Some(json!({
+        "error_code": error_code, "details": details, "advice": advice(*error_code),
+        "retries": pending.retries, "next_attempt": pending.next_attempt.to_iso("Z"),
+    }))
+}
+
+/// The sentence of a code: what happened and what to do.
+fn advice(error_code: i32) -> Value {
+    Code::from_number(error_code).map_or(Value::Null, |code| code.advice().into())
 }
 
 fn rejected_item(raw: &Value) -> Value {

@@ -222,6 +222,9 @@ fn normalise(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.shift_remove("reception_time");
+            // Ours: sentences for people, which upstream does not give.
+            members.shift_remove("advice");
+            members.shift_remove("waits");
             let is_fault = members.contains_key("loc") && members.contains_key("msg");
             if is_fault {
                 members.shift_remove("url");
