@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -45,9 +46,12 @@ def test_aggregate_and_file(aleph, network, tmp_path):
     assert "item_hash" in aleph("file", "upload", str(path))
 
 
-def test_program(aleph, network):
+def test_program(aleph, network, tmp_path):
+    # The client writes an archive beside the folder.
+    folder = tmp_path / "app"
+    shutil.copytree(EXAMPLE, folder)
     said = aleph(
-        "program", "create", str(EXAMPLE), "main:app", "--name", "hello", "--skip-volume", "--skip-env-var",
+        "program", "create", str(folder), "main:app", "--name", "hello", "--skip-volume", "--skip-env-var",
         "--compute-units", "1", "--timeout-seconds", "30",
         answers="\n" * 8,
     )
