@@ -42,6 +42,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// True when the disk has no room left.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Error::File { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ),
+            Error::Database(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Error {
         Error::File {
             path: path.into(),

@@ -116,6 +116,12 @@ impl IntoResponse for ApiError {
 impl From<beth_store::Error> for ApiError {
     fn from(failure: beth_store::Error) -> ApiError {
         error!(%failure, "a request could not be answered");
+        if failure.is_disk_full() {
+            return ApiError::text(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "the disk of this node is full: use another node, or ask its operator to make room",
+            );
+        }
         ApiError::internal()
     }
 }
