@@ -36,6 +36,8 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
 
+pub(crate) use system::available_memory_mib;
+
 pub use auth::{AllocationAuth, SignedRequest};
 pub use host::{item_hash_of_label, label_of};
 

@@ -35,8 +35,14 @@ pub struct CrnConfig {
     pub reuse_seconds: u64,
     /// How long a machine may take until it can answer, in seconds.
     pub ready_timeout_seconds: u64,
+    /// Memory of all microVMs together, in MiB. Unset: four fifths of what is
+    /// free when the node starts.
+    pub machine_memory_mib: Option<u64>,
     /// How microVMs are run.
     pub acceleration: Acceleration,
+    /// Whether everybody may read what programs print, and their tracebacks.
+    /// False: only who connects from this computer, not through a proxy.
+    pub public_logs: bool,
     /// Addresses whose signature allocates programs here. Empty: the network's
     /// scheduler.
     pub allocation_signers: Vec<String>,
@@ -74,7 +80,9 @@ impl Default for CrnConfig {
             owner: None,
             reuse_seconds: 3600,
             ready_timeout_seconds: 120,
+            machine_memory_mib: None,
             acceleration: Acceleration::Auto,
+            public_logs: false,
             allocation_signers: Vec::new(),
             allocation_token_hash:
                 "151ba92f2eb90bce67e912af2f7a5c17d8654b3d29895b042107ea312a7eebda".into(),

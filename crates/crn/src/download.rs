@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use beth_protocol::{HashKind, ItemHash};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
+use tempfile::TempPath;
 use tokio::io::{AsyncWriteExt, BufWriter};
 
 use crate::core_node::{CoreFault, CoreNode};
@@ -128,7 +129,9 @@ impl Files {
             });
         }
         let number = self.downloads.fetch_add(1, Ordering::Relaxed);
-        let part = self.incoming.join(format!("{number}.part"));
+        // Half a file is of no use: dropping this removes it, whoever gives up.
+        let part = TempPath::try_from_path(self.incoming.join(format!("{number}.part")))
+            .map_err(|error| self.disk(hash, &error))?;
         let download = tokio::time::timeout(
             limits::DOWNLOAD_DEADLINE,
             self.download(hash, limit_bytes, &part),
@@ -145,20 +148,10 @@ impl Files {
             }
             .into())
         });
-        let renamed = match downloaded {
-            Ok(size_bytes) => {
-                let renamed = tokio::fs::rename(&part, &path).await;
-                renamed
-                    .map(|()| size_bytes)
-                    .map_err(|error| self.disk(hash, &error))
-            }
-            Err(fault) => Err(fault),
-        };
-        if renamed.is_err() {
-            // Half a file is of no use; at the latest the next start removes it.
-            drop(tokio::fs::remove_file(&part).await);
-        }
-        renamed.map(|size_bytes| LocalFile {
+        let size_bytes = downloaded?;
+        part.persist(&path)
+            .map_err(|error| self.disk(hash, &error.error))?;
+        Ok(LocalFile {
             path,
             size_bytes,
             hash: hash.clone(),
@@ -176,6 +169,15 @@ impl Files {
             url: self.core.url().to_owned(),
         };
         let response = self.core.file(hash).await?.ok_or_else(missing)?;
+        if response
+            .content_length()
+            .is_some_and(|length| length > limit_bytes)
+        {
+            return Err(FileFault::TooLarge {
+                hash: hash.clone(),
+                limit_bytes,
+            });
+        }
         let file = tokio::fs::File::create(part)
             .await
             .map_err(|error| self.disk(hash, &error))?;
@@ -230,5 +232,69 @@ impl Files {
             folder: self.files.display().to_string(),
             reason: format!("{error}: {advice}"),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    /// A core node that announces a thousand bytes and sends three.
+    async fn stalling() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let mut kept = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+                let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nabc";
+                stream.write_all(head).await.unwrap();
+                kept.push(stream);
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_download_given_up_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let core = CoreNode::new(&stalling().await).unwrap();
+        let files = Files::open(core, folder.path()).unwrap();
+        let hash = ItemHash::of_bytes(b"any");
+        let incoming = || std::fs::read_dir(folder.path().join("incoming")).unwrap();
+        {
+            let fetch = files.fetch(&hash, 1000);
+            let begun = async {
+                while incoming().count() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                done = fetch => panic!("{done:?}"),
+                () = begun => {}
+            }
+        }
+        assert_eq!(incoming().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_length_that_is_too_large_is_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let core = CoreNode::new(&stalling().await).unwrap();
+        let files = Files::open(core, folder.path()).unwrap();
+        let fault = files.fetch(&ItemHash::of_bytes(b"any"), 999).await;
+        assert!(
+            matches!(
+                fault,
+                Err(FileFault::TooLarge {
+                    limit_bytes: 999,
+                    ..
+                })
+            ),
+            "{fault:?}"
+        );
     }
 }

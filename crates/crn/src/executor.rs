@@ -131,10 +131,21 @@ pub enum Fault {
     Internal(String),
 }
 
+/// The beginning of a text that a program wrote, of at most that many bytes.
+pub(crate) fn clip(text: &str, bytes_max: usize) -> String {
+    text[..text.floor_char_boundary(bytes_max)].to_owned()
+}
+
 /// Turns programs into machines.
 pub trait Executor: Send + Sync + 'static {
     /// `wasm` or `microvm`.
     fn name(&self) -> &'static str;
+
+    /// Memory that a machine of this program takes from the node, in MiB, or why
+    /// it can never run here. Asked before any of its files is fetched.
+    fn admit(&self, _content: &ProgramContent) -> Result<u64, Fault> {
+        Ok(0)
+    }
 
     /// Does ahead of time what can be done (compile, build images). Idempotent;
     /// `start` does not depend on it.

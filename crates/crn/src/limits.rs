@@ -11,11 +11,32 @@ pub const REQUEST_BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// Largest answer of a program.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// Headers of such an answer.
+pub const ANSWER_HEADERS_MAX: usize = 1000;
+
+/// Bytes of all names and values of such headers.
+pub const ANSWER_HEADER_BYTES_MAX: usize = 256 << 10;
+
+/// Longest call of a microVM, whatever its message asks for.
+pub const CALL_DEADLINE_MAX: Duration = Duration::from_secs(300);
+
+/// How long a component may go on after its answer.
+pub const AFTER_ANSWER_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Bytes kept of one sentence that a program wrote.
+pub const ERROR_BYTES_MAX: usize = 500;
+
+/// Bytes kept of the sentence that says why a program failed.
+pub const FAULT_BYTES_MAX: usize = 2048;
+
+/// Bytes kept of a program's traceback.
+pub const TRACEBACK_BYTES_MAX: usize = 64 << 10;
+
 /// Calls under way on the whole node, waiting ones included.
 pub const CALLS_MAX: usize = 1024;
 
 /// Calls under way of one program, waiting ones included.
-pub const PROGRAM_CALLS_MAX: usize = 512;
+pub const PROGRAM_CALLS_MAX: usize = CALLS_MAX / 4;
 
 /// Machines that run at the same time.
 pub const MACHINES_MAX: usize = 256;
@@ -53,7 +74,13 @@ pub const QUERY_BYTES_MAX: usize = 4 << 20;
 /// Longest download of one file.
 pub const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(240);
 
-/// Largest code or data archive, or component.
+/// Largest component: a Python interpreter with its libraries has 30 MB.
+pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+
+/// Components remembered because they took too long to compile.
+pub const SLOW_COMPONENTS_MAX: usize = 1024;
+
+/// Largest code or data archive.
 pub const CODE_BYTES_MAX: u64 = 256 << 20;
 
 /// Largest root filesystem or volume image.
@@ -94,6 +121,9 @@ pub const DRIVES_MAX: usize = 20;
 
 /// Processors of one microVM; who asks for more gets this many.
 pub const VCPUS_MAX: u64 = 32;
+
+/// Percent of the memory that is free at the start which machines may take.
+pub const MACHINE_MEMORY_PERCENT: u64 = 80;
 
 /// Least memory of a microVM, in MiB.
 pub const MEMORY_MIB_MIN: u64 = 64;

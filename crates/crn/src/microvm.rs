@@ -35,6 +35,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use beth_protocol::content::ProgramContent;
 use beth_protocol::content::machine::MachineResources;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -174,6 +175,11 @@ impl Executor for MicroVm {
         "microvm"
     }
 
+    fn admit(&self, content: &ProgramContent) -> Result<u64, Fault> {
+        setup::check_volumes(content)?;
+        Ok(memory_mib(&content.resources))
+    }
+
     fn prepare<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
             self.0.qemu()?;
@@ -210,6 +216,7 @@ impl Executor for MicroVm {
             let (booted, measured) = booted?;
             measured.record(&phases);
             let limit = Duration::from_secs(resources.seconds.max(1));
+            let limit = limit.min(limits::CALL_DEADLINE_MAX);
             Ok(Box::new(MicroMachine::new(booted, limit)) as Box<dyn Machine>)
         }
         .boxed()
@@ -280,8 +287,8 @@ impl Inner {
         let machine = qemu::Machine {
             assets: &plan.assets,
             processor,
-            vcpus: resources.vcpus.clamp(1, limits::VCPUS_MAX),
-            memory_mib: resources.memory.max(limits::MEMORY_MIB_MIN) + limits::MEMORY_MIB_EXTRA,
+            vcpus: resources.vcpus.clamp(1, vcpus_max()),
+            memory_mib: memory_mib(resources),
             drives: &plan.setup.drives,
             port: guest_port.as_raw_fd(),
             log: guest_log.as_raw_fd(),
@@ -313,6 +320,20 @@ impl Inner {
             spawned,
         })
     }
+}
+
+/// What the machine takes from the node.
+fn memory_mib(resources: &MachineResources) -> u64 {
+    resources
+        .memory
+        .max(limits::MEMORY_MIB_MIN)
+        .saturating_add(limits::MEMORY_MIB_EXTRA)
+}
+
+/// A machine has no more processors than this computer.
+fn vcpus_max() -> u64 {
+    let here = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    here.min(limits::VCPUS_MAX)
 }
 
 /// A connected pair: our end, and the one that QEMU inherits.

@@ -22,7 +22,7 @@ use crate::download::Files;
 use crate::executor::Fault;
 use crate::limits;
 use crate::microvm::{MicroVm, MicroVmConfig, MicroVmError};
-use crate::pool::{Executors, Patience, Pool};
+use crate::pool::{Bounds, Executors, Pool};
 use crate::program::Programs;
 use crate::wasm::Wasm;
 
@@ -102,12 +102,16 @@ pub async fn run_with(
     cancel: CancellationToken,
 ) -> Result<(), Error> {
     let programs = programs(&config)?;
-    let patience = Patience {
+    let memory_mib = config
+        .machine_memory_mib
+        .unwrap_or_else(|| api::available_memory_mib() * limits::MACHINE_MEMORY_PERCENT / 100);
+    let bounds = Bounds {
         reuse: Duration::from_secs(config.reuse_seconds),
         ready: Duration::from_secs(config.ready_timeout_seconds),
+        memory_mib,
     };
     let machines = CancellationToken::new();
-    let pool = Pool::start(programs, executors, patience, machines.clone());
+    let pool = Pool::start(programs, executors, bounds, machines.clone());
     let api = Api::new(config, pool.clone());
     let ended = {
         let (api, cancel) = (api.clone(), cancel.clone());
@@ -116,7 +120,8 @@ pub async fn run_with(
             api.drain();
         }
     };
-    let server = axum::serve(listener, api::router(api)).with_graceful_shutdown(ended);
+    let routes = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, routes).with_graceful_shutdown(ended);
     let mut server = server.into_future().boxed();
     ready(());
     let served = tokio::select! {

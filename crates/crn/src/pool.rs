@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use beth_protocol::ItemHash;
+use beth_protocol::content::ProgramContent;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -70,8 +71,8 @@ pub struct Executors {
 }
 
 impl Executors {
-    fn of(&self, program: &Program) -> &Arc<dyn Executor> {
-        if program.content.code.is_wasm() {
+    fn of(&self, content: &ProgramContent) -> &Arc<dyn Executor> {
+        if content.code.is_wasm() {
             &self.wasm
         } else {
             &self.microvm
@@ -79,13 +80,15 @@ impl Executors {
     }
 }
 
-/// How long things live and take.
+/// How long things live and take, and how much they take.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// An unused machine.
+pub struct Bounds {
+    /// How long an unused machine lives.
     pub reuse: Duration,
-    /// A start.
+    /// How long a start takes.
     pub ready: Duration,
+    /// Memory of all machines together, in MiB.
+    pub memory_mib: u64,
 }
 
 /// The pool. Cheap to clone; all clones are one.
@@ -95,9 +98,11 @@ pub struct Pool(Arc<Inner>);
 struct Inner {
     programs: Programs,
     executors: Executors,
-    patience: Patience,
+    bounds: Bounds,
     slots: Mutex<HashMap<ItemHash, Arc<Slot>>>,
     machines: Arc<Semaphore>,
+    /// A permit a MiB.
+    memory: Arc<Semaphore>,
     calls: Semaphore,
     tasks: TaskTracker,
     cancel: CancellationToken,
@@ -108,15 +113,16 @@ impl Pool {
     pub fn start(
         programs: Programs,
         executors: Executors,
-        patience: Patience,
+        bounds: Bounds,
         cancel: CancellationToken,
     ) -> Pool {
         let pool = Pool(Arc::new(Inner {
             programs,
             executors,
-            patience,
+            bounds,
             slots: Mutex::default(),
             machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
+            memory: Arc::new(Semaphore::new(permits(bounds.memory_mib) as usize)),
             calls: Semaphore::new(limits::CALLS_MAX),
             tasks: TaskTracker::new(),
             cancel,
@@ -142,7 +148,7 @@ impl Pool {
         if matches!(answer, Err(Fault::Died(_))) || !machine.handle.is_alive() {
             let fault = answer.as_ref().err().cloned();
             self.retire(&slot, &machine, fault).await;
-        } else if self.0.patience.reuse.is_zero() {
+        } else if self.0.bounds.reuse.is_zero() {
             self.retire(&slot, &machine, None).await;
         }
         Ok(Answered {
@@ -160,10 +166,25 @@ impl Pool {
         done
     }
 
-    /// What is known of every program, in order of the hashes.
+    /// How many programs are known.
+    pub fn len(&self) -> usize {
+        self.0
+            .slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// True when no program is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What is known of every program, in order of the hashes; without the
+    /// programs' own accounts of their faults.
     pub fn list(&self) -> Vec<ProgramState> {
         let slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut states: Vec<ProgramState> = slots.values().map(|slot| slot.state()).collect();
+        let mut states: Vec<ProgramState> = slots.values().map(|slot| slot.summary()).collect();
         drop(slots);
         states.sort_by(|a, b| a.item_hash.cmp(&b.item_hash));
         states
@@ -235,9 +256,10 @@ impl Pool {
     async fn reach(&self, slot: &Arc<Slot>, goal: slot::Goal) -> Result<(), CallFault> {
         slot.begin();
         slot.phases().begin("fetch");
-        let program = Arc::new(self.0.programs.resolve(&slot.item_hash).await?);
-        let executor = self.0.executors.of(&program).clone();
-        slot.describe(executor.name());
+        let resolved = tokio::time::timeout(limits::PREPARE_DEADLINE, self.resolve(slot)).await;
+        let late = |_| Err(not_ready(limits::PREPARE_DEADLINE, slot).into());
+        let (program, executor, memory_mib) = resolved.unwrap_or_else(late)?;
+        let program = Arc::new(program);
         if goal == slot::Goal::Prepared {
             slot.phases().begin("prepare");
             let prepared =
@@ -245,33 +267,61 @@ impl Pool {
             slot.phases().end();
             return Ok(prepared.unwrap_or_else(|_| Err(not_ready(limits::PREPARE_DEADLINE, slot)))?);
         }
-        let place = self.machine_place().await?;
+        let place = self.machine_place(memory_mib).await?;
         slot.starting();
         let code_ref = program.content.code.reference.clone();
-        let patience = self.0.patience.ready + limits::START_MARGIN;
+        let patience = self.0.bounds.ready + limits::START_MARGIN;
         let started = tokio::time::timeout(patience, executor.start(program, slot.phases())).await;
         slot.phases().end();
         let handle = started.unwrap_or_else(|_| Err(not_ready(patience, slot)))?;
         slot.running(slot::Running {
             handle,
             code_ref,
-            _place: place,
+            place,
         });
         Ok(())
     }
 
-    /// A place for one more machine, taken from the longest idle one if need be.
-    async fn machine_place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, CallFault> {
-        for _ in 0..2 {
-            if let Ok(place) = self.0.machines.clone().try_acquire_owned() {
-                return Ok(place);
+    /// The program with its files, what runs it, and its memory in MiB. What
+    /// cannot run here is refused before its files are fetched.
+    async fn resolve(&self, slot: &Slot) -> Result<(Program, Arc<dyn Executor>, u64), CallFault> {
+        let content = self.0.programs.content(&slot.item_hash).await?;
+        let executor = self.0.executors.of(&content).clone();
+        slot.describe(executor.name());
+        let memory_mib = executor.admit(&content)?;
+        if memory_mib > self.0.bounds.memory_mib {
+            return Err(no_memory(memory_mib, self.0.bounds.memory_mib).into());
+        }
+        let program = self.0.programs.complete(&slot.item_hash, content).await?;
+        Ok((program, executor, memory_mib))
+    }
+
+    /// A place for one more machine, taken from the longest idle ones if need be.
+    async fn machine_place(&self, memory_mib: u64) -> Result<slot::Place, CallFault> {
+        for _ in 0..=limits::MACHINES_MAX {
+            let machine = self.0.machines.clone().try_acquire_owned();
+            let memory = self.0.memory.clone();
+            let memory = memory.try_acquire_many_owned(permits(memory_mib));
+            let has_memory = memory.is_ok();
+            if let (Ok(machine), Ok(memory)) = (machine, memory) {
+                return Ok(slot::Place {
+                    _machine: machine,
+                    memory,
+                });
             }
+            let helps = |slot: &slot::SlotInner| has_memory || slot.takes_memory();
             let idle = self
                 .all()
                 .into_iter()
-                .filter_map(|slot| slot.idle_since().map(|since| (since, slot)));
+                .filter_map(|slot| slot.idle_since_if(helps).map(|since| (since, slot)));
             let Some((_, slot)) = idle.min_by_key(|(since, _)| *since) else {
-                break;
+                return Err(match has_memory {
+                    true => busy("this node runs as many machines as it can"),
+                    false => {
+                        let free_mib = self.0.memory.available_permits() as u64;
+                        no_memory(memory_mib, free_mib).into()
+                    }
+                });
             };
             if let Some(machine) = slot.take_machine(|slot| slot.idle_since().is_some()) {
                 machine.handle.stop().await;
@@ -282,7 +332,7 @@ impl Pool {
 
     /// Takes a machine out of its slot and ends it.
     async fn retire(&self, slot: &Arc<Slot>, machine: &Arc<slot::Running>, fault: Option<Fault>) {
-        let last_call = self.0.patience.reuse.is_zero();
+        let last_call = self.0.bounds.reuse.is_zero();
         let taken = slot.take_machine(|slot| {
             slot.holds(machine)
                 && (fault.is_some()
@@ -310,7 +360,7 @@ impl Pool {
                     slot.is_dead()
                         || slot
                             .idle_since()
-                            .is_some_and(|since| since.elapsed() >= self.0.patience.reuse)
+                            .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
                 };
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };
@@ -376,6 +426,18 @@ impl Pool {
             slots.remove(&slot.item_hash);
         }
     }
+}
+
+/// Memory as permits of a semaphore, which counts to 2^32 at most.
+fn permits(memory_mib: u64) -> u32 {
+    u32::try_from(memory_mib).unwrap_or(u32::MAX)
+}
+
+fn no_memory(wanted_mib: u64, free_mib: u64) -> Fault {
+    Fault::NotHere(format!(
+        "its machine takes {wanted_mib} MiB of memory and {free_mib} MiB are free here; \
+         try again later or another node, or ask the operator to raise machine_memory_mib"
+    ))
 }
 
 fn busy(what: &str) -> CallFault {

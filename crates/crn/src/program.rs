@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use beth_protocol::content::ProgramContent;
 use beth_protocol::content::machine::Volume;
 use beth_protocol::{Content, ItemHash, ItemType, Message};
+use tempfile::TempPath;
 
 use crate::core_node::{CoreFault, CoreNode, Version};
 use crate::download::{FileFault, Files};
@@ -144,14 +145,20 @@ impl Programs {
         }
     }
 
-    /// The program with all its files.
-    pub async fn resolve(&self, item_hash: &ItemHash) -> Result<Program, ProgramFault> {
-        let content = self.content(item_hash).await?;
+    /// The program that a message describes, with all its files.
+    pub async fn complete(
+        &self,
+        item_hash: &ItemHash,
+        content: ProgramContent,
+    ) -> Result<Program, ProgramFault> {
         let code = self.file(Reference {
             role: "code",
             hash: &content.code.reference,
             version: version(content.code.use_latest),
-            limit_bytes: limits::CODE_BYTES_MAX,
+            limit_bytes: match content.code.is_wasm() {
+                true => limits::COMPONENT_BYTES_MAX,
+                false => limits::CODE_BYTES_MAX,
+            },
         });
         let runtime = async {
             // A component needs no image, whatever the message names as runtime.
@@ -197,6 +204,10 @@ impl Programs {
         content: &ProgramContent,
     ) -> Result<Vec<MountedVolume>, ProgramFault> {
         let mut mounted = Vec::new();
+        if content.code.is_wasm() {
+            // A component has no file system to mount anything in.
+            return Ok(mounted);
+        }
         for volume in &content.volumes {
             let Volume::Immutable(volume) = volume else {
                 continue;
@@ -272,11 +283,12 @@ impl Programs {
         let part = self
             .messages
             .join(format!("{item_hash}.{:x}.part", rand_suffix()));
-        let kept = match tokio::fs::write(&part, message.to_wire()).await {
-            Ok(()) => tokio::fs::rename(&part, &path).await,
-            Err(error) => Err(error),
+        let kept = async {
+            let part = TempPath::try_from_path(part)?;
+            tokio::fs::write(&part, message.to_wire()).await?;
+            part.persist(&path).map_err(|error| error.error)
         };
-        if let Err(error) = kept {
+        if let Err(error) = kept.await {
             tracing::warn!("cannot keep message {item_hash}: {error}");
         }
         Ok(message)

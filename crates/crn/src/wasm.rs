@@ -26,6 +26,7 @@ use std::time::Duration;
 use beth_protocol::content::ProgramContent;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::executor::{Answer, Call, Executor, Fault, Machine, Phases, Program};
@@ -112,6 +113,7 @@ impl Executor for Wasm {
                 linked,
                 bounds: Bounds::of(&program.content, &self.config),
                 log: Log::default(),
+                places: Arc::new(Semaphore::new((self.config.calls_max / 4).max(1) as usize)),
             });
             Ok(component)
         }
@@ -154,6 +156,8 @@ struct Component {
     linked: ProxyPre<Guest>,
     bounds: Bounds,
     log: Log,
+    /// A quarter of the node's calls: one program does not shut out the others.
+    places: Arc<Semaphore>,
 }
 
 impl Machine for Component {
@@ -163,6 +167,7 @@ impl Machine for Component {
                 linked: self.linked.clone(),
                 bounds: self.bounds.clone(),
                 log: self.log.clone(),
+                places: self.places.clone(),
                 call,
             };
             self.engine.run(work).await

@@ -31,8 +31,12 @@ pub const LOG_PORT: &str = "log";
 pub const ROOT_DRIVE: &str = "root";
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 9;
-/// Longest payload that either side accepts.
-pub const MAX_PAYLOAD_BYTES: usize = 32 << 20;
+/// Longest payload that either side accepts: the largest answer and 1 MiB
+/// around it.
+pub const MAX_PAYLOAD_BYTES: usize = 17 << 20;
+/// Most elements of a payload. Each becomes dozens of bytes of memory, however
+/// short it is in the frame.
+pub const MAX_ELEMENTS: usize = 20_000;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +115,12 @@ pub fn encode(kind: Kind, call: u32, payload: &Value) -> Vec<u8> {
     bytes
 }
 
-/// The payload of a frame. Nesting and trailing bytes are bounded by `rmpv`.
+/// The payload of a frame. Elements are counted before anything is built;
+/// nesting and trailing bytes are bounded by `rmpv`.
 pub fn decode(payload: &[u8]) -> Result<Value, String> {
+    if !has_few_elements(payload) {
+        return Err(format!("a payload of more than {MAX_ELEMENTS} elements"));
+    }
     let mut rest = payload;
     let value = rmpv::decode::read_value_with_max_depth(&mut rest, 64)
         .map_err(|error| error.to_string())?;
@@ -121,6 +129,44 @@ pub fn decode(payload: &[u8]) -> Result<Value, String> {
     } else {
         Err(format!("{} bytes behind the payload", rest.len()))
     }
+}
+
+/// True for at most [`MAX_ELEMENTS`]; whether they fit together is for the
+/// decoder to say.
+fn has_few_elements(payload: &[u8]) -> bool {
+    let mut at = 0;
+    for _ in 0..=MAX_ELEMENTS {
+        let Some(&marker) = payload.get(at) else {
+            return true;
+        };
+        let length = |bytes: usize| {
+            let digits = payload.get(at + 1..at + 1 + bytes).unwrap_or_default();
+            let length = digits
+                .iter()
+                .fold(0, |sum, digit| sum << 8 | usize::from(*digit));
+            bytes + length
+        };
+        let behind = match marker {
+            0xa0..=0xbf => usize::from(marker & 0x1f),
+            0xc4 | 0xd9 => length(1),
+            0xc5 | 0xda => length(2),
+            0xc6 | 0xdb => length(4),
+            0xc7 => length(1) + 1,
+            0xc8 => length(2) + 1,
+            0xc9 => length(4) + 1,
+            0xcc | 0xd0 => 1,
+            0xcd | 0xd1 | 0xd4 | 0xdc | 0xde => 2,
+            0xd5 => 3,
+            0xca | 0xce | 0xd2 | 0xdd | 0xdf => 4,
+            0xd6 => 5,
+            0xcb | 0xcf | 0xd3 => 8,
+            0xd7 => 9,
+            0xd8 => 17,
+            _ => 0,
+        };
+        at = at.saturating_add(1 + behind);
+    }
+    false
 }
 
 /// A member of a map, `Nil` when absent.
@@ -183,5 +229,42 @@ mod tests {
                 .contains("1 bytes behind")
         );
         assert!(decode(&vec![0x91; 10_000]).is_err(), "nested too deep");
+        assert!(
+            decode(&vec![0xc0; MAX_ELEMENTS + 1])
+                .unwrap_err()
+                .contains("elements")
+        );
+    }
+
+    #[test]
+    fn elements_are_counted_however_they_are_written() {
+        let of_every_length = [0, 20, 200, 70_000].map(|length| {
+            let text = "x".repeat(length);
+            Value::Array(vec![
+                text.as_str().into(),
+                Value::Binary(text.clone().into_bytes()),
+                Value::Ext(1, text.into_bytes()),
+            ])
+        });
+        let numbers = [1u64, 1 << 7, 1 << 15, 1 << 31, 1 << 63].map(Value::from);
+        let negative = [-1i64, -100, -1 << 14, -1 << 30, -1 << 62].map(Value::from);
+        let rest = [1, 2, 4, 8, 16].map(|length| Value::Ext(2, vec![0; length]));
+        let mut all = vec![Value::F32(1.5), Value::F64(1.5), true.into(), Value::Nil];
+        for values in [&of_every_length[..], &numbers, &negative, &rest] {
+            all.extend_from_slice(values);
+        }
+        // One, and twelve more within the arrays of texts.
+        let count = 1 + all.len() + 12;
+        let filled = |nils| {
+            let mut values = all.clone();
+            values.resize(all.len() + nils, Value::Nil);
+            encode(Kind::Reply, 1, &Value::Array(values))
+        };
+        let (most, more) = (
+            filled(MAX_ELEMENTS - count),
+            filled(MAX_ELEMENTS - count + 1),
+        );
+        assert!(decode(&most[HEADER_BYTES..]).is_ok());
+        assert!(decode(&more[HEADER_BYTES..]).is_err());
     }
 }

@@ -9,6 +9,7 @@ use axum::response::Response;
 use beth_protocol::ItemHash;
 use hyper::ext::ReasonPhrase;
 
+use crate::limits;
 use crate::pool::Answered;
 
 const ITEM_HASH: HeaderName = HeaderName::from_static("aleph-program-itemhash");
@@ -26,14 +27,23 @@ pub(super) fn response(item_hash: &ItemHash, answered: Answered, is_head: bool) 
     let size_bytes = answer.body.len();
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = status;
+    let header_bytes = answer.headers.iter();
+    let header_bytes: usize = header_bytes
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if answer.headers.len() > limits::ANSWER_HEADERS_MAX
+        || header_bytes > limits::ANSWER_HEADER_BYTES_MAX
+    {
+        return invalid();
+    }
     let headers = response.headers_mut();
     for (name, value) in &answer.headers {
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
         else {
             return invalid();
         };
-        if name != header::TRANSFER_ENCODING {
-            headers.append(name, value);
+        if name != header::TRANSFER_ENCODING && headers.try_append(name, value).is_err() {
+            return invalid();
         }
     }
     // A length that is not the body's would garble the connection; only HEAD may announce another.
@@ -181,6 +191,31 @@ mod tests {
                 let recorded = case["body"].as_str().unwrap();
                 assert!(body == recorded || name == "head", "{name}: {body:?}");
             }
+        }
+    }
+
+    #[test]
+    fn more_headers_than_a_response_can_carry_are_refused() {
+        let item_hash =
+            ItemHash::parse("63faf8b5db1cf8d965e6a464a0cb8062af8e7df131729e48738342d956f29ace")
+                .unwrap();
+        let answered = |headers: Vec<(Vec<u8>, Vec<u8>)>| Answered {
+            answer: Answer {
+                status: 200,
+                headers,
+                body: Bytes::new(),
+            },
+            code_ref: item_hash.clone(),
+        };
+        let many = |count| (0..count).map(|n| (format!("x-{n}").into_bytes(), b"1".to_vec()));
+        let long = vec![(b"x".to_vec(), vec![b'1'; limits::ANSWER_HEADER_BYTES_MAX])];
+        for (headers, status) in [
+            (many(limits::ANSWER_HEADERS_MAX).collect(), 200),
+            (many(40_000).collect(), 502),
+            (long, 502),
+        ] {
+            let response = response(&item_hash, answered(headers), false);
+            assert_eq!(response.status().as_u16(), status);
         }
     }
 

@@ -1,8 +1,9 @@
 //! `/beth/v1`: what clients of ours ask to follow a deployment.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use beth_protocol::ItemHash;
@@ -20,8 +21,12 @@ pub(super) async fn programs(State(api): State<Arc<Api>>) -> Response {
 pub(super) async fn program(
     State(api): State<Arc<Api>>,
     Path(hash): Path<String>,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let state = api.pool.state(&parse(&hash)?).ok_or_else(unknown)?;
+    let mut state = api.pool.state(&parse(&hash)?).ok_or_else(unknown)?;
+    if !may_read_logs(&api, &request) {
+        state.traceback = None;
+    }
     Ok(json::response(StatusCode::OK, &state))
 }
 
@@ -29,13 +34,29 @@ pub(super) async fn program(
 pub(super) async fn logs(
     State(api): State<Arc<Api>>,
     Path(hash): Path<String>,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    if !may_read_logs(&api, &request) {
+        let text = "what programs print is read from the node's own computer; ask there, or ask the operator to set public_logs";
+        return Err(ApiError::numbered(StatusCode::FORBIDDEN, text));
+    }
     let lines = api.pool.logs(&parse(&hash)?).ok_or_else(unknown)?;
     let text: String = lines
         .into_iter()
         .flat_map(|line| [line, "\n".into()])
         .collect();
     Ok(text.into_response())
+}
+
+/// Everybody where the operator says so, else who sits at this computer; a
+/// proxy there speaks for somebody else.
+fn may_read_logs(api: &Api, request: &Request) -> bool {
+    let is_forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
+        .iter()
+        .any(|name| request.headers().contains_key(*name));
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let is_local = peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
+    api.config.public_logs || (is_local && !is_forwarded)
 }
 
 fn parse(hash: &str) -> Result<ItemHash, ApiError> {

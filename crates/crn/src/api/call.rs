@@ -102,7 +102,7 @@ fn decode_path(path: &str) -> String {
 }
 
 fn landing_page(api: &Api) -> String {
-    let programs = api.pool.list().len();
+    let programs = api.pool.len();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Aleph.im compute node</title></head>\
          <body><h1>Aleph.im compute node</h1><p>This node runs programs of the Aleph.im network: call one at \

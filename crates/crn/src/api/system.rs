@@ -45,6 +45,12 @@ pub(super) fn usage(folder: &Path) -> Value {
     })
 }
 
+/// Memory that is free, in MiB; 0 when the kernel does not say.
+pub(crate) fn available_memory_mib() -> u64 {
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    memory_bytes(&memory, "MemAvailable") >> 20
+}
+
 /// The first value of a `name : value` line.
 fn field(text: &str, name: &str) -> Option<String> {
     let line = text.lines().find(|line| line.starts_with(name))?;

@@ -14,7 +14,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use beth_guest::frame::{self, HEADER_BYTES, Header, Kind};
+use beth_guest::frame::{self, HEADER_BYTES, Header, Kind, member};
 use rmpv::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -23,13 +23,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::executor::clip;
+use crate::limits;
+
 const QUEUE: usize = 64;
 
 /// A frame as it arrived.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) kind: Kind,
-    pub(super) call: u32,
     pub(super) payload: Value,
 }
 
@@ -48,7 +50,11 @@ impl Line {
     /// The next frame; `UnexpectedEof` when the guest has gone, `InvalidData`
     /// for nonsense.
     pub(super) async fn receive(&mut self) -> io::Result<Frame> {
-        receive(&mut self.reader).await
+        let (header, payload) = receive(&mut self.reader).await?;
+        Ok(Frame {
+            kind: header.kind,
+            payload: decode(&payload)?,
+        })
     }
 
     pub(super) async fn send(&mut self, kind: Kind, payload: &Value) -> io::Result<()> {
@@ -177,51 +183,64 @@ async fn write(mut writer: OwnedWriteHalf, mut queued: mpsc::Receiver<Vec<u8>>) 
 }
 
 async fn read(mut reader: OwnedReadHalf, waiting: Arc<Waiting>) {
-    loop {
-        match receive(&mut reader).await {
-            Ok(Frame {
-                kind: Kind::Reply,
-                call,
-                payload,
-            }) => {
-                if let Some(sender) = waiting.lock().calls.remove(&call) {
-                    let _ = sender.send(payload);
-                }
-            }
-            Ok(Frame {
-                kind: Kind::Exit,
-                payload,
-                ..
-            }) => waiting.lock().farewell = Some(payload),
-            Ok(frame) => tracing::debug!("a guest sent an unexpected {:?}", frame.kind),
-            Err(error) => {
-                if error.kind() == io::ErrorKind::InvalidData {
-                    waiting.lock().farewell =
-                        Some(frame::map([("error", error.to_string().into())]));
-                }
-                let mut inner = waiting.lock();
-                inner.ended = true;
-                inner.calls.clear();
-                return;
-            }
+    let error = loop {
+        if let Err(error) = pass_on(&mut reader, &waiting).await {
+            break error;
         }
+    };
+    let mut inner = waiting.lock();
+    if error.kind() == io::ErrorKind::InvalidData {
+        inner.farewell = Some(frame::map([("error", error.to_string().into())]));
     }
+    inner.ended = true;
+    inner.calls.clear();
 }
 
-async fn receive(reader: &mut OwnedReadHalf) -> io::Result<Frame> {
-    let nonsense =
-        |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("the guest sent {what}"));
+/// One frame; what nobody waits for is not even decoded.
+async fn pass_on(reader: &mut OwnedReadHalf, waiting: &Waiting) -> io::Result<()> {
+    let (header, payload) = receive(reader).await?;
+    match header.kind {
+        Kind::Reply => {
+            let caller = waiting.lock().calls.remove(&header.call);
+            if let Some(caller) = caller {
+                let _ = caller.send(decode(&payload)?);
+            }
+        }
+        Kind::Exit => {
+            let farewell = brief(&decode(&payload)?);
+            waiting.lock().farewell = Some(farewell);
+        }
+        kind => tracing::debug!("a guest sent an unexpected {kind:?}"),
+    }
+    Ok(())
+}
+
+/// As much of a farewell as is kept.
+fn brief(farewell: &Value) -> Value {
+    let error = member(farewell, "error").as_str();
+    let error = error.map(|error| clip(error, limits::ERROR_BYTES_MAX));
+    let status = member(farewell, "status").as_i64();
+    frame::map([
+        ("status", status.map_or(Value::Nil, Value::from)),
+        ("error", error.map_or(Value::Nil, Value::from)),
+    ])
+}
+
+fn nonsense(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the guest sent {what}"))
+}
+
+fn decode(payload: &[u8]) -> io::Result<Value> {
+    frame::decode(payload).map_err(nonsense)
+}
+
+async fn receive(reader: &mut OwnedReadHalf) -> io::Result<(Header, Vec<u8>)> {
     let mut head = [0; HEADER_BYTES];
     reader.read_exact(&mut head).await?;
     let header = Header::parse(head).map_err(nonsense)?;
     let mut payload = vec![0; header.length];
     reader.read_exact(&mut payload).await?;
-    let payload = frame::decode(&payload).map_err(nonsense)?;
-    Ok(Frame {
-        kind: header.kind,
-        call: header.call,
-        payload,
-    })
+    Ok((header, payload))
 }
 
 #[cfg(test)]
@@ -293,7 +312,7 @@ mod tests {
         assert!(channel.call(&payload).await.is_err(), "later calls too");
         let farewell = channel.farewell().unwrap();
         assert!(
-            frame::member(&farewell, "error")
+            member(&farewell, "error")
                 .as_str()
                 .unwrap()
                 .contains("at most")

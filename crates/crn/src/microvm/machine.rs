@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use super::channel::{Channel, Ended, Frame, Line};
 use super::lines::Lines;
 use super::setup::Setup;
-use crate::executor::{Answer, Call, Fault, Machine, Phases};
+use crate::executor::{Answer, Call, Fault, Machine, Phases, clip};
 use crate::limits;
 
 /// A machine that is not ready yet.
@@ -89,7 +89,7 @@ impl Boot {
     ) -> Result<(Booted, Measured), Fault> {
         let hello = self.expect(Kind::Hello).await?.payload;
         let since_start = self.spawned.elapsed();
-        let version = member(&hello, "version").as_str().unwrap_or("none");
+        let version = clip(member(&hello, "version").as_str().unwrap_or("none"), 20);
         if version != frame::VERSION {
             return Err(Fault::Internal(format!(
                 "the guest speaks version {version} and the node {}",
@@ -344,7 +344,7 @@ fn answer(reply: &Value) -> Result<Answer, Fault> {
             traceback
         };
         return Err(Fault::Raised {
-            traceback: traceback.to_owned(),
+            traceback: clip(traceback, limits::TRACEBACK_BYTES_MAX),
         });
     }
     let nonsense = || Fault::Died("its answer was no answer".to_owned());
@@ -385,20 +385,25 @@ fn answer(reply: &Value) -> Result<Answer, Fault> {
 
 /// The fault behind `ready {success: false}`.
 fn refusal(ready: &Value) -> Fault {
-    let text = |name: &str| member(ready, name).as_str().unwrap_or_default().to_owned();
+    let text =
+        |name: &str, bytes_max| clip(member(ready, name).as_str().unwrap_or_default(), bytes_max);
+    let error = text("error", limits::ERROR_BYTES_MAX);
     if member(ready, "kind").as_str() == Some("program") {
-        return Fault::BadProgram(text("error"));
+        return Fault::BadProgram(error);
     }
     Fault::Setup {
-        error: text("error"),
-        traceback: text("traceback"),
+        error,
+        traceback: text("traceback", limits::TRACEBACK_BYTES_MAX),
     }
 }
 
 /// The fault behind an exit frame that comes before the machine is ready.
 fn farewell_fault(farewell: &Value) -> Fault {
     match member(farewell, "error").as_str() {
-        Some(error) => Fault::BadProgram(format!("the guest could not be set up: {error}")),
+        Some(error) => Fault::BadProgram(format!(
+            "the guest could not be set up: {}",
+            clip(error, limits::ERROR_BYTES_MAX)
+        )),
         None => Fault::Setup {
             error: farewell_text(farewell),
             traceback: String::new(),

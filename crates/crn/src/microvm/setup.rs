@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use beth_guest::frame::{ROOT_DRIVE, map};
 use beth_protocol::ItemHash;
+use beth_protocol::content::ProgramContent;
 use beth_protocol::content::machine::{Encoding, Interface, Volume};
 use rmpv::Value;
 
@@ -34,6 +35,7 @@ pub(super) struct Setup {
 impl Setup {
     /// Looks at the program and its files; blocks.
     pub(super) fn of(program: &Program) -> Result<Setup, Fault> {
+        check_volumes(&program.content)?;
         let mut parts = Parts::default();
         let runtime = program
             .runtime
@@ -48,12 +50,6 @@ impl Setup {
             parts.mount(&volume.mount, &name, 0)?;
         }
         parts.ephemeral(program)?;
-        if parts.drives.len() > limits::DRIVES_MAX {
-            return Err(bad(&format!(
-                "the program has too many volumes; at most {} are possible",
-                limits::DRIVES_MAX - 3
-            )));
-        }
         let code = &program.content.code;
         let interface = if code.interface() == Interface::Asgi {
             "asgi"
@@ -95,6 +91,25 @@ impl Setup {
     }
 }
 
+/// Refuses volumes that no machine of this node can have; needs no file.
+pub(super) fn check_volumes(content: &ProgramContent) -> Result<(), Fault> {
+    if content
+        .volumes
+        .iter()
+        .any(|volume| matches!(volume, Volume::Persistent(_)))
+    {
+        let text = "this node keeps no persistent volumes for programs yet; use an ephemeral volume or another node";
+        return Err(Fault::NotHere(text.to_owned()));
+    }
+    let most = limits::DRIVES_MAX - 3;
+    if content.volumes.len() > most {
+        return Err(bad(&format!(
+            "the program has too many volumes; at most {most} are possible"
+        )));
+    }
+    Ok(())
+}
+
 #[derive(Default)]
 struct Parts {
     drives: Vec<Drive>,
@@ -132,17 +147,10 @@ impl Parts {
 
     fn ephemeral(&mut self, program: &Program) -> Result<(), Fault> {
         for volume in &program.content.volumes {
-            match volume {
-                Volume::Immutable(_) => {}
-                Volume::Ephemeral(volume) => {
-                    if let Some(mount) = &volume.mount {
-                        self.mount(mount, "", volume.size_mib)?;
-                    }
-                }
-                Volume::Persistent(_) => {
-                    let text = "this node keeps no persistent volumes for programs yet; use an ephemeral volume or another node";
-                    return Err(Fault::NotHere(text.to_owned()));
-                }
+            if let Volume::Ephemeral(volume) = volume
+                && let Some(mount) = &volume.mount
+            {
+                self.mount(mount, "", volume.size_mib)?;
             }
         }
         Ok(())

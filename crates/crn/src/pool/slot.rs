@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::CallFault;
 use super::state::{PhaseTime, ProgramState, State, Times};
-use crate::executor::{Fault, Machine, Phases};
+use crate::executor::{Fault, Machine, Phases, clip};
 use crate::limits;
 
 /// One program.
@@ -39,8 +39,15 @@ pub(super) struct SlotInner {
 pub(super) struct Running {
     pub(super) handle: Box<dyn Machine>,
     pub(super) code_ref: ItemHash,
-    /// Its share of the machines of the node.
-    pub(super) _place: OwnedSemaphorePermit,
+    /// Its share of the node.
+    pub(super) place: Place,
+}
+
+/// What a machine takes of the node, given back when dropped.
+pub(super) struct Place {
+    pub(super) _machine: OwnedSemaphorePermit,
+    /// A permit a MiB.
+    pub(super) memory: OwnedSemaphorePermit,
 }
 
 /// How far the work of a slot goes.
@@ -122,7 +129,10 @@ impl Slot {
     /// The work under way, or that which `spawn` begins.
     pub(super) fn work(&self, goal: Goal, spawn: impl FnOnce(Goal) -> Work) -> Work {
         let mut inner = self.lock();
-        if let Some(work) = &inner.work {
+        // Work whose task has vanished will never be done.
+        if let Some(work) = &inner.work
+            && work.has_changed().is_ok()
+        {
             return work.clone();
         }
         if inner
@@ -211,9 +221,10 @@ impl Slot {
         }
     }
 
-    /// Since when the machine is unused.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.lock().idle_since()
+    /// Since when the machine is unused, of slots of which that is so.
+    pub(super) fn idle_since_if(&self, when: impl FnOnce(&SlotInner) -> bool) -> Option<Instant> {
+        let inner = self.lock();
+        inner.idle_since().filter(|_| when(&inner))
     }
 
     /// Neither machine nor work nor call.
@@ -235,6 +246,15 @@ impl Slot {
 
     /// A snapshot.
     pub(super) fn state(&self) -> ProgramState {
+        let traceback = self.lock().traceback.clone();
+        ProgramState {
+            traceback,
+            ..self.summary()
+        }
+    }
+
+    /// A snapshot without the program's own account of its fault.
+    pub(super) fn summary(&self) -> ProgramState {
         let inner = self.lock();
         let phases = inner.phases.list().into_iter();
         ProgramState {
@@ -248,7 +268,7 @@ impl Slot {
                 })
                 .collect(),
             fault: inner.fault.clone(),
-            traceback: inner.traceback.clone(),
+            traceback: None,
             calls: inner.visits,
             times: inner.times,
         }
@@ -268,6 +288,13 @@ impl SlotInner {
     /// Since when the machine is unused.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.machine.is_some() && self.visits == 0).then_some(self.last_used)
+    }
+
+    /// The machine takes of the node's memory.
+    pub(super) fn takes_memory(&self) -> bool {
+        self.machine
+            .as_ref()
+            .is_some_and(|machine| machine.place.memory.num_permits() > 0)
     }
 
     /// The machine ended by itself.
@@ -299,7 +326,7 @@ impl SlotInner {
 
     fn fail(&mut self, fault: &CallFault) {
         self.state = State::Failed;
-        self.fault = Some(fault.to_string());
+        self.fault = Some(clip(&fault.to_string(), limits::FAULT_BYTES_MAX));
         self.traceback = match fault {
             CallFault::Fault(Fault::Setup { traceback, .. } | Fault::Raised { traceback }) => {
                 Some(traceback.clone())
@@ -320,4 +347,25 @@ impl Drop for Visit {
 /// To the microsecond.
 fn milliseconds(time: std::time::Duration) -> f64 {
     time.as_micros() as f64 / 1e3
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_was_given_up_is_begun_again() {
+        let slot = Slot::new(ItemHash::of_bytes(b"program"));
+        let (sender, given_up) = work();
+        let first = slot.work(Goal::Running, |_| given_up);
+        drop(sender);
+        assert!(finished(first).await.is_err());
+        let (sender, begun) = work();
+        let second = slot.work(Goal::Running, |_| begun);
+        let joined = slot.work(Goal::Running, |_| panic!("it is under way"));
+        sender.send(Some(Ok(()))).unwrap();
+        assert!(finished(second).await.is_ok());
+        assert!(finished(joined).await.is_ok());
+    }
 }

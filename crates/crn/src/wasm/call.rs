@@ -1,12 +1,14 @@
 //! One call of a component: request in, answer out.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use futures::future::Either;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full, Limited};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::WasiHttpView;
@@ -17,7 +19,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use super::Bounds;
 use super::guest::Guest;
 use super::log::Log;
-use crate::executor::{Answer, Call, Fault};
+use crate::executor::{Answer, Call, Fault, clip};
 use crate::limits;
 
 /// All that a call needs.
@@ -25,6 +27,7 @@ pub(super) struct Work {
     pub(super) linked: ProxyPre<Guest>,
     pub(super) bounds: Bounds,
     pub(super) log: Log,
+    pub(super) places: Arc<Semaphore>,
     pub(super) call: Call,
 }
 
@@ -32,7 +35,7 @@ type Outcome = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
 impl Work {
     /// Runs the guest and gives its answer to `sender` as soon as it is whole.
-    /// The guest may go on until `deadline`.
+    /// The guest may go on for a moment, and until `deadline` at the latest.
     pub(super) async fn run(
         self,
         engine: &wasmtime::Engine,
@@ -66,15 +69,26 @@ impl Work {
                 drop(sender.send(answer));
             }
         };
-        let both = futures::future::join(guest, collect);
+        let both = async {
+            match futures::future::select(pin!(guest), pin!(collect)).await {
+                Either::Left((ended, collect)) => {
+                    collect.await;
+                    Some(ended)
+                }
+                Either::Right(((), guest)) => {
+                    let rest = tokio::time::timeout(limits::AFTER_ANSWER_DEADLINE, guest);
+                    rest.await.ok()
+                }
+            }
+        };
         let ended = tokio::time::timeout_at(deadline, both).await;
         let Some(sender) = sender else { return };
         let fault = match ended {
-            Err(_) => Fault::Timeout,
-            Ok((Ok(()), ())) => Fault::Raised {
+            Err(_) | Ok(None) => Fault::Timeout,
+            Ok(Some(Ok(()))) => Fault::Raised {
                 traceback: "the program returned without an answer".into(),
             },
-            Ok((Err(error), ())) => fault(&error, &self.bounds, refused.load(Ordering::Relaxed)),
+            Ok(Some(Err(error))) => fault(&error, &self.bounds, refused.load(Ordering::Relaxed)),
         };
         drop(sender.send(Err(fault)));
     }
@@ -125,7 +139,9 @@ fn fault(error: &wasmtime::Error, bounds: &Bounds, memory_refused: bool) -> Faul
             bounds.memory_bytes >> 20
         );
     }
-    Fault::Raised { traceback }
+    Fault::Raised {
+        traceback: clip(&traceback, limits::TRACEBACK_BYTES_MAX),
+    }
 }
 
 fn request(call: Call) -> http::Request<Full<Bytes>> {

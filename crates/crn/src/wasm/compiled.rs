@@ -6,12 +6,13 @@
 //! or looser rights is compiled again. The name says all that the code depends
 //! on: the component, and Wasmtime's version, settings and processor features.
 
+use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beth_protocol::ItemHash;
 use sha2::{Digest, Sha256};
@@ -30,6 +31,8 @@ pub(super) struct Compiled {
     turns: Turns,
     compilers: Arc<Semaphore>,
     compilations: Arc<AtomicU64>,
+    /// Components that took too long; they are not tried again.
+    slow: Mutex<HashSet<ItemHash>>,
 }
 
 impl Compiled {
@@ -50,6 +53,7 @@ impl Compiled {
             turns: Turns::default(),
             compilers: Arc::new(Semaphore::new(threads)),
             compilations: Arc::default(),
+            slow: Mutex::default(),
         })
     }
 
@@ -71,6 +75,9 @@ impl Compiled {
         if let Some(component) = blocking(load_in(engine, &path)).await? {
             return Ok(component);
         }
+        if self.slow().contains(&code.hash) {
+            return Err(too_slow());
+        }
         let place = self.compilers.clone().acquire_owned().await;
         let work = {
             let (engine, code, path, done) = (
@@ -88,16 +95,29 @@ impl Compiled {
         };
         let compiled = tokio::time::timeout(limits::COMPILE_DEADLINE, blocking(work)).await;
         compiled.unwrap_or_else(|_| {
-            Err(Fault::BadProgram(format!(
-                "compiling the component took more than {} seconds; make it smaller",
-                limits::COMPILE_DEADLINE.as_secs()
-            )))
+            let mut slow = self.slow();
+            if slow.len() >= limits::SLOW_COMPONENTS_MAX {
+                slow.clear();
+            }
+            slow.insert(code.hash.clone());
+            Err(too_slow())
         })?;
         let loaded = blocking(load_in(engine, &path)).await?;
         loaded.ok_or_else(|| {
             Fault::Internal("the compiled component vanished; is the disk full?".into())
         })
     }
+
+    fn slow(&self) -> MutexGuard<'_, HashSet<ItemHash>> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn too_slow() -> Fault {
+    Fault::BadProgram(format!(
+        "compiling the component took more than {} seconds; make it smaller",
+        limits::COMPILE_DEADLINE.as_secs()
+    ))
 }
 
 async fn blocking<T: Send + 'static>(
@@ -151,6 +171,12 @@ fn load(engine: &wasmtime::Engine, path: &Path) -> Option<Component> {
 }
 
 fn compile(engine: &wasmtime::Engine, code: &LocalFile, path: &Path) -> Result<(), Fault> {
+    if code.size_bytes > limits::COMPONENT_BYTES_MAX {
+        return Err(Fault::BadProgram(format!(
+            "the component is larger than {} MiB; make it smaller",
+            limits::COMPONENT_BYTES_MAX >> 20
+        )));
+    }
     let bytes = std::fs::read(&code.path).map_err(|error| {
         Fault::Internal(format!("cannot read {}: {error}", code.path.display()))
     })?;

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{AcquireError, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Component, Linker};
@@ -91,8 +91,11 @@ impl Engine {
     pub(super) async fn run(&self, work: Work) -> Result<Answer, Fault> {
         let limit = work.bounds.deadline;
         let deadline = Instant::now() + limit;
-        let slot = tokio::time::timeout_at(deadline, self.slots.clone().acquire_owned()).await;
-        let Ok(Ok(slot)) = slot else {
+        let places = async {
+            let own = work.places.clone().acquire_owned().await?;
+            Ok::<_, AcquireError>((own, self.slots.clone().acquire_owned().await?))
+        };
+        let Ok(Ok(places)) = tokio::time::timeout_at(deadline, places).await else {
             return Err(Fault::NotHere(
                 "all places for Wasm calls are taken; try again, or ask the operator to raise wasm.calls_max".into(),
             ));
@@ -105,13 +108,13 @@ impl Engine {
         let (sender, receiver) = oneshot::channel();
         let wasmtime = self.wasmtime.clone();
         let task = AbortOnDropHandle::new(runtime.spawn(async move {
-            let _slot = slot;
+            let _places = places;
             work.run(&wasmtime, deadline, sender).await;
         }));
         let answer = receiver.await;
         match answer {
             Ok(answer) => {
-                // What the guest does after its answer has the rest of its time.
+                // The guest may go on for a moment.
                 drop(task.detach());
                 answer
             }

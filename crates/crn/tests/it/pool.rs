@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use beth_crn::executor::{Answer, Call, Executor, Fault, Machine, Phases, Program};
 use beth_protocol::ItemHash;
+use beth_protocol::content::ProgramContent;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use crate::fake::{FakeCore, TestNode, within};
+use crate::fake::{FakeCore, TestNode, read, within};
 
 /// Counts what it is asked for.
 #[derive(Clone, Default)]
@@ -19,11 +20,16 @@ struct Scripted {
     started: Arc<AtomicUsize>,
     stopped: Arc<AtomicUsize>,
     hangs: Arc<AtomicBool>,
+    memory_mib: u64,
 }
 
 impl Executor for Scripted {
     fn name(&self) -> &'static str {
         "microvm"
+    }
+
+    fn admit(&self, _: &ProgramContent) -> Result<u64, Fault> {
+        Ok(self.memory_mib)
     }
 
     fn prepare<'a>(&'a self, _: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
@@ -245,5 +251,62 @@ async fn answers_are_passed_on_with_care() {
         node.call(&program, "/bad-status").await,
         (502, String::new())
     );
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machines_share_a_budget_of_memory() {
+    let core = FakeCore::start().await;
+    let scripted = Scripted {
+        memory_mib: 192,
+        ..Scripted::default()
+    };
+    let asgi = |code| json!({"/code/entrypoint": "main:app", "/code/interface": "asgi", "/code/comment": code});
+    let archive = Bytes::from_static(b"an archive");
+    let code = core.store(archive.clone());
+    let programs = ["one", "two", "three"].map(|name| core.wasm_program(&code, asgi(name)));
+    let start = |machine_memory_mib| {
+        let executor = Arc::new(scripted.clone());
+        TestNode::start_with(&core, Some(executor), move |config| {
+            config.machine_memory_mib = Some(machine_memory_mib);
+        })
+    };
+
+    let small = start(191).await;
+    let (status, text) = small.call(&programs[0], "/").await;
+    assert_eq!(status, 503);
+    assert!(
+        text.contains("This CRN cannot host the requested workload at this time")
+            && text.contains("192 MiB")
+            && text.contains("191 MiB"),
+        "{text}"
+    );
+    assert_eq!(core.asked(&archive), 0, "nothing is fetched for nothing");
+    small.stop().await;
+
+    let node = start(2 * 192).await;
+    for program in &programs {
+        assert_eq!(node.call(program, "/").await.0, 200);
+    }
+    assert_eq!(count(&scripted.started), 3);
+    assert_eq!(
+        count(&scripted.stopped),
+        1,
+        "the longest idle one makes room for the third"
+    );
+    assert_eq!(node.program(&programs[0]).await["state"], "prepared");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_not_for_everybody() {
+    let (_core, _scripted, node, program) = node(3600).await;
+    assert_eq!(node.call(&program, "/").await.0, 200);
+    let logs = format!("{}/beth/v1/programs/{program}/logs", node.url);
+    assert_eq!(node.client.get(&logs).send().await.unwrap().status(), 200);
+    let proxied = node.client.get(&logs).header("x-forwarded-for", "1.2.3.4");
+    let (status, text) = read(proxied.send().await.unwrap()).await;
+    assert_eq!(status, 403);
+    assert!(text.contains("public_logs"), "{text}");
     node.stop().await;
 }

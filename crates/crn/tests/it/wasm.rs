@@ -204,6 +204,27 @@ async fn loops_do_not_starve_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_program_does_not_take_all_places() {
+    let core = FakeCore::start().await;
+    let node = TestNode::start_with(&core, None, |config| config.wasm.calls_max = 4).await;
+    let code = core.store(assemble(BEHAVIOURS));
+    let [greedy, modest] =
+        [3, 4].map(|seconds| core.wasm_program(&code, json!({"/resources/seconds": seconds})));
+    node.call(&greedy, "/print").await;
+
+    let loops = (0..8).map(|_| node.call(&greedy, "/loop"));
+    let other = async {
+        node.reaches_calls(&greedy, 8).await;
+        let begun = Instant::now();
+        assert_eq!(node.call(&modest, "/print").await.0, 200);
+        begun.elapsed()
+    };
+    let (_, waited) = tokio::join!(futures::future::join_all(loops), other);
+    assert!(waited < Duration::from_secs(2), "it waited {waited:?}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_cold_calls_fetch_and_compile_once() {
     let core = FakeCore::start().await;
     let node = TestNode::start(&core).await;
