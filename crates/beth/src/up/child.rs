@@ -15,6 +15,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use futures::FutureExt;
 use futures::future::select_all;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -23,8 +24,9 @@ use tokio::process::{ChildStdout, Command};
 use super::layout::Place;
 use crate::node::{PARENT, Ready};
 
-/// Longest time a child may take to end by itself.
-const STOP_TIMEOUT: Duration = Duration::from_secs(12);
+/// Longest time a child may take to end by itself: a compute node lets calls
+/// end (10 s) and then its machines, some of them twice in a row (6 s each).
+const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// Log files above this size begin anew at the next start, in bytes.
 const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// How much of a log is shown when its node fails, in bytes and lines.
@@ -169,7 +171,8 @@ impl Children {
     /// Ends compute nodes, then core nodes; `hurry` (a second Ctrl-C) ends the
     /// patience.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
-        tokio::pin!(hurry);
+        // Once it has come, it has come for every group.
+        let hurry = Box::pin(hurry).shared();
         let (compute, core): (Vec<Child>, Vec<Child>) = self
             .0
             .into_iter()
@@ -181,7 +184,7 @@ impl Children {
             let late = tokio::select! {
                 _ = ended => false,
                 () = tokio::time::sleep(STOP_TIMEOUT) => true,
-                () = &mut hurry => true,
+                () = hurry.clone() => true,
             };
             if late {
                 group.iter().for_each(Child::kill);

@@ -106,10 +106,11 @@ fn lock(path: &Path) -> anyhow::Result<File> {
     }
 }
 
+/// The mark goes last, so that a wipe that fails half way can be repeated.
 fn wipe(path: &Path) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
-        if entry.file_name() == LOCK {
+        if entry.file_name() == LOCK || entry.file_name() == MARK {
             continue;
         }
         let gone = match entry.file_type()?.is_dir() {
@@ -118,7 +119,8 @@ fn wipe(path: &Path) -> anyhow::Result<()> {
         };
         gone.with_context(|| format!("cannot wipe {}", entry.path().display()))?;
     }
-    Ok(())
+    let mark = path.join(MARK);
+    std::fs::remove_file(&mark).with_context(|| format!("cannot wipe {}", mark.display()))
 }
 
 #[cfg(test)]
