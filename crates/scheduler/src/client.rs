@@ -115,13 +115,15 @@ impl CoreNode {
     }
 }
 
-/// An HTTP client with our deadlines.
+/// An HTTP client with our deadlines. It asks nodes themselves, never a proxy,
+/// as the stream of messages does.
 pub fn http_client() -> Result<reqwest::Client, Error> {
     // Another part of the process may have chosen one already: then that one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .connect_timeout(limits::CONNECT_TIMEOUT)
         .timeout(limits::REQUEST_TIMEOUT)
+        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(Error::Setup)

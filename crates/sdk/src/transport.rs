@@ -1,5 +1,6 @@
 //! One node, and how it is asked.
 
+use std::net::IpAddr;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -18,6 +19,18 @@ pub fn install_tls_provider() {
         // Err means that somebody chose before us.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+/// No proxy can reach what listens for this computer alone.
+fn is_this_computer(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback()),
+        None => false,
+    }
 }
 
 /// A base URL, what answers there, and the connections to it.
@@ -57,6 +70,9 @@ impl Transport {
         if base.scheme() == "http" {
             // Plain HTTP must work on machines without any root certificates.
             builder = builder.tls_certs_only([]);
+        }
+        if is_this_computer(&base) {
+            builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|source| Error::Unreachable {
             role,
@@ -259,6 +275,19 @@ impl Transport {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_computer() {
+        for (url, ours) in [
+            ("http://localhost:4020", true),
+            ("http://127.0.0.2", true),
+            ("http://[::1]:4020", true),
+            ("https://example.org", false),
+            ("http://10.0.0.1", false),
+        ] {
+            assert_eq!(is_this_computer(&Url::parse(url).unwrap()), ours, "{url}");
+        }
+    }
 
     #[test]
     fn urls() {
