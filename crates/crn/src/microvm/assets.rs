@@ -20,7 +20,7 @@ const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/beth-init"));
 const SQUASHFS_MAGIC: &[u8; 4] = b"hsqs";
 
 /// How to get what is missing; the end of many sentences.
-pub(super) const ADVICE: &str = "run `make setup` (or scripts/guest.sh) and try again";
+pub(super) const ADVICE: &str = "run `make guest` (scripts/guest.sh) and try again";
 
 /// The files of a boot.
 #[derive(Clone, Debug)]
