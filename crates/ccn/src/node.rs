@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use axum::Router;
+use axum::serve::{Listener, ListenerExt};
 use beth_network::{Config as NetworkConfig, Network};
 use beth_store::{Blobs, Store};
 use tokio::net::TcpListener;
@@ -98,7 +99,7 @@ impl Node {
         let router = api::router(self.context.clone()).merge(extra);
         let cancel = self.cancel.clone();
         let stop = cancel.clone();
-        let server = axum::serve(self.listener, router)
+        let server = axum::serve(without_delay(self.listener), router)
             .with_graceful_shutdown(async move { stop.cancelled().await });
         let drained = async {
             cancel.cancelled().await;
@@ -124,6 +125,14 @@ impl Node {
         info!("core node stopped");
         Ok(())
     }
+}
+
+/// Small frames leave at once instead of waiting for an acknowledgement.
+fn without_delay(listener: TcpListener) -> impl Listener<Addr = SocketAddr> {
+    listener.tap_io(|stream| {
+        // A socket that refuses is only slower.
+        let _ = stream.set_nodelay(true);
+    })
 }
 
 /// Waits for threads that were told to end.

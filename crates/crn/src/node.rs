@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -121,6 +122,10 @@ pub async fn run_with(
         }
     };
     let routes = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = listener.tap_io(|stream| {
+        // Small answers leave at once; a socket that refuses is only slower.
+        let _ = stream.set_nodelay(true);
+    });
     let server = axum::serve(listener, routes).with_graceful_shutdown(ended);
     let mut server = server.into_future().boxed();
     ready(());
