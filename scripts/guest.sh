@@ -40,10 +40,10 @@ is_current() {
         grep -q "\"inputs\": \"$inputs\"" "$folder/manifest.json" 2> /dev/null
 }
 
-# QEMU and the build tools. A qemu-utils from elsewhere (backports) forbids
-# Debian's own QEMU; it is then brought to the same version.
+# QEMU and the build tools. QEMU packages from elsewhere (backports) forbid
+# Debian's own QEMU; they are then brought to its version.
 install_tools() {
-    local missing=() version
+    local missing=() pins=() version package fitting
     command -v qemu-system-x86_64 > /dev/null || missing+=(qemu-system-x86)
     command -v mksquashfs > /dev/null || missing+=(squashfs-tools)
     command -v mmdebstrap > /dev/null || missing+=(mmdebstrap)
@@ -55,10 +55,15 @@ install_tools() {
     as_root apt-get update -q > "$work/apt.log" 2>&1 || fail "apt-get update failed: $(tail -n 1 "$work/apt.log")"
     local install=(DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends)
     if ! as_root "${install[@]}" "${missing[@]}" > "$work/apt.log" 2>&1; then
-        grep -q qemu-utils "$work/apt.log" || fail "apt-get install failed: $(tail -n 3 "$work/apt.log")"
         version=$(apt-cache policy qemu-system-x86 | awk '/Candidate:/ {print $2}')
-        say "the installed qemu-utils does not fit QEMU $version: installing qemu-utils $version too"
-        as_root "${install[@]}" --allow-downgrades "${missing[@]}" "qemu-utils=$version" > "$work/apt.log" 2>&1 ||
+        for package in $(dpkg-query -W -f '${Package} ${Status}\n' 'qemu-*' | awk '/ installed$/ {print $1}'); do
+            # Architecture-independent packages lack the suffix of a rebuild.
+            fitting=$(apt-cache madison "$package" | awk -v base="${version%+b*}" 'index($3, base) == 1 {print $3; exit}')
+            [ -z "$fitting" ] || pins+=("$package=$fitting")
+        done
+        [ ${#pins[@]} -gt 0 ] || fail "apt-get install failed: $(tail -n 3 "$work/apt.log")"
+        say "other QEMU packages do not fit QEMU $version: installing ${pins[*]} too"
+        as_root "${install[@]}" --allow-downgrades "${missing[@]}" "${pins[@]}" > "$work/apt.log" 2>&1 ||
             fail "apt-get install failed: $(tail -n 3 "$work/apt.log")"
     fi
 }
