@@ -217,6 +217,27 @@ fn every_file_begins_with_what_it_is() {
 }
 
 #[test]
+fn every_vector_is_read() {
+    let sources: String = sources().into_iter().map(|(_, text)| text).collect();
+    let mut folders = vec![root().join("vectors")];
+    let mut count = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let is_read = stem == "README" || sources.contains(&stem);
+            assert!(is_read, "{}: no test reads it", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 10, "the vectors have moved");
+}
+
+#[test]
 fn banned_names() {
     let banned = ["Manager", "Helper", "Util", "Impl"];
     for (name, text) in sources() {
