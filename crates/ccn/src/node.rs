@@ -158,30 +158,22 @@ fn open(config: &CcnConfig) -> Result<(Store, Arc<Blobs>), Error> {
     Ok((store, Arc::new(blobs)))
 }
 
-/// Declares an operator's file; hashing it again is avoided when it did not
-/// change since the last start.
+/// Declares an operator's file. It is read at every start, and copied only when
+/// it changed.
 fn declare(
     store: &mut Store,
     blobs: &Blobs,
     item_hash: &str,
     path: &std::path::Path,
 ) -> Result<(), Error> {
-    let metadata = std::fs::metadata(path).map_err(|error| {
+    let hash = Blobs::hash_of(path).map_err(|error| {
         Error::Config(format!(
             "well-known file {}: {error}; build it or remove the entry",
             path.display()
         ))
     })?;
-    let known = store.readers.read(|state| {
-        use beth_protocol::view::View;
-        let pin = state.message_pin(item_hash).ok().flatten();
-        Ok::<_, beth_store::Error>(pin.and_then(|pin| {
-            let size = state.file_size(&pin.file_hash).ok().flatten();
-            (size == Some(metadata.len()) && blobs.contains(&pin.file_hash))
-                .then_some(pin.file_hash)
-        }))
-    })?;
-    if known.is_some() {
+    let pinned = store.readers.read(|state| state.well_known(item_hash))?;
+    if pinned.as_deref() == Some(&hash) && blobs.contains(&hash) {
         return Ok(());
     }
     let kept = blobs.adopt(path)?;

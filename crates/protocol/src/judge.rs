@@ -140,7 +140,7 @@ fn accept<V: View>(
     match &content.typed {
         Content::Post(post) => {
             posts::judge(complete, post, view, &mut effects)?;
-            payment::judge_post(complete, post, view, rules, now, &mut effects)?;
+            payment::judge_post(complete, post, rules, &mut effects)?;
         }
         Content::Aggregate(aggregate) => {
             base_permission(complete, view)?;

@@ -144,6 +144,20 @@ impl Blobs {
         Ok(hashed)
     }
 
+    /// Hex SHA-256 of a file anywhere.
+    pub fn hash_of(source: &Path) -> io::Result<String> {
+        let mut hasher = Sha256::new();
+        let mut reader = File::open(source)?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let count = reader.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(const_hex::encode(hasher.finalize()));
+            }
+            hasher.update(&buffer[..count]);
+        }
+    }
+
     /// Makes an existing file available under its hash, by link or by copy.
     pub fn adopt(&self, source: &Path) -> Result<Hashed, Error> {
         let mut incoming = self.begin()?;

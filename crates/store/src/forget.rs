@@ -196,6 +196,12 @@ impl State<'_> {
         self.keep_for_grace(hash, now)
     }
 
+    /// The file declared under a STORE hash.
+    pub fn well_known(&self, item_hash: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT file_hash FROM file_pins WHERE item_hash = ?1 AND kind = 'well_known'";
+        self.one(sql, [item_hash], |row| row.get(0))
+    }
+
     /// Declares a file of the operator under a STORE hash that this node does
     /// not have the message of (a published runtime built here).
     pub fn declare_well_known(

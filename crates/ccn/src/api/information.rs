@@ -91,10 +91,7 @@ async fn metrics(context: &Context) -> Result<Map<String, Value>, ApiError> {
         "pyaleph_build_info",
         json!({"python_version": "none", "version": VERSION}),
     );
-    put(
-        "pyaleph_status_peers_total",
-        totals.peers.max(connected).into(),
-    );
+    put("pyaleph_status_peers_total", connected.into());
     put("pyaleph_status_sync_messages_total", totals.messages.into());
     put(
         "pyaleph_status_sync_permanent_files_total",

@@ -154,12 +154,10 @@ fn check_funds<V: View>(
 }
 
 /// Posts that set balances or grant credits.
-pub(super) fn judge_post<V: View>(
+pub(super) fn judge_post(
     complete: &Complete,
     post: &PostContent,
-    _view: &V,
     rules: &Rules,
-    _now: Timestamp,
     effects: &mut Effects,
 ) -> Result<(), Stop> {
     let is_truthy = !matches!(&post.content, Value::Null | Value::Bool(false));

@@ -212,11 +212,3 @@ CREATE TABLE credit_lots (
     granted      INTEGER NOT NULL,
     PRIMARY KEY (address, credit_ref, credit_index)
 ) WITHOUT ROWID;
-
-CREATE TABLE peers (
-    peer_id   TEXT NOT NULL,
-    kind      TEXT NOT NULL,
-    address   TEXT NOT NULL,
-    last_seen INTEGER NOT NULL,
-    PRIMARY KEY (peer_id, kind)
-) WITHOUT ROWID;

@@ -10,7 +10,6 @@ pub struct Totals {
     pub messages: u64,
     pub pending_messages: u64,
     pub file_pins: u64,
-    pub peers: u64,
 }
 
 impl State<'_> {
@@ -27,7 +26,6 @@ impl State<'_> {
             messages: count("messages")?,
             pending_messages: count("pending")?,
             file_pins: count("file_pins")?,
-            peers: count("peers")?,
         })
     }
 
