@@ -19,6 +19,7 @@
 pub mod account;
 pub mod aggregate;
 pub mod chain;
+pub mod cid;
 pub mod content;
 pub mod cost;
 pub mod decimal;
