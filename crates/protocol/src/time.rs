@@ -11,6 +11,8 @@ pub struct Timestamp(i64);
 
 const SECONDS_MIN: f64 = -62_135_596_800.0;
 const SECONDS_MAX: f64 = 253_402_300_800.0;
+/// Times farther away than this have no year worth telling.
+const SECONDS_OF_A_YEAR_MAX: f64 = 6.7e16;
 /// 2^53: every integer up to here is a double.
 const MICROS_EXACT_MAX: u64 = 9_007_199_254_740_992;
 
@@ -43,7 +45,14 @@ impl Timestamp {
             Value::Bool(flag) => f64::from(u8::from(*flag)),
             _ => return Err("Input should be a valid number".into()),
         };
-        Timestamp::from_seconds_f64(seconds).ok_or_else(|| format!("{seconds} is out of range"))
+        Timestamp::from_seconds_f64(seconds).ok_or_else(|| {
+            if seconds.abs() < SECONDS_OF_A_YEAR_MAX {
+                let (year, ..) = civil_from_days((seconds / 86_400.0).floor() as i64);
+                format!("year {year} is out of range")
+            } else {
+                "timestamp out of range for platform time_t".into()
+            }
+        })
     }
 
     /// Microseconds since the epoch.
