@@ -128,6 +128,7 @@ pub(crate) async fn listen(
             raw,
             reception_time: now(),
             origin: "p2p",
+            transaction: None,
             retry_of: None,
         };
         if intake

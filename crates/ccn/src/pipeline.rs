@@ -17,10 +17,13 @@
 //! was answered survives a crash. A full queue slows its source down. There is
 //! one judge and one writer: what is judged is what is applied.
 
+use beth_protocol::chain_event::ContractEvent;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Message, Rejection};
-use beth_store::pending::Arrival;
+use beth_store::confirmations::Transaction;
+use beth_store::pending::{Arrival, CONTRACT};
 use beth_store::rows::Outcome;
+use beth_store::{Error, State};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -29,7 +32,7 @@ use crate::events::{Event, Events};
 use crate::gossip::Gossip;
 use crate::limits;
 use crate::verify::{Intake, Job};
-use crate::writer::Task;
+use crate::writer::{Done, Task, Work};
 
 /// Entrance of the pipeline; cheap to clone.
 #[derive(Clone)]
@@ -102,10 +105,61 @@ impl Pipeline {
 
     /// Hands a message to the pipeline without publishing it.
     pub async fn offer(&self, raw: Value) -> Result<Outcome, SubmitError> {
+        self.take(raw, "p2p", None).await
+    }
+
+    /// Hands in a message that a transaction published: it is verified like
+    /// any other and confirmed once it is in force. For readers of chains.
+    pub async fn offer_confirmed(
+        &self,
+        raw: Value,
+        transaction: Transaction,
+    ) -> Result<Outcome, SubmitError> {
+        self.take(raw, "onchain", Some(transaction)).await
+    }
+
+    /// Hands in the message that an event of a contract stands for. It has no
+    /// signature: whoever calls this has read the event from the chain.
+    pub async fn offer_event(
+        &self,
+        event: &ContractEvent,
+        transaction: Transaction,
+    ) -> Result<Outcome, SubmitError> {
+        let raw = event.to_message(transaction.time);
+        self.take(raw, CONTRACT, Some(transaction)).await
+    }
+
+    /// Runs a change of the state on the writer, beside the messages; answers
+    /// after its commit. When it fails, nothing of it is kept.
+    pub async fn work<T, F>(&self, change: F) -> Result<T, SubmitError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&State<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let work: Work = Box::new(move |state| {
+            let value = change(state)?;
+            let done: Done = Box::new(move || drop(reply.send(value)));
+            Ok(done)
+        });
+        self.writer
+            .send(Task::Work(work))
+            .await
+            .map_err(|_| SubmitError::Unavailable)?;
+        answer.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    async fn take(
+        &self,
+        raw: Value,
+        origin: &'static str,
+        transaction: Option<Transaction>,
+    ) -> Result<Outcome, SubmitError> {
         let arrival = Arrival {
             raw,
             reception_time: now(),
-            origin: "p2p",
+            origin,
+            transaction: transaction.map(Box::new),
             retry_of: None,
         };
         let (reply, answer) = oneshot::channel();

@@ -9,7 +9,7 @@ use beth_protocol::judge::Complete;
 use beth_protocol::rejection::Code;
 use beth_protocol::{ItemHash, ItemType, Message, Rejection, signature};
 use beth_store::Blobs;
-use beth_store::pending::Arrival;
+use beth_store::pending::{Arrival, CONTRACT};
 use beth_store::rows::Outcome;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -103,14 +103,17 @@ fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
     let message = match Message::parse(&arrival.raw) {
         Ok(message) => message,
         Err(rejection) => {
-            let named = arrival.raw["item_hash"].as_str().map(str::to_owned);
+            let named = arrival.raw["item_hash"]
+                .as_str()
+                .filter(|name| name.len() <= limits::ITEM_HASH_BYTES_MAX)
+                .map(str::to_owned);
             return Verified::Malformed {
                 item_hash: named,
                 rejection,
             };
         }
     };
-    match complete(message.clone(), blobs) {
+    match complete(message.clone(), arrival, blobs) {
         Ok((complete, file_bytes)) => Verified::Complete {
             complete: Box::new(complete),
             file_bytes,
@@ -127,9 +130,21 @@ fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
 }
 
 /// The message with its content, and the length of the file it stores.
-fn complete(message: Message, blobs: &Blobs) -> Result<(Complete, Option<u64>), Rejection> {
-    signature::verify(&message)?;
-    let content = match message.inline_content()? {
+fn complete(
+    message: Message,
+    arrival: &Arrival,
+    blobs: &Blobs,
+) -> Result<(Complete, Option<u64>), Rejection> {
+    // What is cheap to see comes first: a bad content costs no signature.
+    let signed = arrival.origin != CONTRACT;
+    if signed {
+        message.require_signature()?;
+    }
+    let inline = message.inline_content()?;
+    if signed {
+        signature::verify(&message)?;
+    }
+    let content = match inline {
         Some(content) => content,
         None => message.fetched_content(&body(&message, blobs)?)?,
     };
@@ -168,8 +183,8 @@ fn file_length(
         // A mismatch is judged, not awaited.
         return Ok(None);
     }
-    match blobs.file(hash.as_str()) {
-        Ok(Some((_, size_bytes))) => Ok(Some(size_bytes)),
+    match blobs.claim(hash.as_str()) {
+        Ok(Some(size_bytes)) => Ok(Some(size_bytes)),
         _ => Err(Rejection::text(
             Code::FileUnavailable,
             format!("File not found: {hash} (could not retrieve file from storage at this time)"),

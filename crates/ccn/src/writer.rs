@@ -5,7 +5,6 @@ use std::thread::{self, JoinHandle};
 
 use beth_protocol::judge::{Complete, Rules, Verdict, judge};
 use beth_protocol::rejection::Code;
-use beth_protocol::time::Timestamp;
 use beth_protocol::{Content, Message, Rejection, Status};
 use beth_store::pending::Arrival;
 use beth_store::rows::{Outcome, StoredMessage};
@@ -57,12 +56,21 @@ pub(crate) enum Task {
         kind: FileKind,
         reply: oneshot::Sender<()>,
     },
+    /// Anything else that changes the state; what it answers is run after the
+    /// commit.
+    Work(Work),
     /// Commit what came before, and end.
     Stop,
 }
 
+/// A change of the state. Its failure undoes only what it did.
+pub(crate) type Work = Box<dyn FnOnce(&State<'_>) -> Result<Done, Error> + Send>;
+/// What a change does once it is committed.
+pub(crate) type Done = Box<dyn FnOnce() + Send>;
+
 /// What is done once the batch is committed.
 enum After {
+    Run(Done),
     Answer(oneshot::Sender<Outcome>, Outcome),
     Done(oneshot::Sender<()>),
     Tell(Box<Event>),
@@ -148,6 +156,7 @@ impl Loop {
         match after {
             After::Answer(reply, outcome) => drop(reply.send(outcome)),
             After::Done(reply) => drop(reply.send(())),
+            After::Run(done) => done(),
             After::Tell(event) => self.told.events.publish(*event),
             After::Retry => self.told.retry.notify_one(),
         }
@@ -163,6 +172,12 @@ fn handle(
 ) -> Result<(), Error> {
     match task {
         Task::Stop => {}
+        Task::Work(work) => match state.savepoint(work) {
+            Ok(done) => after.push(After::Run(done)),
+            Err(failure) => {
+                warn!(%failure, "a piece of background work failed; nothing of it was kept")
+            }
+        },
         Task::File {
             hash,
             size_bytes,
@@ -185,6 +200,9 @@ fn handle(
         } => {
             let jitter = random.unit();
             let outcome = settle(state, &arrival, verdict, rules, jitter, after)?;
+            if let Some(item_hash) = arrival.raw["item_hash"].as_str() {
+                state.note_confirmation(item_hash, &arrival, &outcome)?;
+            }
             if let Outcome::Rejected(rejection) = &outcome {
                 debug!(code = rejection.code.number(), "rejected: {rejection}");
             }
@@ -306,22 +324,23 @@ fn judged(
             if state.wake(hash, now())? > 0 {
                 after.push(After::Retry);
             }
-            after.push(After::Tell(Box::new(processed(complete, reception))));
+            after.push(After::Tell(Box::new(processed(complete, arrival))));
             Ok(Outcome::Processed)
         }
     }
 }
 
-fn processed(complete: &Complete, reception_time: Timestamp) -> Event {
+fn processed(complete: &Complete, arrival: &Arrival) -> Event {
     Event::Processed {
         message: StoredMessage {
             message: complete.message.clone(),
             content: complete.content.raw.clone(),
             size: complete.content.size,
             status: Status::Processed,
-            reception_time,
+            reception_time: arrival.reception_time,
         },
         typed: complete.content.typed.clone(),
+        origin: arrival.origin,
     }
 }
 

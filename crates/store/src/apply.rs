@@ -1,11 +1,9 @@
 //! Applying effects: the only way the state changes.
 
-use beth_protocol::aggregate::{Element, merge};
+use beth_protocol::aggregate::{Element, append, merge, prepend};
 use beth_protocol::content::{Content, PaymentType};
 use beth_protocol::cost::CostRow;
-use beth_protocol::judge::{
-    BalanceUpdate, Complete, CreditLot, Effect, MachineRow, PostRow, Rules,
-};
+use beth_protocol::judge::{Complete, Effect, MachineRow, PostRow, Rules};
 use beth_protocol::time::Timestamp;
 use beth_protocol::{MessageType, Status};
 use serde_json::{Map, Value};
@@ -137,7 +135,7 @@ impl State<'_> {
                     (file_hash, item_hash, owner, reference, created.micros()),
                 )?;
                 self.run(
-                    "DELETE FROM file_pins WHERE file_hash = ?1 AND kind = 'grace'",
+                    "DELETE FROM file_pins WHERE file_hash = ?1 AND kind = 'grace' AND item_hash IS NULL",
                     [file_hash],
                 )?;
                 Ok(())
@@ -168,10 +166,8 @@ impl State<'_> {
                 payment,
                 rows,
             } => self.apply_costs(item_hash, owner, *payment, rows),
-            Effect::Balances(updates) => updates
-                .iter()
-                .try_for_each(|update| self.apply_balance(update)),
-            Effect::Credits(lots) => self.apply_credits(item_hash, lots),
+            Effect::Balances(updates) => self.apply_balances(updates),
+            Effect::Credits(credits) => self.apply_credits(item_hash, credits),
             Effect::Forget { item_hash: target } => {
                 self.forget(target, item_hash, complete.message.time)
             }
@@ -226,10 +222,10 @@ impl State<'_> {
             return self.rebuild_aggregate(owner, key);
         };
         let mut merged: Map<String, Value> = object(&content)?;
-        for (member, value) in element.content {
-            if added > last || !merged.contains_key(&member) {
-                merged.insert(member, value);
-            }
+        if added > last {
+            append(&mut merged, element.content);
+        } else {
+            prepend(&mut merged, element.content);
         }
         self.run(
             &format!("UPDATE aggregates SET content = ?3, {columns} WHERE {place}"),
@@ -291,7 +287,8 @@ impl State<'_> {
     ) -> Result<(), Error> {
         self.run(
             "INSERT INTO file_tags (tag, owner, file_hash, last_updated) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (tag) DO UPDATE SET owner = ?2, file_hash = ?3, last_updated = ?4 WHERE last_updated < ?4",
+             ON CONFLICT (tag) DO UPDATE SET owner = ?2, file_hash = ?3, last_updated = ?4
+             WHERE (last_updated, file_hash) < (?4, ?3)",
             (tag, owner, file_hash, at.micros()),
         )?;
         Ok(())
@@ -344,40 +341,6 @@ impl State<'_> {
                     row.stream.to_cost_string(),
                     row.credit.to_cost_string(),
                     row.size_mib.as_ref().map(ToString::to_string),
-                ),
-            )?;
-        }
-        Ok(())
-    }
-
-    fn apply_balance(&self, update: &BalanceUpdate) -> Result<(), Error> {
-        self.run(
-            "INSERT INTO balances (address, chain, dapp, balance, height) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (address, chain, dapp) DO UPDATE SET balance = ?4, height = ?5 WHERE height < ?5",
-            (
-                &update.address,
-                &update.chain,
-                update.dapp.as_deref().unwrap_or_default(),
-                update.balance.to_string(),
-                update.height,
-            ),
-        )?;
-        Ok(())
-    }
-
-    fn apply_credits(&self, item_hash: &str, lots: &[CreditLot]) -> Result<(), Error> {
-        for (index, lot) in lots.iter().enumerate() {
-            self.run(
-                "INSERT OR IGNORE INTO credit_lots
-                    (address, credit_ref, credit_index, amount, remaining, expiration, granted)
-                 VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)",
-                (
-                    &lot.address,
-                    item_hash,
-                    index as i64,
-                    lot.amount,
-                    lot.expiration.map(Timestamp::micros),
-                    lot.granted.micros(),
                 ),
             )?;
         }

@@ -95,7 +95,9 @@ impl Writer {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(Error::from)?;
-        let value = work(&State::new(&transaction))?;
+        let state = State::new(&transaction);
+        let value = work(&state)?;
+        state.settle_credits()?;
         transaction.commit().map_err(Error::from)?;
         Ok(value)
     }

@@ -7,6 +7,7 @@ use beth_protocol::view::View;
 use beth_protocol::{Content, MessageType, Status};
 use serde_json::json;
 
+use crate::balances::clock;
 use crate::error::Error;
 use crate::limits::GRACE_SECONDS;
 use crate::state::State;
@@ -53,9 +54,9 @@ impl State<'_> {
                 json!([forgotten_by]).to_string(),
             ],
         )?;
-        self.run("DELETE FROM messages WHERE item_hash = ?1", [item_hash])?;
+        self.erase(item_hash)?;
         self.run("DELETE FROM pending WHERE item_hash = ?1", [item_hash])?;
-        self.run("DELETE FROM costs WHERE item_hash = ?1", [item_hash])?;
+        self.run("DELETE FROM removed WHERE item_hash = ?1", [item_hash])?;
         self.write_status(item_hash, Status::Forgotten, at)?;
         self.run(
             "DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'content'",
@@ -65,7 +66,7 @@ impl State<'_> {
             MessageType::Post => self.forget_post(item_hash),
             MessageType::Aggregate => self.forget_element(item_hash),
             MessageType::Store => match Content::parse(MessageType::Store, &target.content) {
-                Ok(Content::Store(content)) => self.forget_file(item_hash, &content, at),
+                Ok(Content::Store(content)) => self.forget_file(item_hash, &content),
                 _ => Ok(()),
             },
             MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => self
@@ -99,10 +100,10 @@ impl State<'_> {
         let Some(Some(original)) = amends else {
             return Ok(());
         };
-        // The newest remaining amend takes over; ties go to the smaller hash.
+        // The newest remaining amend takes over, as it would have without this one.
         let latest: Option<(String, i64)> = self.one(
             "SELECT a.item_hash, a.created FROM posts a JOIN posts o ON o.item_hash = a.amends
-             WHERE a.amends = ?1 AND a.created > o.created ORDER BY a.created DESC, a.item_hash LIMIT 1",
+             WHERE a.amends = ?1 AND a.created > o.created ORDER BY a.created DESC, a.item_hash DESC LIMIT 1",
             [&original],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
@@ -128,33 +129,32 @@ impl State<'_> {
             [item_hash],
         )?;
         match place {
-            Some((owner, key)) => self.rebuild_aggregate(&owner, &key),
-            None => Ok(()),
+            // Those of some owners are never built, also not now.
+            Some((owner, key)) if self.aggregate(&owner, &key).is_ok_and(|built| built.is_some()) => {
+                self.rebuild_aggregate(&owner, &key)
+            }
+            _ => Ok(()),
         }
     }
 
-    fn forget_file(
-        &self,
-        item_hash: &str,
-        content: &StoreContent,
-        at: Timestamp,
-    ) -> Result<(), Error> {
+    fn forget_file(&self, item_hash: &str, content: &StoreContent) -> Result<(), Error> {
         self.run(
             "DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'message'",
             [item_hash],
         )?;
-        self.rebuild_tag(&tag_of(item_hash, content), content)?;
-        self.keep_for_grace(content.item_hash.as_str(), at)
+        self.rebuild_tag(item_hash, content)?;
+        self.keep_for_grace(content.item_hash.as_str(), clock())
     }
 
     /// The tag goes to the newest remaining pin that computes to it.
-    fn rebuild_tag(&self, tag: &str, content: &StoreContent) -> Result<(), Error> {
+    pub(crate) fn rebuild_tag(&self, item_hash: &str, content: &StoreContent) -> Result<(), Error> {
+        let tag = &*tag_of(item_hash, content);
         self.run("DELETE FROM file_tags WHERE tag = ?1", [tag])?;
         let label = content.reference.as_deref().unwrap_or(tag);
         let newest: Option<(String, String, i64)> = self.one(
             "SELECT owner, file_hash, created FROM file_pins
              WHERE kind = 'message' AND ((ref = ?1 AND (?1 = ?2 OR owner = ?3)) OR (ref IS NULL AND item_hash = ?2))
-             ORDER BY created DESC, item_hash LIMIT 1",
+             ORDER BY created DESC, file_hash DESC LIMIT 1",
             [label, tag, &content.address],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;

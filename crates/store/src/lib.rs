@@ -10,13 +10,19 @@
 //! contains SQL. Nothing here knows HTTP, gossip or signatures.
 
 mod apply;
+mod balances;
 pub mod blobs;
+pub mod confirmations;
+mod credits;
 mod database;
 pub mod error;
 mod forget;
+mod garbage;
+pub mod jobs;
 pub mod limits;
 pub mod pending;
 pub mod query;
+mod removal;
 pub mod rows;
 mod state;
 

@@ -159,13 +159,14 @@ impl View for State<'_> {
 
     fn post(&self, item_hash: &str) -> Result<Option<KnownPost>, ViewError> {
         Ok(self.one(
-            "SELECT owner, type, last_updated FROM posts WHERE item_hash = ?1",
+            "SELECT owner, type, last_updated, latest_amend FROM posts WHERE item_hash = ?1",
             [item_hash],
             |row| {
                 Ok(KnownPost {
                     owner: row.get(0)?,
                     post_type: row.get(1)?,
                     last_updated: Timestamp::from_micros(row.get(2)?),
+                    latest_amend: row.get(3)?,
                 })
             },
         )?)
@@ -223,10 +224,8 @@ impl View for State<'_> {
     }
 
     fn credit_balance(&self, address: &str, now: Timestamp) -> Result<Decimal, ViewError> {
-        let sql = "SELECT coalesce(sum(remaining), 0) FROM credit_lots
-                   WHERE address = ?1 AND remaining > 0 AND (expiration IS NULL OR expiration > ?2)";
-        let total: Option<i64> = self.one(sql, (address, now.micros()), |row| row.get(0))?;
-        Ok(Decimal::from(total.unwrap_or(0).max(0)))
+        self.settle_credits()?;
+        Ok(self.credits_of(address, now)?)
     }
 
     fn committed(&self, address: &str, payment: PaymentType) -> Result<Decimal, ViewError> {
