@@ -128,12 +128,14 @@ impl State<'_> {
             "DELETE FROM aggregate_elements WHERE item_hash = ?1",
             [item_hash],
         )?;
-        match place {
-            // Those of some owners are never built, also not now.
-            Some((owner, key)) if self.aggregate(&owner, &key).is_ok_and(|built| built.is_some()) => {
-                self.rebuild_aggregate(&owner, &key)
-            }
-            _ => Ok(()),
+        let Some((owner, key)) = place else {
+            return Ok(());
+        };
+        // Those of some owners are never built, also not now.
+        let is_built = "SELECT 1 FROM aggregates WHERE owner = ?1 AND key = ?2";
+        match self.one(is_built, [&owner, &key], |_| Ok(()))? {
+            Some(()) => self.rebuild_aggregate(&owner, &key),
+            None => Ok(()),
         }
     }
 
