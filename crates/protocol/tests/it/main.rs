@@ -6,6 +6,7 @@ mod accounts;
 mod cids;
 mod content_cases;
 mod effort;
+mod prices;
 mod signatures;
 
 /// A conformance vector, by its path below `vectors/`.
