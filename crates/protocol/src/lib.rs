@@ -22,6 +22,7 @@ pub mod chain;
 pub mod content;
 pub mod cost;
 pub mod decimal;
+pub mod digest;
 pub mod hash;
 pub mod json;
 pub mod judge;

@@ -12,9 +12,12 @@
 mod apply;
 pub mod blobs;
 mod database;
+mod digest;
 pub mod error;
 mod forget;
+mod keys;
 pub mod limits;
+mod memory;
 pub mod pending;
 pub mod query;
 pub mod rows;
@@ -22,5 +25,6 @@ mod state;
 
 pub use blobs::Blobs;
 pub use database::{Readers, Store, Writer};
+pub use digest::StateDigest;
 pub use error::Error;
 pub use state::State;
