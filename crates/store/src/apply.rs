@@ -12,14 +12,12 @@ pub(crate) use aggregates::{merged_to, sum_of};
 pub(crate) use messages::in_force;
 pub(crate) use tags::points_to;
 
+use beth_protocol::Status;
 use beth_protocol::aggregate::Element;
 use beth_protocol::content::PaymentType;
 use beth_protocol::cost::CostRow;
-use beth_protocol::judge::{
-    BalanceUpdate, Complete, CreditLot, Effect, MachineRow, Rules,
-};
+use beth_protocol::judge::{BalanceUpdate, Complete, CreditLot, Effect, MachineRow, Rules};
 use beth_protocol::time::Timestamp;
-use beth_protocol::Status;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -66,7 +64,10 @@ impl State<'_> {
         let Some((status, since)) = self.unapplied_status(item_hash)? else {
             return Ok(None);
         };
-        self.run("DELETE FROM message_status WHERE item_hash = ?1", [item_hash])?;
+        self.run(
+            "DELETE FROM message_status WHERE item_hash = ?1",
+            [item_hash],
+        )?;
         if status == Status::Pending {
             self.run("DELETE FROM pending WHERE item_hash = ?1", [item_hash])?;
         }

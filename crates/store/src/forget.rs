@@ -51,7 +51,10 @@ impl State<'_> {
                 json!([forgotten_by]).to_string(),
             ],
         )?;
-        self.fact_added(&forgotten_fact(item_hash, &json!([forgotten_by]).to_string()));
+        self.fact_added(&forgotten_fact(
+            item_hash,
+            &json!([forgotten_by]).to_string(),
+        ));
         if message.message_type == MessageType::Post {
             self.forget_post(item_hash)?;
         }

@@ -72,9 +72,11 @@ impl State<'_> {
 
     /// The hash of a message by its id.
     pub(crate) fn hash_of(&self, id: i64) -> Result<Option<String>, Error> {
-        self.one("SELECT item_hash FROM messages WHERE id = ?1", [id], |row| {
-            row.get(0)
-        })
+        self.one(
+            "SELECT item_hash FROM messages WHERE id = ?1",
+            [id],
+            |row| row.get(0),
+        )
     }
 
     /// The id of a text that some row names.

@@ -35,6 +35,21 @@ impl State<'_> {
         })
     }
 
+    /// What is settled about a copy before anything of it is checked: it is in
+    /// force with the same signature, or final. `None`: go on.
+    pub fn settled_copy(&self, raw: &Value) -> Result<Option<Outcome>, Error> {
+        let Some(hash) = raw["item_hash"].as_str() else {
+            return Ok(None);
+        };
+        match self.applied_signature(hash)? {
+            Some(signature) if signature.as_deref() == raw["signature"].as_str() => {
+                Ok(Some(Outcome::Known))
+            }
+            Some(_) => Ok(None),
+            None => self.settled(hash),
+        }
+    }
+
     /// Keeps a message that waits for something, or rejects it when it was
     /// tried often enough. `jitter` is uniform in 0..1.
     pub fn wait(

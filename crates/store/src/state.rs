@@ -99,15 +99,16 @@ impl<'a> State<'a> {
             .transpose()
     }
 
-    /// True when exactly this copy is in force: the signature is the same.
-    pub fn is_copy_of_applied(&self, message: &Message) -> Result<bool, Error> {
-        let hash = message.item_hash.as_str();
-        let signature: Option<Option<String>> = self.one(
+    /// The signature of a message in force; `Some(None)` when it has none.
+    pub(crate) fn applied_signature(
+        &self,
+        item_hash: &str,
+    ) -> Result<Option<Option<String>>, Error> {
+        self.one(
             "SELECT signature FROM messages INDEXED BY messages_hash WHERE prefix = ?1 AND item_hash = ?2",
-            (prefix(hash), hash),
+            (prefix(item_hash), item_hash),
             |row| row.get(0),
-        )?;
-        Ok(signature.is_some_and(|signature| signature == message.signature))
+        )
     }
 }
 
@@ -225,7 +226,8 @@ impl View for State<'_> {
         let Some(id) = self.message_id(item_hash)? else {
             return Ok(Vec::new());
         };
-        let sql = "SELECT message.item_hash FROM posts JOIN messages AS message ON message.id = posts.id
+        let sql =
+            "SELECT message.item_hash FROM posts JOIN messages AS message ON message.id = posts.id
                    WHERE posts.amends = ?1 ORDER BY posts.created, message.item_hash";
         Ok(self.all(sql, [id], |row| row.get(0))?)
     }

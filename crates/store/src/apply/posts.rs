@@ -46,10 +46,11 @@ impl State<'_> {
     /// Makes an amend (its id and time) the latest version of an original;
     /// `None`: the original itself.
     fn amend(&self, original: i64, latest: Option<(i64, i64)>) -> Result<(), Error> {
-        let before: Option<Option<i64>> =
-            self.one("SELECT latest FROM posts WHERE id = ?1", [original], |row| {
-                row.get(0)
-            })?;
+        let before: Option<Option<i64>> = self.one(
+            "SELECT latest FROM posts WHERE id = ?1",
+            [original],
+            |row| row.get(0),
+        )?;
         let Some(before) = before else {
             return Ok(());
         };

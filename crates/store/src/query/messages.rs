@@ -400,7 +400,9 @@ impl MessageFilter {
         let chosen = Column::PREFERENCE
             .into_iter()
             .find_map(|column| Some((column, column.values(self)?)))
-            .filter(|(column, types)| *column != Column::Type || codes_of(types).iter().all(|code| *code > 1));
+            .filter(|(column, types)| {
+                *column != Column::Type || codes_of(types).iter().all(|code| *code > 1)
+            });
         let Some((column, values)) = chosen else {
             // Most messages are posts and aggregates: those are found by time.
             return vec![Driver {

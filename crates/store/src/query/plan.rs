@@ -80,7 +80,10 @@ impl Conditions {
 
     /// The hash begins like one of these.
     pub(super) fn hashed(&mut self, values: &[String]) {
-        self.add("prefix IN (SELECT value FROM json_each(?))", [prefixes(values)]);
+        self.add(
+            "prefix IN (SELECT value FROM json_each(?))",
+            [prefixes(values)],
+        );
     }
 
     /// Only rows after a place, in the order of `time`, hash prefix and id.

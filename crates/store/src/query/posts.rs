@@ -77,6 +77,9 @@ struct PostLine {
 }
 
 const COLUMNS: &str = "id, latest, owner, type, created, last_updated, prefix";
+/// The same with names in place of their ids.
+const NAMED: &str = "id, latest, (SELECT text FROM names WHERE id = owner), (SELECT text FROM names WHERE id = type),
+    created, last_updated";
 
 impl State<'_> {
     /// A part of the list of posts.
@@ -143,7 +146,7 @@ impl State<'_> {
             params.push(Value::Integer(depth));
         }
         let sql = format!(
-            "SELECT {COLUMNS} FROM ({}) ORDER BY {order} LIMIT ? OFFSET ?",
+            "SELECT {NAMED} FROM ({}) ORDER BY {order} LIMIT ? OFFSET ?",
             parts.join(" UNION ALL ")
         );
         params.extend([Value::Integer(limit), Value::Integer(offset)]);
@@ -217,9 +220,17 @@ impl PostFilter {
         [
             (Column::Hash, "NOT INDEXED", self.hashes.as_ref()),
             (Column::Ref, "INDEXED BY posts_ref", self.refs.as_ref()),
-            (Column::Owner, "INDEXED BY posts_owner", self.owners.as_ref()),
+            (
+                Column::Owner,
+                "INDEXED BY posts_owner",
+                self.owners.as_ref(),
+            ),
             (Column::Type, "INDEXED BY posts_type", self.types.as_ref()),
-            (Column::Channel, "INDEXED BY posts_channel", self.channels.as_ref()),
+            (
+                Column::Channel,
+                "INDEXED BY posts_channel",
+                self.channels.as_ref(),
+            ),
         ]
     }
 
