@@ -1,6 +1,6 @@
 # The menu. Each target is one short script in scripts/.
 
-.PHONY: help up setup guest build test check bench
+.PHONY: help up setup guest build test check bench fuzz
 
 help:            ## This list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 14
@@ -25,3 +25,6 @@ check:           ## Formatting, lints, unit tests
 
 bench:           ## Measure, print tables (docs/benchmarks.md keeps the last ones)
 	@scripts/bench.sh
+
+fuzz:            ## Fuzz every target for a minute (fuzz/README.md)
+	@scripts/fuzz.sh

@@ -19,10 +19,12 @@
 pub mod account;
 pub mod aggregate;
 pub mod chain;
+pub mod cid;
 pub mod content;
 pub mod cost;
 pub mod decimal;
 pub mod digest;
+pub mod encoding;
 pub mod hash;
 pub mod json;
 pub mod judge;

@@ -11,6 +11,8 @@ pub const CHANNEL_BYTES_MAX: usize = 4_096;
 pub const SENDER_BYTES_MAX: usize = 1_024;
 /// Longest signature text accepted, in bytes.
 pub const SIGNATURE_BYTES_MAX: usize = 8_192;
+/// Most characters of a faulty value that a refusal repeats.
+pub const EXCERPT_CHARS_MAX: usize = 128;
 /// Largest file that a STORE message may keep without any payment (25 MiB).
 pub const FREE_STORE_BYTES_MAX: u64 = 25 * 1024 * 1024;
 /// Largest message on a gossip topic, framing included.

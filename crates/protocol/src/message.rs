@@ -4,11 +4,13 @@
 //! [`Rejection`]; everything that needs no state is checked here, in the order
 //! that the network uses.
 
+mod envelope;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::content::Content;
-use crate::limits;
+use crate::json::ContentFault;
 use crate::rejection::{Code, Rejection};
 use crate::time::Timestamp;
 use crate::{Chain, HashKind, ItemHash};
@@ -144,62 +146,9 @@ pub struct MessageContent {
 
 impl Message {
     /// Reads an envelope. The order of the checks is that of messages.md §1;
-    /// the first fault wins.
+    /// the first group of faults wins, and every one of them is code 0.
     pub fn parse(value: &Value) -> Result<Message, Rejection> {
-        let Value::Object(fields) = value else {
-            return Err(Rejection::invalid_format("a message is a JSON object"));
-        };
-        let message_type = match fields.get("type") {
-            Some(Value::String(text)) => MessageType::parse(text).ok_or_else(|| {
-                Rejection::invalid_format(format!("Invalid message_type: '{text}'"))
-            })?,
-            other => {
-                let shown = other.map_or("None".to_owned(), Value::to_string);
-                return Err(Rejection::invalid_format(format!(
-                    "Invalid message_type: '{shown}'"
-                )));
-            }
-        };
-        let item_hash = match fields.get("item_hash") {
-            Some(Value::String(text)) => ItemHash::parse(text)
-                .map_err(|error| Rejection::invalid_format(error.to_string()))?,
-            _ => return Err(missing("item_hash")),
-        };
-        let item_content = optional_text(fields, "item_content", usize::MAX)?;
-        let item_type = item_type(fields, &item_hash, item_content.is_some())?;
-        check_inline(item_type, item_content.as_deref())?;
-
-        let sender = required_text(fields, "sender", limits::SENDER_BYTES_MAX)?;
-        let chain_text = required_text(fields, "chain", 64)?;
-        let chain = Chain::parse(&chain_text)
-            .ok_or_else(|| Rejection::invalid_format(format!("Invalid chain: '{chain_text}'")))?;
-        let time = match fields.get("time") {
-            None | Some(Value::Null) => return Err(missing("time")),
-            Some(time) => Timestamp::from_json(time)
-                .map_err(|text| Rejection::invalid_format(format!("time: {text}")))?,
-        };
-        let channel = optional_text(fields, "channel", limits::CHANNEL_BYTES_MAX)?;
-        let signature = signature_text(fields)?;
-        let message = Message {
-            sender,
-            chain,
-            signature,
-            message_type,
-            item_type,
-            item_content,
-            item_hash,
-            time,
-            channel,
-        };
-        if let Some(text) = &message.item_content {
-            let computed = ItemHash::of_bytes(text.as_bytes());
-            if computed != message.item_hash {
-                return Err(Rejection::invalid_format(format!(
-                    "'item_hash' does not match 'sha256(item_content)', expecting {computed}"
-                )));
-            }
-        }
-        Ok(message)
+        envelope::read(value)
     }
 
     /// The bytes that the signature covers: `chain`, `sender`, `type` and
@@ -243,11 +192,14 @@ impl Message {
     }
 
     fn content_from(&self, text: &str, size: u64) -> Result<MessageContent, Rejection> {
-        let mut raw = crate::json::parse_content(text).map_err(|fault| {
-            Rejection::invalid_format(format!(
+        let mut raw = crate::json::parse_content(text).map_err(|fault| match fault {
+            ContentFault::Syntax(cause) if self.item_type == ItemType::Inline => {
+                envelope::not_json(&cause)
+            }
+            fault => Rejection::invalid_format(format!(
                 "Invalid message content for {}: {fault}",
                 self.item_hash
-            ))
+            )),
         })?;
         if self.item_type != ItemType::Inline
             && let Value::Object(fields) = &mut raw
@@ -273,103 +225,5 @@ impl Message {
     pub fn to_wire(&self) -> String {
         let value = serde_json::to_value(self).unwrap_or(Value::Null);
         crate::json::to_sorted_string(&value)
-    }
-}
-
-fn item_type(
-    fields: &Map<String, Value>,
-    item_hash: &ItemHash,
-    has_content: bool,
-) -> Result<ItemType, Rejection> {
-    let class = ItemType::from(item_hash.kind());
-    match fields.get("item_type") {
-        None | Some(Value::Null) => Ok(if has_content { ItemType::Inline } else { class }),
-        Some(Value::String(text)) if text.is_empty() => {
-            Ok(if has_content { ItemType::Inline } else { class })
-        }
-        Some(Value::String(text)) => {
-            let stated = ItemType::parse(text)
-                .ok_or_else(|| Rejection::invalid_format(format!("Invalid item_type: '{text}'")))?;
-            if stated != ItemType::Inline && stated != class {
-                return Err(Rejection::invalid_format(format!(
-                    "Expected {} as item_type, got {}",
-                    class.as_str(),
-                    stated.as_str()
-                )));
-            }
-            if stated != ItemType::Inline && has_content {
-                return Err(Rejection::invalid_format(format!(
-                    "item_content is only for inline messages, not for '{text}'"
-                )));
-            }
-            Ok(stated)
-        }
-        Some(other) => Err(Rejection::invalid_format(format!(
-            "Invalid item_type: '{other}'"
-        ))),
-    }
-}
-
-fn check_inline(item_type: ItemType, content: Option<&str>) -> Result<(), Rejection> {
-    if item_type != ItemType::Inline {
-        return Ok(());
-    }
-    let Some(text) = content else {
-        return Err(Rejection::invalid_format(
-            "Could not find inline item content",
-        ));
-    };
-    // A text of n bytes has at most n characters: count only when it matters.
-    let too_long = text.len() > limits::INLINE_CONTENT_CHARS_MAX
-        && text.chars().count() > limits::INLINE_CONTENT_CHARS_MAX;
-    if too_long {
-        return Err(Rejection::invalid_format("Message too long"));
-    }
-    Ok(())
-}
-
-fn missing(field: &str) -> Rejection {
-    Rejection::with(
-        Code::InvalidFormat,
-        vec![
-            serde_json::json!({"type": "missing", "loc": format!("('{field}',)"), "msg": "Field required"}),
-        ],
-    )
-}
-
-fn required_text(
-    fields: &Map<String, Value>,
-    name: &str,
-    bytes_max: usize,
-) -> Result<String, Rejection> {
-    optional_text(fields, name, bytes_max)?.ok_or_else(|| missing(name))
-}
-
-fn optional_text(
-    fields: &Map<String, Value>,
-    name: &str,
-    bytes_max: usize,
-) -> Result<Option<String>, Rejection> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.len() > bytes_max => Err(Rejection::invalid_format(
-            format!("{name}: longer than {bytes_max} bytes"),
-        )),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(Rejection::with(
-            Code::InvalidFormat,
-            vec![serde_json::json!({
-                "type": "string_type", "loc": format!("('{name}',)"), "msg": "Input should be a valid string"
-            })],
-        )),
-    }
-}
-
-/// The signature as text; an object (as one client sends for Solana) becomes
-/// its compact JSON (messages.md §7.1).
-fn signature_text(fields: &Map<String, Value>) -> Result<Option<String>, Rejection> {
-    match fields.get("signature") {
-        Some(object @ Value::Object(_)) => Ok(Some(object.to_string())),
-        _ => optional_text(fields, "signature", limits::SIGNATURE_BYTES_MAX),
     }
 }

@@ -11,6 +11,10 @@ pub struct Timestamp(i64);
 
 const SECONDS_MIN: f64 = -62_135_596_800.0;
 const SECONDS_MAX: f64 = 253_402_300_800.0;
+/// Times farther away than this have no year worth telling.
+const SECONDS_OF_A_YEAR_MAX: f64 = 6.7e16;
+/// 2^53: every integer up to here is a double.
+const MICROS_EXACT_MAX: u64 = 9_007_199_254_740_992;
 
 impl Timestamp {
     /// From microseconds.
@@ -29,7 +33,7 @@ impl Timestamp {
         if !(SECONDS_MIN..SECONDS_MAX).contains(&seconds) {
             return None;
         }
-        let whole = seconds.floor();
+        let whole = seconds.trunc();
         let micros = ((seconds - whole) * 1e6).round_ties_even();
         Some(Timestamp(whole as i64 * 1_000_000 + micros as i64))
     }
@@ -41,7 +45,14 @@ impl Timestamp {
             Value::Bool(flag) => f64::from(u8::from(*flag)),
             _ => return Err("Input should be a valid number".into()),
         };
-        Timestamp::from_seconds_f64(seconds).ok_or_else(|| format!("{seconds} is out of range"))
+        Timestamp::from_seconds_f64(seconds).ok_or_else(|| {
+            if seconds.abs() < SECONDS_OF_A_YEAR_MAX {
+                let (year, ..) = civil_from_days((seconds / 86_400.0).floor() as i64);
+                format!("year {year} is out of range")
+            } else {
+                "timestamp out of range for platform time_t".into()
+            }
+        })
     }
 
     /// Microseconds since the epoch.
@@ -49,9 +60,18 @@ impl Timestamp {
         self.0
     }
 
-    /// Seconds since the epoch, as the wire has them.
+    /// Seconds since the epoch, as the wire has them: the double nearest to
+    /// the exact time, which reads as the same time again.
     pub fn seconds_f64(self) -> f64 {
-        self.0 as f64 / 1e6
+        if self.0.unsigned_abs() <= MICROS_EXACT_MAX {
+            return self.0 as f64 / 1e6;
+        }
+        // Farther than 285 years away the count of microseconds is no double:
+        // dividing it would round twice.
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let micros = self.0.unsigned_abs();
+        let text = format!("{sign}{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+        text.parse().unwrap_or(self.0 as f64 / 1e6)
     }
 
     /// The JSON float of the wire.
@@ -73,6 +93,13 @@ impl Timestamp {
             format!(".{micros:06}")
         };
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}")
+    }
+
+    /// `2023-11-14T22:13:20.123Z`: always three digits after the point, cut off.
+    pub fn to_iso_millis(self) -> String {
+        let millis = self.0.div_euclid(1_000);
+        let whole = Timestamp::from_seconds(millis.div_euclid(1_000));
+        format!("{}.{:03}Z", whole.to_iso(""), millis.rem_euclid(1_000))
     }
 
     /// Reads what [`to_iso`](Self::to_iso) writes, with any of the two zones.
@@ -155,6 +182,26 @@ mod tests {
     }
 
     #[test]
+    fn every_time_reads_as_it_was_written() {
+        for seconds in [
+            100_000_000_000.060_12,
+            253_402_300_799.999_94,
+            -62_135_596_799.999_99,
+            -0.123_456_5,
+            -1e-7,
+        ] {
+            let time = Timestamp::from_seconds_f64(seconds).unwrap();
+            assert_eq!(
+                Timestamp::from_seconds_f64(time.seconds_f64()),
+                Some(time),
+                "{seconds}"
+            );
+        }
+        let half = Timestamp::from_seconds_f64(-0.123_456_5).unwrap();
+        assert_eq!(half.micros(), -123_456);
+    }
+
+    #[test]
     fn iso_round_trip() {
         for (seconds, iso) in [
             (0.0, "1970-01-01T00:00:00Z"),
@@ -167,6 +214,14 @@ mod tests {
             assert_eq!(time.to_iso("Z"), iso);
             assert_eq!(Timestamp::from_iso(iso), Some(time));
         }
+        assert_eq!(
+            Timestamp::from_micros(-1).to_iso_millis(),
+            "1969-12-31T23:59:59.999Z"
+        );
+        assert_eq!(
+            Timestamp::from_micros(1_700_000_000_123_999).to_iso_millis(),
+            "2023-11-14T22:13:20.123Z"
+        );
         assert_eq!(Timestamp::from_seconds_f64(1e20), None);
         assert_eq!(Timestamp::from_seconds_f64(f64::NAN), None);
         assert_eq!(Timestamp::from_iso("2026-13-01T00:00:00Z"), None);

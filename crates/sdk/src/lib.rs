@@ -29,6 +29,7 @@ pub mod limits;
 pub mod scheduler;
 mod transport;
 pub mod watch;
+pub mod workload;
 
 pub use client::Client;
 pub use client::messages::{ListedMessage, MessageRecord, Submission};

@@ -1,7 +1,8 @@
 //! What PROGRAM, INSTANCE and V-PROGRAM have in common (messages.md §8.6).
 
+use serde::de::Error;
 use serde::ser::SerializeStruct;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::ItemHash;
@@ -227,14 +228,24 @@ pub struct ParentVolume {
     pub use_latest: bool,
 }
 
-/// A volume of a machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A volume of a machine. Its kind is told by its members, so it is read by
+/// the schema and never member by member.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 #[allow(missing_docs)]
 pub enum Volume {
     Immutable(ImmutableVolume),
     Persistent(PersistentVolume),
     Ephemeral(EphemeralVolume),
+}
+
+impl<'de> Deserialize<'de> for Volume {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Volume, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        super::schema::volume(&value).map_err(|faults| {
+            D::Error::custom(faults.first().map_or("no volume", |fault| &fault.msg))
+        })
+    }
 }
 
 /// Read-only, from a STORE message.
@@ -276,4 +287,37 @@ pub struct PersistentVolume {
     pub persistence: Option<Persistence>,
     pub name: Option<String>,
     pub size_mib: u64,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_kind_of_a_volume_is_told_by_its_members() {
+        let reference = "aa".repeat(32);
+        let kind = |value: &Value| match serde_json::from_value(value.clone()).unwrap() {
+            Volume::Immutable(_) => "immutable",
+            Volume::Ephemeral(_) => "ephemeral",
+            Volume::Persistent(_) => "persistent",
+        };
+        for (value, expected) in [
+            (json!({"ref": reference, "mount": "/a"}), "immutable"),
+            (json!({"size_mib": 1000}), "ephemeral"),
+            (json!({"ephemeral": true, "size_mib": 5}), "ephemeral"),
+            (json!({"size_mib": 1001}), "persistent"),
+            (json!({"size_mib": 5, "name": null}), "persistent"),
+            (json!({"size_mib": 5, "persistence": "host"}), "persistent"),
+        ] {
+            assert_eq!(kind(&value), expected, "{value}");
+        }
+        for bad in [json!({}), json!({"size_mib": "5"}), json!({"ref": "x"})] {
+            assert!(
+                serde_json::from_value::<Volume>(bad.clone()).is_err(),
+                "{bad}"
+            );
+        }
+    }
 }

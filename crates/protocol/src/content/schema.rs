@@ -81,6 +81,13 @@ pub(super) fn parse(message_type: MessageType, value: &Value) -> Result<Content,
     content.ok_or_else(|| walk.into_faults())
 }
 
+/// Reads one volume of a program or instance.
+pub(super) fn volume(value: &Value) -> Result<super::machine::Volume, Vec<SchemaError>> {
+    let mut walk = Walk::default();
+    let read = volume::volume(&mut walk, value);
+    read.ok_or_else(|| walk.into_faults())
+}
+
 impl SchemaError {
     /// The object stored in a rejection's details (processing.md §7): `loc` is
     /// the text of a tuple that starts at the message, hence with `content`.

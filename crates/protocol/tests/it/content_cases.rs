@@ -169,6 +169,59 @@ fn verdicts_of_schema_1_7_0() {
     }
 }
 
+/// What is read although upstream's schema or node refuses it (messages.md
+/// §13), and what it means.
+#[test]
+fn tolerances() {
+    let base = |message_type: &str, label: &str| {
+        let case = CASES
+            .iter()
+            .find(|c| c["type"] == message_type && c["label"] == label);
+        case.unwrap_or_else(|| panic!("no case {label}"))["content"].clone()
+    };
+    let (hash, digest) = ("ab".repeat(32), "ab".repeat(48));
+
+    let mut program = base("V-PROGRAM", "minimal");
+    program["verification"]["measurements"] = json!([{"platform": "sev_snp", "digest": digest}]);
+    let Content::VerifiedProgram(read) = parse("V-PROGRAM", &program).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(
+        read.verification["measurements"],
+        json!([{"platform": "sev_snp", "registers": {"launch": digest}, "vcpu_type": null}])
+    );
+    for bad in [
+        json!({"platform": "tdx", "digest": digest}),
+        json!({"platform": "sev_snp", "digest": "ab"}),
+        json!({"platform": "sev_snp", "digest": digest, "registers": {"launch": digest}}),
+    ] {
+        program["verification"]["measurements"] = json!([bad]);
+        assert!(parse("V-PROGRAM", &program).is_err(), "{bad}");
+    }
+
+    let forget = json!({"address": "a", "time": 1, "hashes": [], "aggregates": ["profile", ""]});
+    let Content::Forget(read) = parse("FORGET", &forget).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(read.aggregates, ["profile", ""]);
+
+    let aggregate = json!({"address": "a", "time": 1, "key": {"name": "k"}, "content": {}});
+    let Content::Aggregate(read) = parse("AGGREGATE", &aggregate).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(read.key(), "k");
+
+    let chain_ref = json!({
+        "chain": "ETH", "item_content": "", "item_hash": hash, "item_type": "inline", "sender": "a",
+        "signature": "s", "time": 1, "type": "POST",
+    });
+    let post = json!({"address": "a", "time": 1, "type": "amend", "ref": chain_ref});
+    let Content::Post(read) = parse("POST", &post).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(read.reference(), Some(hash.as_str()));
+}
+
 /// Contents one or two members away from the cases above, with everything that
 /// upstream's schema 1.7.0 answers: all faults, or the typed form. Made for
 /// this repository by running the released schema package.

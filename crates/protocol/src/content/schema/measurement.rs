@@ -42,14 +42,20 @@ fn measurement<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Measurement>
     let mark = walk.mark();
     let fields = walk.object(value, "LaunchMeasurement")?;
     let platform = fields.required(walk, "platform", choice("enum", PLATFORMS));
-    let registers = fields.required(walk, "registers", |walk, value| {
-        walk.either(
-            value,
-            &[("SevSnpRegisters", sev_snp), ("TdxRegisters", tdx)],
-        )
-    });
+    let unreleased = fields.raw("registers").is_none() && fields.raw("digest").is_some();
+    let registers = if unreleased {
+        fields.required(walk, "digest", digest)
+    } else {
+        fields.required(walk, "registers", |walk, value| {
+            walk.either(
+                value,
+                &[("SevSnpRegisters", sev_snp), ("TdxRegisters", tdx)],
+            )
+        })
+    };
     let vcpu_type = fields.nullable(walk, "vcpu_type", short_text(limits::VCPU_TYPE_CHARS_MAX));
-    fields.closed(walk, &["platform", "registers", "vcpu_type"]);
+    let known = if unreleased { "digest" } else { "registers" };
+    fields.closed(walk, &["platform", known, "vcpu_type"]);
     walk.clean(mark)?;
     let (platform, (kind, registers)) = (platform?, registers?);
     if platform != kind {
@@ -68,6 +74,13 @@ fn measurement<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Measurement>
 }
 
 const REGISTER_HEX_DIGITS: usize = 96;
+
+/// The form of a schema that was deployed and never released: one digest
+/// instead of registers (messages.md §13).
+fn digest<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<(Platform, Value)> {
+    let launch = hex(REGISTER_HEX_DIGITS)(walk, value)?;
+    Some((Platform::SevSnp, json!({ "launch": launch })))
+}
 
 fn sev_snp<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<(Platform, Value)> {
     let mark = walk.mark();

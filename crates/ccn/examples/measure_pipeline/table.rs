@@ -1,0 +1,80 @@
+//! The table that is printed, row by row.
+
+use std::path::Path;
+
+use crate::meter::Cost;
+
+/// One round.
+pub struct Row {
+    pub cost: Cost,
+    pub recovery_micros: f64,
+}
+
+/// A table of medians.
+pub struct Table;
+
+impl Table {
+    pub fn begin() -> Table {
+        println!(
+            "| stored | submitted | CPU µs a message (lowest–highest round) | bare recovery µs | ratio | messages/s | peak memory MiB |"
+        );
+        println!("|---|---|---|---|---|---|---|");
+        Table
+    }
+
+    /// The medians of rounds, and where the threads spent their time.
+    pub fn row(&mut self, stored: u64, what: &str, rounds: &[Row]) {
+        let of = |value: fn(&Row) -> f64| {
+            let mut values: Vec<f64> = rounds.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let median = |value: fn(&Row) -> f64| {
+            let values = of(value);
+            values[values.len() / 2]
+        };
+        let cpu = of(|row| row.cost.cpu_micros);
+        println!(
+            "| {stored} | {what} | {:.1} ({:.1}–{:.1}) | {:.1} | {:.2} | {:.0} | {:.0} |",
+            median(|row| row.cost.cpu_micros),
+            cpu[0],
+            cpu[cpu.len() - 1],
+            median(|row| row.recovery_micros),
+            median(|row| row.cost.cpu_micros / row.recovery_micros),
+            median(|row| row.cost.per_second),
+            median(|row| row.cost.peak_mib),
+        );
+        println!("{}", threads(rounds));
+    }
+
+    /// Says how large the folder of the node has become.
+    pub fn end(self, folder: &Path) {
+        let bytes: u64 = std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.metadata().ok())
+            .map(|file| file.len())
+            .sum();
+        println!("\nthe state takes {} MB on disk", bytes / 1_000_000);
+    }
+}
+
+/// Mean processor time by thread, most first; below a tenth left out.
+fn threads(rounds: &[Row]) -> String {
+    let mut sums = std::collections::BTreeMap::<&str, f64>::new();
+    for row in rounds {
+        for (name, micros) in &row.cost.threads {
+            *sums.entry(name).or_default() += micros / rounds.len() as f64;
+        }
+    }
+    let mut sums: Vec<_> = sums
+        .into_iter()
+        .filter(|(_, spent)| *spent >= 0.1)
+        .collect();
+    sums.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let sums: Vec<String> = sums
+        .iter()
+        .map(|(name, spent)| format!("{name} {spent:.1}"))
+        .collect();
+    format!("<!-- µs by thread: {} -->", sums.join(", "))
+}

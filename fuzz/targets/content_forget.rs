@@ -1,0 +1,2 @@
+#![no_main]
+beth_fuzz::content_target!(Forget);

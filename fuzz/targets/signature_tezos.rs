@@ -1,0 +1,2 @@
+#![no_main]
+beth_fuzz::signature_target!(Tezos);
