@@ -32,6 +32,9 @@ pub struct CcnConfig {
     /// Sizes of uploads.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// Background work.
+    #[serde(default)]
+    pub jobs: JobsConfig,
 }
 
 /// `[ccn.p2p]`.
@@ -81,6 +84,31 @@ impl Default for StorageConfig {
     }
 }
 
+/// `[ccn.jobs]`: how often background work is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JobsConfig {
+    /// Pause between two looks at what is due.
+    pub period_seconds: u64,
+    /// Whether holders of tokens still hold enough.
+    pub balance_seconds: u64,
+    /// Whether owners of credits still have enough.
+    pub credit_balance_seconds: u64,
+    /// Deletion of files and messages that nobody keeps.
+    pub garbage_collector_seconds: u64,
+}
+
+impl Default for JobsConfig {
+    fn default() -> JobsConfig {
+        JobsConfig {
+            period_seconds: 1_800,
+            balance_seconds: 3_600,
+            credit_balance_seconds: 3_600,
+            garbage_collector_seconds: 86_400,
+        }
+    }
+}
+
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], 4024))
 }
@@ -96,6 +124,7 @@ impl CcnConfig {
             rules: Rules::default(),
             well_known_files: BTreeMap::new(),
             storage: StorageConfig::default(),
+            jobs: JobsConfig::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::task;
 use crate::config::CcnConfig;
 use crate::events::Events;
 use crate::gossip::NetworkInfo;
+use crate::jobs::Jobs;
 use crate::pipeline::Pipeline;
 
 /// The node, as its HTTP API sees it.
@@ -25,6 +26,8 @@ pub struct Context {
     pub network: NetworkInfo,
     /// What happens.
     pub events: Events,
+    /// Background work.
+    pub jobs: Arc<Jobs>,
     /// Permits to rewrite a large document.
     pub rewrites: Semaphore,
 }

@@ -19,6 +19,8 @@ pub enum Event {
         message: StoredMessage,
         /// Its typed content.
         typed: Content,
+        /// How it came; what comes from a chain is not announced to streams.
+        origin: &'static str,
     },
     /// A message was tried again and still waits.
     Waiting {
@@ -35,6 +37,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// True for a message that streams show: a new one that came from people.
+    pub fn is_announced(&self) -> bool {
+        matches!(self, Event::Processed { origin, .. } if matches!(*origin, "p2p" | "ipfs"))
+    }
+
     /// The message it is about.
     pub fn item_hash(&self) -> &ItemHash {
         match self {

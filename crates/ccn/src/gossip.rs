@@ -134,6 +134,7 @@ pub(crate) async fn listen(
             raw,
             reception_time: now(),
             origin: "p2p",
+            transaction: None,
             retry_of: None,
         };
         if intake.send(arrival, Source::Node, None).await.is_err() {

@@ -18,6 +18,7 @@ pub mod error;
 pub mod events;
 pub mod fetch;
 pub mod gossip;
+pub mod jobs;
 pub mod limits;
 pub mod node;
 pub mod pipeline;

@@ -15,6 +15,8 @@ pub const VERIFY_CHUNK: usize = 16;
 /// up to 100 MiB; nothing that people say comes near, and a parsed body takes
 /// many times its length in memory.
 pub const CONTENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Longest item hash under which a malformed message is remembered, in bytes.
+pub const ITEM_HASH_BYTES_MAX: usize = 128;
 /// Documents rewritten at once (`add_json`): each may take much memory.
 pub const REWRITES_MAX: usize = 1;
 /// Pause after a round of retries in which nothing could be written.
@@ -47,6 +49,13 @@ pub const CATCH_UP_PAGE: usize = 200;
 pub const CATCH_UP_PAGES_MAX: usize = 500;
 /// Longest time a graceful end may take before connections are cut.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Addresses looked at in one transaction of background work.
+pub const JOB_ADDRESSES: usize = 64;
+/// Files or messages looked at in one transaction of background work.
+pub const JOB_ROWS: usize = 1_000;
+/// Files touched more recently than this are not deleted: a message that names
+/// them may be on its way.
+pub const FILE_IDLE_MIN: Duration = Duration::from_secs(3_600);
 /// Largest JSON body of a request, in bytes (core-api.md §1.9).
 pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
 /// Longest silence in the middle of a request body.

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
@@ -21,6 +22,7 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::fetch::Fetcher;
 use crate::gossip::{Gossip, NetworkInfo};
+use crate::jobs::Jobs;
 use crate::pipeline::{Pipeline, now};
 use crate::retry::Retry;
 use crate::verify::{Intake, Verifiers};
@@ -280,6 +282,9 @@ impl Parts {
             pipeline.clone(),
             cancel.child_token(),
         ));
+        let jobs = Arc::new(Jobs::new(&config, pipeline.clone(), blobs.clone()));
+        let period = Duration::from_secs(config.jobs.period_seconds.max(1));
+        running.spawn(jobs.clone().keep_doing(period, cancel.child_token()));
         let network = NetworkInfo::new(network);
         let context = Arc::new(Context {
             readers,
@@ -288,6 +293,7 @@ impl Parts {
             config: Arc::new(config),
             network,
             events,
+            jobs,
             rewrites: Semaphore::new(limits::REWRITES_MAX),
         });
         Ok(Wired {

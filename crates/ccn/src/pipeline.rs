@@ -17,10 +17,13 @@
 //! was answered survives a crash. A full queue slows its source down. There is
 //! one judge and one writer: what is judged is what is applied.
 
-use beth_protocol::time::Timestamp;
 use beth_protocol::Rejection;
-use beth_store::pending::Arrival;
+use beth_protocol::chain_event::ContractEvent;
+use beth_protocol::time::Timestamp;
+use beth_store::confirmations::Transaction;
+use beth_store::pending::{Arrival, CONTRACT};
 use beth_store::rows::Outcome;
+use beth_store::{Error, State};
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
@@ -29,7 +32,7 @@ use crate::events::{Event, Events};
 use crate::gossip::Gossip;
 use crate::limits;
 use crate::verify::Intake;
-use crate::writer::Task;
+use crate::writer::{Done, Task, Work};
 
 /// Entrance of the pipeline; cheap to clone.
 #[derive(Clone)]
@@ -114,7 +117,62 @@ impl Pipeline {
 
     /// Hands a message to the pipeline without publishing it.
     pub async fn offer(&self, raw: Value) -> Result<Outcome, SubmitError> {
-        match self.hand_in(arrival(raw), Source::Node).await? {
+        self.take(raw, "p2p", None).await
+    }
+
+    /// Hands in a message that a transaction published: it is verified like
+    /// any other and confirmed once it is in force. For readers of chains.
+    pub async fn offer_confirmed(
+        &self,
+        raw: Value,
+        transaction: Transaction,
+    ) -> Result<Outcome, SubmitError> {
+        self.take(raw, "onchain", Some(transaction)).await
+    }
+
+    /// Hands in the message that an event of a contract stands for. It has no
+    /// signature: whoever calls this has read the event from the chain.
+    pub async fn offer_event(
+        &self,
+        event: &ContractEvent,
+        transaction: Transaction,
+    ) -> Result<Outcome, SubmitError> {
+        let raw = event.to_message(transaction.time);
+        self.take(raw, CONTRACT, Some(transaction)).await
+    }
+
+    /// Runs a change of the state on the writer, between the messages; answers
+    /// after its commit. When it fails, nothing of it is kept.
+    pub async fn work<T, F>(&self, change: F) -> Result<T, SubmitError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&State<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let work: Work = Box::new(move |state| {
+            let value = change(state)?;
+            let done: Done = Box::new(move || drop(reply.send(value)));
+            Ok(done)
+        });
+        self.writer
+            .send(Task::Work(work))
+            .await
+            .map_err(|_| SubmitError::Unavailable)?;
+        answer.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    async fn take(
+        &self,
+        raw: Value,
+        origin: &'static str,
+        transaction: Option<Transaction>,
+    ) -> Result<Outcome, SubmitError> {
+        let arrival = Arrival {
+            origin,
+            transaction: transaction.map(Box::new),
+            ..arrival(raw)
+        };
+        match self.hand_in(arrival, Source::Node).await? {
             Answer::Settled(outcome) => Ok(outcome),
             Answer::Malformed(rejection) => Ok(Outcome::Rejected(rejection)),
         }
@@ -161,6 +219,7 @@ fn arrival(raw: Value) -> Arrival {
         raw,
         reception_time: now(),
         origin: "p2p",
+        transaction: None,
         retry_of: None,
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use beth_protocol::content::Content;
 use beth_protocol::{ItemType, Message};
 use beth_store::Readers;
-use beth_store::pending::Arrival;
+use beth_store::pending::{Arrival, CONTRACT};
 use beth_store::rows::PendingMessage;
 use futures::StreamExt;
 use tokio::sync::{Notify, oneshot};
@@ -113,6 +113,8 @@ impl Retry {
             raw: pending.message,
             reception_time: pending.reception_time,
             origin: origin(&pending.origin),
+            // Remembered since the first try.
+            transaction: None,
             retry_of: Some(pending.id),
         };
         let (reply, answer) = oneshot::channel();
@@ -154,6 +156,7 @@ impl Retry {
 fn origin(text: &str) -> &'static str {
     match text {
         "onchain" => "onchain",
+        CONTRACT => CONTRACT,
         "ipfs" => "ipfs",
         _ => "p2p",
     }

@@ -7,10 +7,10 @@ use std::thread::{self, JoinHandle};
 
 use beth_protocol::content::Content;
 use beth_protocol::judge::Complete;
+use beth_protocol::message::MessageContent;
 use beth_protocol::rejection::Code;
 use beth_protocol::{ItemHash, ItemType, Message, Rejection, signature};
-use beth_protocol::message::MessageContent;
-use beth_store::pending::Arrival;
+use beth_store::pending::{Arrival, CONTRACT};
 use beth_store::rows::Outcome;
 use beth_store::{Blobs, Error, Readers};
 use serde_json::Value;
@@ -148,9 +148,10 @@ impl Verifiers {
     /// costs this look-up and no signature.
     fn known(&self, jobs: &[Job]) -> Vec<Option<Outcome>> {
         let looked = self.readers.read(|state| {
-            let look = |job: &Job| match job.arrival.retry_of {
-                None => state.settled_copy(&job.arrival.raw),
-                Some(_) => Ok(None),
+            let look = |job: &Job| match (job.arrival.retry_of, &job.arrival.transaction) {
+                (None, None) => state.settled_copy(&job.arrival.raw),
+                // There is something to write about it.
+                _ => Ok(None),
             };
             jobs.iter().map(look).collect::<Result<Vec<_>, Error>>()
         });
@@ -222,14 +223,17 @@ fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
     let message = match Message::parse(&arrival.raw) {
         Ok(message) => message,
         Err(rejection) => {
-            let named = arrival.raw["item_hash"].as_str().map(str::to_owned);
+            let named = arrival.raw["item_hash"]
+                .as_str()
+                .filter(|name| name.len() <= limits::ITEM_HASH_BYTES_MAX)
+                .map(str::to_owned);
             return Verified::Malformed {
                 item_hash: named,
                 rejection,
             };
         }
     };
-    // An inline content that breaks its schema is no message, whoever signed.
+    // What is cheap to see comes first: a bad content costs no signature.
     let inline = match message.inline_content() {
         Ok(content) => content,
         Err(rejection) => {
@@ -239,7 +243,7 @@ fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
             };
         }
     };
-    match complete(&message, inline, blobs) {
+    match complete((&message, arrival), inline, blobs) {
         Ok((content, file_bytes)) => Verified::Complete {
             complete: Box::new(Complete { message, content }),
             file_bytes,
@@ -258,11 +262,13 @@ fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
 /// The content of a message whose signature is right, and the length of the
 /// file it stores.
 fn complete(
-    message: &Message,
+    (message, arrival): (&Message, &Arrival),
     inline: Option<MessageContent>,
     blobs: &Blobs,
 ) -> Result<(MessageContent, Option<u64>), Rejection> {
-    signature::verify(message)?;
+    if arrival.origin != CONTRACT {
+        signature::verify(message)?;
+    }
     let content = match inline {
         Some(content) => content,
         None => message.fetched_content(&body(message, blobs)?)?,
@@ -302,8 +308,8 @@ fn file_length(
         // A mismatch is judged, not awaited.
         return Ok(None);
     }
-    match blobs.file(hash.as_str()) {
-        Ok(Some((_, size_bytes))) => Ok(Some(size_bytes)),
+    match blobs.claim(hash.as_str()) {
+        Ok(Some(size_bytes)) => Ok(Some(size_bytes)),
         _ => Err(Rejection::text(
             Code::FileUnavailable,
             format!("File not found: {hash} (could not retrieve file from storage at this time)"),

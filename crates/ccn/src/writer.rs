@@ -72,13 +72,20 @@ pub(crate) enum Task {
         kind: FileKind,
         reply: oneshot::Sender<()>,
     },
+    /// Anything else that changes the state, in a transaction of its own.
+    Work(Work),
     /// Commit what came before, and end.
     Stop,
 }
 
+/// A change of the state. Its failure undoes all it did.
+pub(crate) type Work = Box<dyn FnOnce(&State<'_>) -> Result<Done, Error> + Send>;
+/// What a change does once it is committed.
+pub(crate) type Done = Box<dyn FnOnce() + Send>;
+
 /// What became of a task, told once it is committed.
 #[derive(Default)]
-struct Done {
+struct Settled {
     outcome: Option<Outcome>,
     news: News,
     wakes_retry: bool,
@@ -134,14 +141,23 @@ struct Loop {
 impl Loop {
     fn run(mut self) {
         while let Some(first) = self.tasks.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH_MAX {
-                match self.tasks.try_recv() {
-                    Ok(task) => batch.push(task),
-                    Err(_) => break,
+            let mut batch = Vec::new();
+            let mut next = Some(first);
+            let mut is_last = false;
+            while let Some(task) = next {
+                match task {
+                    Task::Stop => is_last = true,
+                    Task::Work(work) => {
+                        self.commit(std::mem::take(&mut batch));
+                        self.do_work(work);
+                    }
+                    task => batch.push(task),
                 }
+                next = match batch.len() < BATCH_MAX && !is_last {
+                    true => self.tasks.try_recv().ok(),
+                    false => None,
+                };
             }
-            let is_last = batch.iter().any(|task| matches!(task, Task::Stop));
             self.commit(batch);
             if is_last {
                 return;
@@ -149,9 +165,21 @@ impl Loop {
         }
     }
 
+    fn do_work(&mut self, work: Work) {
+        match self.writer.transaction(work) {
+            Ok(done) => done(),
+            Err(failure) => {
+                warn!(%failure, "a piece of background work failed; nothing of it was kept");
+            }
+        }
+    }
+
     /// Commits a batch, then tells everybody. When it cannot be committed, each
     /// task is tried alone, so that one message cannot spoil the others.
     fn commit(&mut self, batch: Vec<Task>) {
+        if batch.is_empty() {
+            return;
+        }
         let failure = match self.attempt(&batch) {
             Ok(done) => {
                 for (task, done) in batch.into_iter().zip(done) {
@@ -190,7 +218,7 @@ impl Loop {
 
     /// Judges and applies in one transaction: all of it happens, or none.
     /// On failure nothing is answered: submitters see the node as unavailable.
-    fn attempt(&mut self, batch: &[Task]) -> Result<Vec<Done>, Error> {
+    fn attempt(&mut self, batch: &[Task]) -> Result<Vec<Settled>, Error> {
         let (rules, random) = (&self.rules, &mut self.random);
         self.writer.transaction(|state| {
             batch
@@ -201,7 +229,7 @@ impl Loop {
     }
 
     /// Keeps a message that we failed to apply for later.
-    fn put_off(&mut self, task: &Task) -> Result<Vec<Done>, Error> {
+    fn put_off(&mut self, task: &Task) -> Result<Vec<Settled>, Error> {
         let Task::Message { entry, .. } = task else {
             return Err(Error::Damaged("a file could not be registered".into()));
         };
@@ -210,18 +238,18 @@ impl Loop {
         self.writer.transaction(|state| {
             let done = match message_of(&entry.verdict) {
                 Some(message) => wait(state, message, &entry.arrival, rejection, jitter)?,
-                None => Done::default(),
+                None => Settled::default(),
             };
             Ok(vec![done])
         })
     }
 
-    fn tell(&self, task: Task, done: Done) {
+    fn tell(&self, task: Task, done: Settled) {
         if done.wakes_retry {
             self.told.retry.notify_one();
         }
         match task {
-            Task::Stop => {}
+            Task::Stop | Task::Work(_) => {}
             Task::File { reply, .. } => drop(reply.send(())),
             Task::Message { entry, reply, room } => {
                 drop(room);
@@ -239,9 +267,9 @@ impl Loop {
 }
 
 /// Decides about one task and writes the decision.
-fn handle(state: &State<'_>, task: &Task, rules: &Rules, jitter: f64) -> Result<Done, Error> {
+fn handle(state: &State<'_>, task: &Task, rules: &Rules, jitter: f64) -> Result<Settled, Error> {
     match task {
-        Task::Stop => Ok(Done::default()),
+        Task::Stop | Task::Work(_) => Ok(Settled::default()),
         Task::File {
             hash,
             size_bytes,
@@ -252,13 +280,14 @@ fn handle(state: &State<'_>, task: &Task, rules: &Rules, jitter: f64) -> Result<
                 FileKind::Upload => state.add_upload(hash, *size_bytes, now())?,
                 FileKind::Named => state.add_file(hash, *size_bytes)?,
             }
-            Ok(Done {
+            Ok(Settled {
                 wakes_retry: state.wake(hash, now())? > 0,
-                ..Done::default()
+                ..Settled::default()
             })
         }
         Task::Message { entry, .. } => {
             let done = settle(state, entry, rules, jitter)?;
+            note_confirmation(state, entry, &done)?;
             if let Some(Outcome::Rejected(rejection)) = &done.outcome {
                 debug!(code = rejection.code.number(), "rejected: {rejection}");
             }
@@ -267,7 +296,18 @@ fn handle(state: &State<'_>, task: &Task, rules: &Rules, jitter: f64) -> Result<
     }
 }
 
-fn settle(state: &State<'_>, entry: &Entry, rules: &Rules, jitter: f64) -> Result<Done, Error> {
+/// Keeps or drops what an arrival says about a transaction.
+fn note_confirmation(state: &State<'_>, entry: &Entry, done: &Settled) -> Result<(), Error> {
+    let item_hash = entry.arrival.raw["item_hash"].as_str();
+    match (item_hash, &done.outcome) {
+        (Some(item_hash), Some(outcome)) => {
+            state.note_confirmation(item_hash, &entry.arrival, outcome)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn settle(state: &State<'_>, entry: &Entry, rules: &Rules, jitter: f64) -> Result<Settled, Error> {
     let arrival = &entry.arrival;
     let (message, rejection) = match &entry.verdict {
         Verified::Complete {
@@ -282,14 +322,14 @@ fn settle(state: &State<'_>, entry: &Entry, rules: &Rules, jitter: f64) -> Resul
             rejection,
         } => {
             let rejection = rejection.clone();
-            return Ok(Done::of(match item_hash {
+            return Ok(Settled::of(match item_hash {
                 None => Outcome::Rejected(rejection),
                 Some(hash) => state.reject(hash, arrival, rejection)?,
             }));
         }
         Verified::Failed => {
             state.discard(arrival)?;
-            return Ok(Done::default());
+            return Ok(Settled::default());
         }
         Verified::Incomplete { message, rejection }
         | Verified::Refused { message, rejection }
@@ -297,7 +337,7 @@ fn settle(state: &State<'_>, entry: &Entry, rules: &Rules, jitter: f64) -> Resul
     };
     if let Some(outcome) = state.settled(message.item_hash.as_str())? {
         state.discard(arrival)?;
-        return Ok(Done::of(outcome));
+        return Ok(Settled::of(outcome));
     }
     if !rejection.code.is_retryable() {
         return refuse(state, message, arrival, rejection);
@@ -305,7 +345,7 @@ fn settle(state: &State<'_>, entry: &Entry, rules: &Rules, jitter: f64) -> Resul
     if state.is_applied(message.item_hash.as_str())? {
         // Another copy was complete; this one has nothing to wait for.
         state.discard(arrival)?;
-        return Ok(Done::of(Outcome::Known));
+        return Ok(Settled::of(Outcome::Known));
     }
     // The first fetch begins at once.
     let pause = if arrival.retry_of.is_some() {
@@ -316,11 +356,11 @@ fn settle(state: &State<'_>, entry: &Entry, rules: &Rules, jitter: f64) -> Resul
     wait(state, message, arrival, rejection, pause)
 }
 
-impl Done {
-    fn of(outcome: Outcome) -> Done {
-        Done {
+impl Settled {
+    fn of(outcome: Outcome) -> Settled {
+        Settled {
             outcome: Some(outcome),
-            ..Done::default()
+            ..Settled::default()
         }
     }
 }
@@ -357,12 +397,12 @@ fn judged(
     arrival: &Arrival,
     complete: &Complete,
     (rules, jitter): (&Rules, f64),
-) -> Result<Done, Error> {
+) -> Result<Settled, Error> {
     let message = &complete.message;
     let hash = message.item_hash.as_str();
     if let Some(outcome) = state.settled(hash)? {
         state.discard(arrival)?;
-        return Ok(Done::of(outcome));
+        return Ok(Settled::of(outcome));
     }
     let verdict = match judge(complete, state, rules, now()) {
         Ok(verdict) => verdict,
@@ -374,13 +414,13 @@ fn judged(
     match verdict {
         Verdict::Known => {
             state.discard(arrival)?;
-            Ok(Done::of(Outcome::Known))
+            Ok(Settled::of(Outcome::Known))
         }
         Verdict::Reject(rejection) => refuse(state, message, arrival, rejection),
         Verdict::Wait(rejection) => wait(state, message, arrival, rejection, jitter),
         Verdict::Accept(effects) => {
             state.apply(complete, &effects, rules, arrival.reception_time)?;
-            Ok(Done {
+            Ok(Settled {
                 outcome: Some(Outcome::Processed),
                 news: News::Processed(arrival.reception_time),
                 wakes_retry: state.wake(hash, now())? > 0,
@@ -395,14 +435,14 @@ fn wait(
     arrival: &Arrival,
     rejection: Rejection,
     jitter: f64,
-) -> Result<Done, Error> {
+) -> Result<Settled, Error> {
     let outcome = state.wait(message, arrival, rejection, jitter, now())?;
     let (news, wakes_retry) = match &outcome {
         Outcome::Rejected(rejection) => (News::Rejected(rejection.clone()), false),
         _ if arrival.retry_of.is_some() => (News::Waiting, true),
         _ => (News::None, true),
     };
-    Ok(Done {
+    Ok(Settled {
         outcome: Some(outcome),
         news,
         wakes_retry,
@@ -414,13 +454,13 @@ fn refuse(
     message: &Message,
     arrival: &Arrival,
     rejection: Rejection,
-) -> Result<Done, Error> {
+) -> Result<Settled, Error> {
     let outcome = state.reject(message.item_hash.as_str(), arrival, rejection)?;
     let news = match &outcome {
         Outcome::Rejected(rejection) => News::Rejected(rejection.clone()),
         _ => News::None,
     };
-    Ok(Done {
+    Ok(Settled {
         outcome: Some(outcome),
         news,
         wakes_retry: false,
@@ -441,6 +481,7 @@ fn event(entry: Entry, news: News) -> Option<Event> {
                     reception_time,
                 },
                 typed: content.typed,
+                origin: entry.arrival.origin,
             })
         }
         (News::Waiting, verdict) => Some(Event::Waiting {

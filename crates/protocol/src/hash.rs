@@ -1,7 +1,11 @@
 //! Item hashes: how contents and files are named (messages.md §3).
 
+mod naming;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
+
+pub use naming::Naming;
 
 /// Where a hash is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

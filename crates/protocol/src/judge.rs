@@ -13,6 +13,7 @@
 //! A refusal is a value. `Err` means that the state could not be read: the
 //! message stays pending and nobody is to blame but us.
 
+mod credits;
 mod effects;
 pub mod files;
 mod forget;
@@ -20,8 +21,9 @@ mod machines;
 pub mod payment;
 mod posts;
 pub mod rules;
+pub mod solvency;
 
-pub use effects::{BalanceUpdate, CreditLot, Effect, Effects, MachineRow, PostRow};
+pub use effects::{BalanceUpdate, Effect, Effects, MachineRow, PostRow};
 pub use rules::Rules;
 
 use crate::content::Content;
@@ -140,7 +142,8 @@ fn accept<V: View>(
     match &content.typed {
         Content::Post(post) => {
             posts::judge(complete, post, view, &mut effects)?;
-            payment::judge_post(complete, post, rules, &mut effects)?;
+            payment::judge_balances(post, rules, &mut effects)?;
+            credits::judge(complete, post, (view, rules, now), &mut effects)?;
         }
         Content::Aggregate(aggregate) => {
             base_permission(complete, view)?;

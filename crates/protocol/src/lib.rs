@@ -19,9 +19,11 @@
 pub mod account;
 pub mod aggregate;
 pub mod chain;
+pub mod chain_event;
 pub mod cid;
 pub mod content;
 pub mod cost;
+pub mod credits;
 pub mod decimal;
 pub mod digest;
 pub mod encoding;

@@ -37,6 +37,8 @@ pub struct KnownPost {
     pub post_type: String,
     /// Content time of the newest version (the original's, or its latest amend's).
     pub last_updated: Timestamp,
+    /// The newest amend in force; `None` when there is none.
+    pub latest_amend: Option<String>,
 }
 
 /// A file tag: what `use_latest` references resolve to.

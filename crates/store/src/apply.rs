@@ -4,6 +4,7 @@
 //! nodes derive alike is also added to the state digest, in the same breath.
 
 mod aggregates;
+pub(crate) mod costs;
 mod messages;
 mod posts;
 mod tags;
@@ -14,9 +15,7 @@ pub(crate) use tags::points_to;
 
 use beth_protocol::Status;
 use beth_protocol::aggregate::Element;
-use beth_protocol::content::PaymentType;
-use beth_protocol::cost::CostRow;
-use beth_protocol::judge::{BalanceUpdate, Complete, CreditLot, Effect, MachineRow, Rules};
+use beth_protocol::judge::{Complete, Effect, MachineRow, Rules};
 use beth_protocol::time::Timestamp;
 use serde_json::Value;
 
@@ -114,7 +113,7 @@ impl State<'_> {
                     (file_hash, item_hash, owner, reference, created.micros()),
                 )?;
                 self.run(
-                    "DELETE FROM file_pins WHERE file_hash = ?1 AND kind = 'grace'",
+                    "DELETE FROM file_pins WHERE file_hash = ?1 AND kind = 'grace' AND item_hash IS NULL",
                     [file_hash],
                 )?;
                 Ok(())
@@ -144,11 +143,9 @@ impl State<'_> {
                 owner,
                 payment,
                 rows,
-            } => self.apply_costs(item_hash, owner, *payment, rows),
-            Effect::Balances(updates) => updates
-                .iter()
-                .try_for_each(|update| self.apply_balance(update)),
-            Effect::Credits(lots) => self.apply_credits(item_hash, lots),
+            } => self.apply_costs(item_hash, (owner, *payment), rows),
+            Effect::Balances(updates) => self.apply_balances(updates),
+            Effect::Credits(credits) => self.apply_credits(item_hash, credits),
             Effect::Forget { item_hash: target } => {
                 self.forget(target, item_hash, complete.message.time)
             }
@@ -173,70 +170,6 @@ impl State<'_> {
             self.run(
                 "INSERT OR IGNORE INTO machine_files (reference, item_hash) VALUES (?1, ?2)",
                 [reference.as_str(), item_hash],
-            )?;
-        }
-        Ok(())
-    }
-
-    fn apply_costs(
-        &self,
-        item_hash: &str,
-        owner: &str,
-        payment: PaymentType,
-        rows: &[CostRow],
-    ) -> Result<(), Error> {
-        self.run("DELETE FROM costs WHERE item_hash = ?1", [item_hash])?;
-        for (ordinal, row) in rows.iter().enumerate() {
-            self.run(
-                "INSERT INTO costs (item_hash, ordinal, owner, payment, type, name, ref, hold, stream, credit, size_mib)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                (
-                    item_hash,
-                    ordinal as i64,
-                    owner,
-                    payment.as_str(),
-                    row.cost_type.as_str(),
-                    &row.name,
-                    &row.reference,
-                    row.hold.to_cost_string(),
-                    row.stream.to_cost_string(),
-                    row.credit.to_cost_string(),
-                    row.size_mib.as_ref().map(ToString::to_string),
-                ),
-            )?;
-        }
-        Ok(())
-    }
-
-    fn apply_balance(&self, update: &BalanceUpdate) -> Result<(), Error> {
-        self.run(
-            "INSERT INTO balances (address, chain, dapp, balance, height) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (address, chain, dapp) DO UPDATE SET balance = ?4, height = ?5 WHERE height < ?5",
-            (
-                &update.address,
-                &update.chain,
-                update.dapp.as_deref().unwrap_or_default(),
-                update.balance.to_string(),
-                update.height,
-            ),
-        )?;
-        Ok(())
-    }
-
-    fn apply_credits(&self, item_hash: &str, lots: &[CreditLot]) -> Result<(), Error> {
-        for (index, lot) in lots.iter().enumerate() {
-            self.run(
-                "INSERT OR IGNORE INTO credit_lots
-                    (address, credit_ref, credit_index, amount, remaining, expiration, granted)
-                 VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)",
-                (
-                    &lot.address,
-                    item_hash,
-                    index as i64,
-                    lot.amount,
-                    lot.expiration.map(Timestamp::micros),
-                    lot.granted.micros(),
-                ),
             )?;
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Content: one file per hash in `ab/cd/<hash>`.
+//! Content: one file per hash in `ab/cd/<hash>`. The hash is the SHA-256 of the
+//! bytes, or the CID that they were asked for under.
 //!
 //! A file appears under its name only when it is complete and its hash is
 //! right: it is written beside, synced, and renamed. So a crash leaves at most
@@ -8,7 +9,10 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
+use beth_protocol::hash::Naming;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
@@ -19,6 +23,8 @@ pub struct Blobs {
     root: PathBuf,
     incoming: PathBuf,
     counter: AtomicU64,
+    /// Held while a name is checked and then used or deleted.
+    names: Mutex<()>,
 }
 
 /// A content being written. Dropping it leaves nothing behind.
@@ -26,7 +32,7 @@ pub struct Blobs {
 pub struct Incoming {
     path: PathBuf,
     file: Option<File>,
-    hasher: Sha256,
+    naming: Naming,
     size_bytes: u64,
 }
 
@@ -34,7 +40,7 @@ pub struct Incoming {
 #[derive(Debug)]
 pub struct Hashed {
     path: PathBuf,
-    /// Hex SHA-256 of the bytes.
+    /// Hex SHA-256 of the bytes, or their CID.
     pub hash: String,
     /// How many bytes.
     pub size_bytes: u64,
@@ -56,6 +62,7 @@ impl Blobs {
             root: root.to_owned(),
             incoming,
             counter: AtomicU64::new(0),
+            names: Mutex::new(()),
         })
     }
 
@@ -103,8 +110,13 @@ impl Blobs {
         Ok(Some(bytes))
     }
 
-    /// Begins a content.
+    /// Begins a content that will be named by its SHA-256.
     pub fn begin(&self) -> Result<Incoming, Error> {
+        self.begin_named(Naming::sha256())
+    }
+
+    /// Begins a content that is named in the way of an expected hash.
+    pub fn begin_named(&self, naming: Naming) -> Result<Incoming, Error> {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         let path = self
             .incoming
@@ -113,7 +125,7 @@ impl Blobs {
         Ok(Incoming {
             path,
             file: Some(file),
-            hasher: Sha256::new(),
+            naming,
             size_bytes: 0,
         })
     }
@@ -131,7 +143,8 @@ impl Blobs {
         let target = self
             .path(&hashed.hash)
             .ok_or_else(|| Error::Damaged("a hash is no name".into()))?;
-        if !target.is_file() {
+        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if touch(&target).is_err() {
             let folder = target.parent().unwrap_or(&self.root);
             fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
             fs::rename(&hashed.path, &target).map_err(|source| Error::file(&target, source))?;
@@ -175,11 +188,38 @@ impl Blobs {
         self.keep(incoming.finish()?)
     }
 
-    /// Deletes a content, if it is here.
-    pub fn remove(&self, hash: &str) -> Result<(), Error> {
+    /// Says that a content is needed now, so that [`remove`](Self::remove)
+    /// spares it; answers with its size in bytes, or `None` without it.
+    pub fn claim(&self, hash: &str) -> Result<Option<u64>, Error> {
+        let Some(path) = self.path(hash) else {
+            return Ok(None);
+        };
+        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        match touch(&path) {
+            Ok(size_bytes) => Ok(Some(size_bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::file(path, source)),
+        }
+    }
+
+    /// True when the content was stored or claimed after this time.
+    pub fn is_claimed_since(&self, hash: &str, time: SystemTime) -> bool {
+        let modified = self
+            .path(hash)
+            .and_then(|path| path.metadata().ok())
+            .and_then(|metadata| metadata.modified().ok());
+        modified.is_some_and(|modified| modified > time)
+    }
+
+    /// Deletes a content unless it was stored or claimed after `unused_since`.
+    pub fn remove(&self, hash: &str, unused_since: SystemTime) -> Result<(), Error> {
         let Some(path) = self.path(hash) else {
             return Ok(());
         };
+        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_claimed_since(hash, unused_since) {
+            return Ok(());
+        }
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(path, error)),
             _ => Ok(()),
@@ -194,7 +234,7 @@ impl Incoming {
             file.write_all(bytes)
                 .map_err(|source| Error::file(&self.path, source))?;
         }
-        self.hasher.update(bytes);
+        self.naming.update(bytes);
         self.size_bytes += bytes.len() as u64;
         Ok(())
     }
@@ -210,7 +250,8 @@ impl Incoming {
             file.sync_all()
                 .map_err(|source| Error::file(&self.path, source))?;
         }
-        let hash = const_hex::encode(std::mem::take(&mut self.hasher).finalize());
+        let naming = std::mem::replace(&mut self.naming, Naming::sha256());
+        let hash = naming.finish().to_string();
         Ok(Hashed {
             path: std::mem::take(&mut self.path),
             hash,
@@ -243,6 +284,13 @@ impl Drop for Hashed {
     }
 }
 
+/// Marks a file as used now; answers with its size in bytes.
+fn touch(path: &Path) -> io::Result<u64> {
+    let file = File::open(path)?;
+    file.set_modified(SystemTime::now())?;
+    Ok(file.metadata()?.len())
+}
+
 fn remove_quietly(path: &Path) {
     if !path.as_os_str().is_empty() {
         let _ = fs::remove_file(path);
@@ -253,6 +301,7 @@ fn remove_quietly(path: &Path) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn keeps_reads_and_removes() {
@@ -265,9 +314,32 @@ mod tests {
         );
         assert_eq!(blobs.put(b"hello world").unwrap().hash, hash);
         assert_eq!(blobs.read(&hash).unwrap().unwrap(), b"hello world");
-        blobs.remove(&hash).unwrap();
-        assert!(!blobs.contains(&hash));
+        let now = SystemTime::now();
+        blobs.remove(&hash, now - Duration::from_secs(60)).unwrap();
+        assert!(blobs.contains(&hash), "it was just stored");
+        let later = now + Duration::from_secs(60);
+        blobs.remove(&hash, later).unwrap();
+        assert_eq!(blobs.claim(&hash).unwrap(), None);
         assert!(blobs.path("../../etc/passwd").is_none());
+    }
+
+    #[test]
+    fn a_content_is_kept_under_its_cid_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(folder.path()).unwrap();
+        let name = "Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD";
+        for (bytes, is_right) in [("hello world!", false), ("hello world", true)] {
+            let naming = Naming::of(&name.parse().unwrap()).unwrap();
+            let mut incoming = blobs.begin_named(naming).unwrap();
+            incoming.write(bytes.as_bytes()).unwrap();
+            match incoming.finish_as(name) {
+                Ok(hashed) => assert_eq!(blobs.keep(hashed).unwrap().hash, name),
+                Err(Error::WrongHash { .. }) => assert!(!is_right),
+                Err(error) => panic!("{error}"),
+            }
+            assert_eq!(blobs.contains(name), is_right);
+        }
+        assert_eq!(blobs.read(name).unwrap().unwrap(), b"hello world");
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl Writer {
         };
         let state = State::new(&transaction, Some(&memory));
         let value = work(&state)?;
+        state.settle_credits()?;
         state.keep()?;
         transaction.commit().map_err(Error::from)?;
         self.memory = Some(memory);

@@ -3,14 +3,17 @@
 //! The kept sums change with each effect; [`State::recompute_digest`] reads the
 //! whole state. That both agree shows that no effect was applied by half.
 
-use beth_protocol::digest::{Part, StateHash};
+use beth_protocol::digest::{Fact, Part, StateHash};
 use beth_protocol::time::Timestamp;
 use beth_protocol::view::KnownTag;
 
-use crate::apply::{in_force, merged_to, points_to, sum_of};
+use rusqlite::Row;
+
+use crate::apply::{costs, in_force, merged_to, points_to, sum_of};
 use crate::error::Error;
 use crate::forget::forgotten_fact;
 use crate::state::{STORED, State, json, stored};
+use crate::{balances, credits};
 
 /// The digest of a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,7 @@ impl State<'_> {
         self.sum_posts(&mut sums)?;
         self.sum_aggregates(&mut sums)?;
         self.sum_tags(&mut sums)?;
+        self.sum_accounts(&mut sums)?;
         self.digest_of(&sums)
     }
 
@@ -103,11 +107,26 @@ impl State<'_> {
         })
     }
 
+    fn sum_accounts(&self, sums: &mut StateHash) -> Result<(), Error> {
+        let tables: [(&str, &str, fn(&Row<'_>) -> rusqlite::Result<Fact>); 3] = [
+            ("balances", balances::COLUMNS, balances::balance_fact),
+            ("credit_lots", credits::LOT_COLUMNS, credits::lot_fact),
+            ("costs", costs::COLUMNS, costs::cost_fact),
+        ];
+        for (table, columns, fact) in tables {
+            self.each(&format!("SELECT {columns} FROM {table}"), |row| {
+                sums.add(&fact(row)?);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     /// Walks rows without keeping them.
     fn each(
         &self,
         sql: &str,
-        mut work: impl FnMut(&rusqlite::Row<'_>) -> Result<(), Error>,
+        mut work: impl FnMut(&Row<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut statement = self.connection().prepare_cached(sql)?;
         let mut rows = statement.query([])?;

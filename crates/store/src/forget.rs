@@ -7,6 +7,7 @@ use beth_protocol::time::Timestamp;
 use beth_protocol::{Content, MessageType, Status};
 use serde_json::json;
 
+use crate::balances::clock;
 use crate::error::Error;
 use crate::limits::GRACE_SECONDS;
 use crate::state::State;
@@ -58,8 +59,8 @@ impl State<'_> {
         if message.message_type == MessageType::Post {
             self.forget_post(item_hash)?;
         }
-        self.delete_message(&target)?;
-        self.run("DELETE FROM costs WHERE item_hash = ?1", [item_hash])?;
+        self.erase(&target)?;
+        self.run("DELETE FROM removed WHERE item_hash = ?1", [item_hash])?;
         self.write_status(item_hash, Status::Forgotten, at)?;
         self.run(
             "DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'content'",
@@ -68,7 +69,7 @@ impl State<'_> {
         match message.message_type {
             MessageType::Aggregate => self.forget_element(id, &target.content),
             MessageType::Store => match Content::parse(MessageType::Store, &target.content) {
-                Ok(Content::Store(content)) => self.forget_file(item_hash, &content, at),
+                Ok(Content::Store(content)) => self.forget_file(item_hash, &content),
                 _ => Ok(()),
             },
             MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => self
@@ -105,28 +106,24 @@ impl State<'_> {
         })
     }
 
-    fn forget_file(
-        &self,
-        item_hash: &str,
-        content: &StoreContent,
-        at: Timestamp,
-    ) -> Result<(), Error> {
+    fn forget_file(&self, item_hash: &str, content: &StoreContent) -> Result<(), Error> {
         self.run(
             "DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'message'",
             [item_hash],
         )?;
-        self.rebuild_tag(&tag_of(item_hash, content), content)?;
-        self.keep_for_grace(content.item_hash.as_str(), at)
+        self.rebuild_tag(item_hash, content)?;
+        self.keep_for_grace(content.item_hash.as_str(), clock())
     }
 
     /// The tag goes to the newest remaining pin that computes to it.
-    fn rebuild_tag(&self, tag: &str, content: &StoreContent) -> Result<(), Error> {
+    pub(crate) fn rebuild_tag(&self, item_hash: &str, content: &StoreContent) -> Result<(), Error> {
+        let tag = &*tag_of(item_hash, content);
         self.delete_tag(tag)?;
         let label = content.reference.as_deref().unwrap_or(tag);
         let newest: Option<(String, String, i64)> = self.one(
             "SELECT owner, file_hash, created FROM file_pins
              WHERE kind = 'message' AND ((ref = ?1 AND (?1 = ?2 OR owner = ?3)) OR (ref IS NULL AND item_hash = ?2))
-             ORDER BY created DESC, item_hash LIMIT 1",
+             ORDER BY created DESC, file_hash DESC LIMIT 1",
             [label, tag, &content.address],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;

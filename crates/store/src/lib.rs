@@ -10,16 +10,22 @@
 //! contains SQL. Nothing here knows HTTP, gossip or signatures.
 
 mod apply;
+mod balances;
 pub mod blobs;
+pub mod confirmations;
+mod credits;
 mod database;
 mod digest;
 pub mod error;
 mod forget;
+mod garbage;
+pub mod jobs;
 mod keys;
 pub mod limits;
 mod memory;
 pub mod pending;
 pub mod query;
+mod removal;
 pub mod rows;
 mod state;
 

@@ -20,3 +20,6 @@ pub const ATTEMPTS_MAX: i64 = 11;
 pub const RETRY_SECONDS_MAX: i64 = 300;
 /// How long an upload without a STORE message is kept, in seconds.
 pub const GRACE_SECONDS: i64 = 24 * 3600;
+/// How long the file of a STORE that is not paid for any more is kept, in
+/// seconds (processing.md §18.4).
+pub const REMOVAL_GRACE_SECONDS: i64 = 25 * 3600;

@@ -5,10 +5,14 @@ use beth_protocol::time::Timestamp;
 use beth_protocol::{Message, Rejection, Status};
 use serde_json::Value;
 
+use crate::confirmations::Transaction;
 use crate::error::Error;
 use crate::limits::{ATTEMPTS_MAX, RETRY_SECONDS_MAX};
 use crate::rows::{Outcome, PendingMessage, RejectedMessage};
 use crate::state::{State, json};
+
+/// Origin of what a contract emitted: the chain vouches for it, no signature.
+pub const CONTRACT: &str = "contract";
 
 /// A message and how it came.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +21,10 @@ pub struct Arrival {
     pub raw: Value,
     /// When this node first saw it.
     pub reception_time: Timestamp,
-    /// `p2p`, `ipfs` or `onchain`.
+    /// `p2p`, `ipfs` or `onchain`; or [`CONTRACT`], whose messages are unsigned.
     pub origin: &'static str,
+    /// The transaction that published it, if it comes from a chain.
+    pub transaction: Option<Box<Transaction>>,
     /// The pending row it was retried from.
     pub retry_of: Option<i64>,
 }
@@ -181,13 +187,14 @@ impl State<'_> {
         Ok(row.is_some())
     }
 
-    /// Whoever waits for this hash is tried at once.
+    /// Whoever waits for this hash is tried at once, and again as often as at
+    /// first: what has come so far may be one of many.
     pub fn wake(&self, awaited: &str, now: Timestamp) -> Result<usize, Error> {
         if !self.anything_waits()? {
             return Ok(0);
         }
         self.run(
-            "UPDATE pending SET next_attempt = ?2 WHERE waits_for = ?1",
+            "UPDATE pending SET next_attempt = ?2, retries = 0 WHERE waits_for = ?1",
             (awaited, now.micros()),
         )
     }

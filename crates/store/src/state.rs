@@ -209,7 +209,8 @@ impl View for State<'_> {
             return Ok(None);
         };
         Ok(self.one(
-            "SELECT (SELECT text FROM names WHERE id = owner), (SELECT text FROM names WHERE id = type), last_updated
+            "SELECT (SELECT text FROM names WHERE id = owner), (SELECT text FROM names WHERE id = type), last_updated,
+                (SELECT item_hash FROM messages WHERE id = latest)
              FROM posts WHERE id = ?1",
             [id],
             |row| {
@@ -217,6 +218,7 @@ impl View for State<'_> {
                     owner: row.get(0)?,
                     post_type: row.get(1)?,
                     last_updated: Timestamp::from_micros(row.get(2)?),
+                    latest_amend: row.get(3)?,
                 })
             },
         )?)
@@ -279,10 +281,8 @@ impl View for State<'_> {
     }
 
     fn credit_balance(&self, address: &str, now: Timestamp) -> Result<Decimal, ViewError> {
-        let sql = "SELECT coalesce(sum(remaining), 0) FROM credit_lots
-                   WHERE address = ?1 AND remaining > 0 AND (expiration IS NULL OR expiration > ?2)";
-        let total: Option<i64> = self.one(sql, (address, now.micros()), |row| row.get(0))?;
-        Ok(Decimal::from(total.unwrap_or(0).max(0)))
+        self.settle_credits()?;
+        Ok(self.credits_of(address, now)?)
     }
 
     fn committed(&self, address: &str, payment: PaymentType) -> Result<Decimal, ViewError> {

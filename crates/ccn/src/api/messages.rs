@@ -9,6 +9,7 @@ use axum::routing::get;
 use beth_protocol::rejection::Code;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Chain, ItemHash, MessageType, Status};
+use beth_store::confirmations::Confirmation;
 use beth_store::query::Place;
 use beth_store::query::forgotten::ForgottenMessage;
 use beth_store::query::messages::MessageFilter;
@@ -170,11 +171,11 @@ async fn answer_list(
                 return Ok((Vec::new(), 0, None));
             }
             let page = state.messages(&filter, &window)?;
-            let items = page
-                .rows
-                .iter()
-                .map(|row| render::listed(row, format))
-                .collect::<Vec<_>>();
+            let items = page.rows.iter().map(|row| {
+                let confirmations = state.confirmations_of(row.message.item_hash.as_str())?;
+                Ok(render::listed(row, format, &confirmations))
+            });
+            let items = items.collect::<Result<Vec<_>, beth_store::Error>>()?;
             Ok((items, page.total, page.next))
         })
         .await?;
@@ -340,7 +341,7 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
             let Some(stored) = state.stored_message(hash)? else {
                 return Ok(None);
             };
-            body["message"] = full(&stored);
+            body["message"] = full(&stored, &state.confirmations_of(hash)?);
             if status == Status::Removing {
                 let paid_with_credits = stored.content["payment"]["type"] == "credit";
                 let reason = if paid_with_credits {
@@ -378,11 +379,11 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
     Ok(Some(body))
 }
 
-fn full(stored: &StoredMessage) -> Value {
+fn full(stored: &StoredMessage, confirmations: &[Confirmation]) -> Value {
     match render::understand(stored) {
-        Some(content) => render::typed(stored, Some(&content)),
+        Some(content) => render::typed(stored, Some(&content), confirmations),
         None => {
-            let mut item = render::typed(stored, None);
+            let mut item = render::typed(stored, None, confirmations);
             item["content"] = stored.content.clone();
             item
         }

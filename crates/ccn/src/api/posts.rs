@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use beth_store::confirmations::Confirmation;
 use beth_store::query::Place;
 use beth_store::query::posts::{PostFilter, PostSort, StoredPost};
 use serde_json::{Map, Value, json};
@@ -13,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{ApiError, ok};
 use super::cursor::{Paging, page_in_path};
 use super::params::{Bounds, Params};
+use super::render::listed_confirmations;
 use crate::context::Context;
 
 const PAGE: Bounds = Bounds::from(0, 20);
@@ -38,7 +40,7 @@ pub fn routes() -> Router<Arc<Context>> {
         )
 }
 
-type Item = fn(&StoredPost) -> Value;
+type Item = fn(&StoredPost, &[Confirmation]) -> Value;
 
 async fn list_page(
     context: State<Arc<Context>>,
@@ -79,11 +81,12 @@ async fn list(
     let (items, total, next) = context
         .read(move |state| {
             let page = state.posts(&filter, &window)?;
-            Ok((
-                page.rows.iter().map(item).collect::<Vec<_>>(),
-                page.total,
-                page.next,
-            ))
+            let items = page.rows.iter().map(|post| {
+                let current = post.current().message.item_hash.as_str();
+                Ok(item(post, &state.confirmations_of(current)?))
+            });
+            let items = items.collect::<Result<Vec<_>, beth_store::Error>>()?;
+            Ok((items, page.total, page.next))
         })
         .await?;
     let mut body = Map::new();
@@ -93,7 +96,7 @@ async fn list(
 }
 
 /// Exactly the members that the released clients know.
-fn item_v0(post: &StoredPost) -> Value {
+fn item_v0(post: &StoredPost, confirmations: &[Confirmation]) -> Value {
     let (original, current) = (&post.original.message, &post.current().message);
     let post_type = if post.amend.is_some() {
         "amend"
@@ -106,14 +109,14 @@ fn item_v0(post: &StoredPost) -> Value {
         "sender": post.owner,
         "type": post_type,
         "channel": original.channel,
-        "confirmed": false,
+        "confirmed": !confirmations.is_empty(),
         "content": post.current().content["content"],
         "item_content": current.item_content,
         "item_type": current.item_type,
         "signature": current.signature,
         "size": post.current().size,
         "time": post.last_updated,
-        "confirmations": [],
+        "confirmations": listed_confirmations(confirmations),
         "original_item_hash": original.item_hash,
         "original_signature": original.signature,
         "original_type": post.post_type,
@@ -123,7 +126,7 @@ fn item_v0(post: &StoredPost) -> Value {
     })
 }
 
-fn item_v1(post: &StoredPost) -> Value {
+fn item_v1(post: &StoredPost, _: &[Confirmation]) -> Value {
     let original = &post.original.message;
     json!({
         "item_hash": post.current().message.item_hash,

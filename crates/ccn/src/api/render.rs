@@ -5,6 +5,7 @@
 //! the content as this node understood it, defaults filled in.
 
 use beth_protocol::Content;
+use beth_store::confirmations::Confirmation;
 use beth_store::rows::StoredMessage;
 use serde_json::{Map, Value, json};
 
@@ -28,14 +29,18 @@ impl ContentFormat {
 }
 
 /// A message in a list.
-pub fn listed(stored: &StoredMessage, format: ContentFormat) -> Value {
+pub fn listed(
+    stored: &StoredMessage,
+    format: ContentFormat,
+    confirmations: &[Confirmation],
+) -> Value {
     let message = &stored.message;
     let mut item = Map::new();
     let mut put = |key: &str, value: Value| item.insert(key.to_owned(), value);
     put("chain", message.chain.as_str().into());
     put("channel", message.channel.clone().into());
-    put("confirmations", json!([]));
-    put("confirmed", false.into());
+    put("confirmations", listed_confirmations(confirmations));
+    put("confirmed", (!confirmations.is_empty()).into());
     match format {
         ContentFormat::Full => drop(put("content", stored.content.clone())),
         ContentFormat::Headers => drop(put("content", headers(stored))),
@@ -54,7 +59,11 @@ pub fn listed(stored: &StoredMessage, format: ContentFormat) -> Value {
 
 /// A message with its content as the node understood it; without a content
 /// when `typed` is `None`.
-pub fn typed(stored: &StoredMessage, typed: Option<&Content>) -> Value {
+pub fn typed(
+    stored: &StoredMessage,
+    typed: Option<&Content>,
+    confirmations: &[Confirmation],
+) -> Value {
     let message = &stored.message;
     let mut item = Map::new();
     let mut put = |key: &str, value: Value| item.insert(key.to_owned(), value);
@@ -70,9 +79,19 @@ pub fn typed(stored: &StoredMessage, typed: Option<&Content>) -> Value {
     if let Some(content) = typed {
         put("content", typed_content(stored, content));
     }
-    put("confirmed", false.into());
-    put("confirmations", json!([]));
+    put("confirmed", (!confirmations.is_empty()).into());
+    put("confirmations", listed_confirmations(confirmations));
     Value::Object(item)
+}
+
+/// Confirmations as every resource shows them.
+pub fn listed_confirmations(confirmations: &[Confirmation]) -> Value {
+    let items = confirmations.iter().map(|confirmation| {
+        json!({
+            "chain": confirmation.chain, "height": confirmation.height, "hash": confirmation.hash,
+        })
+    });
+    items.collect()
 }
 
 /// The content as the node understands it, as JSON.

@@ -138,12 +138,13 @@ async fn past(
         .read(move |state| {
             let page = state.messages(&filter, &window)?;
             let frame = |row: &StoredMessage| {
-                (
+                let confirmations = state.confirmations_of(row.message.item_hash.as_str())?;
+                Ok((
                     row.message.item_hash.clone(),
-                    render::listed(row, format).to_string(),
-                )
+                    render::listed(row, format, &confirmations).to_string(),
+                ))
             };
-            Ok(page.rows.iter().rev().map(frame).collect())
+            page.rows.iter().rev().map(frame).collect()
         })
         .await
 }
@@ -165,11 +166,12 @@ async fn live(
         tokio::select! {
             event = events.recv() => match event {
                 Ok(event) => {
-                    let Event::Processed { message, typed } = &*event else { continue };
-                    if sent.contains(&message.message.item_hash) || !passes(&filter, message, typed) {
+                    let Event::Processed { message, typed, .. } = &*event else { continue };
+                    if !event.is_announced() || sent.contains(&message.message.item_hash) || !passes(&filter, message, typed) {
                         continue;
                     }
-                    let frame = render::typed(message, wanted.is_full().then_some(typed)).to_string();
+                    let content = wanted.is_full().then_some(typed);
+                    let frame = render::typed(message, content, &[]).to_string();
                     if send(socket, Frame::text(frame)).await.is_err() {
                         return;
                     }

@@ -18,6 +18,7 @@
 //! FORGET names a target).
 
 mod aggregate;
+pub(crate) mod credits;
 mod environment;
 mod forget;
 mod gpu;

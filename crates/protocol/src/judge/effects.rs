@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::content::PaymentType;
 use crate::cost::CostRow;
+use crate::credits::CreditMessage;
 use crate::decimal::Decimal;
 use crate::time::Timestamp;
 
@@ -38,7 +39,8 @@ pub enum Effect {
         /// Content time.
         created: Timestamp,
     },
-    /// A tag moves to a file, if its time is newer than the tag's.
+    /// A tag moves to a file, if its time is newer than the tag's; of files at
+    /// the same time the tag names the one with the greatest hash.
     Tag {
         /// Name of the tag.
         tag: String,
@@ -73,8 +75,8 @@ pub enum Effect {
     },
     /// Token balances as of a block.
     Balances(Vec<BalanceUpdate>),
-    /// Credits are given.
-    Credits(Vec<CreditLot>),
+    /// Credits move.
+    Credits(Box<CreditMessage>),
     /// A message is deleted.
     Forget {
         /// Which.
@@ -131,17 +133,4 @@ pub struct BalanceUpdate {
     pub balance: Decimal,
     /// As of which block.
     pub height: i64,
-}
-
-/// A grant of credits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CreditLot {
-    /// Whose.
-    pub address: String,
-    /// How many, millionths of a dollar.
-    pub amount: i64,
-    /// Until when.
-    pub expiration: Option<Timestamp>,
-    /// Content time of the grant.
-    pub granted: Timestamp,
 }

@@ -4,12 +4,10 @@
 use serde_json::{Value, json};
 
 use super::rules::{
-    BALANCES_POST_TYPE, COST_CUTOFF_SECONDS, CREDIT_DISTRIBUTION_POST_TYPE,
-    CREDIT_ONLY_CUTOFF_SECONDS, CREDIT_PRECISION_CUTOFF_SECONDS, HOLD_AND_STREAM_CUTOFF_SECONDS,
+    BALANCES_POST_TYPE, COST_CUTOFF_SECONDS, CREDIT_ONLY_CUTOFF_SECONDS,
+    HOLD_AND_STREAM_CUTOFF_SECONDS,
 };
-use super::{
-    BalanceUpdate, Complete, CreditLot, Effect, Effects, Rules, Stop, content_time, machines,
-};
+use super::{BalanceUpdate, Complete, Effect, Effects, Rules, Stop, machines};
 use crate::Chain;
 use crate::content::{Content, PaymentType, PostContent};
 use crate::cost::{self, CREDIT_SECONDS, CostError, FileRef, Prices, Sizes};
@@ -153,88 +151,59 @@ fn check_funds<V: View>(
     .into())
 }
 
-/// Posts that set balances or grant credits.
-pub(super) fn judge_post(
-    complete: &Complete,
+/// Posts that set balances (processing.md §14.1).
+pub(super) fn judge_balances(
     post: &PostContent,
     rules: &Rules,
     effects: &mut Effects,
 ) -> Result<(), Stop> {
-    let is_truthy = !matches!(&post.content, Value::Null | Value::Bool(false));
-    if post.post_type == BALANCES_POST_TYPE
-        && is_truthy
-        && rules.balances_addresses.contains(&post.address)
-    {
+    let is_believed =
+        post.post_type == BALANCES_POST_TYPE && rules.balances_addresses.contains(&post.address);
+    if is_believed && is_truthy(&post.content) {
         effects.push(Effect::Balances(balances(&post.content)?));
-    }
-    let channel = complete.message.channel.as_deref().unwrap_or_default();
-    let is_grant = post.post_type == CREDIT_DISTRIBUTION_POST_TYPE
-        && rules.credits_channels.iter().any(|c| c == channel)
-        && rules.credits_addresses.contains(&post.address);
-    if is_grant && is_truthy {
-        effects.push(Effect::Credits(grants(complete, &post.content)?));
     }
     Ok(())
 }
 
+/// False for null, false, zero and everything empty: such contents of special
+/// posts say nothing.
+pub(super) fn is_truthy(content: &Value) -> bool {
+    match content {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+    }
+}
+
+/// A missing chain or height is the sender's fault; what else is wrong with
+/// such a post counts as ours on the network (code -1, tried again).
 fn balances(content: &Value) -> Result<Vec<BalanceUpdate>, Rejection> {
-    let (Some(chain), Some(height)) = (content["chain"].as_str(), content["main_height"].as_i64())
-    else {
+    let (Some(chain), Some(height)) = (content.get("chain"), content.get("main_height")) else {
         return Err(Rejection::invalid_format(
             "Missing field(s) chain and/or main_height for balance post",
         ));
     };
-    let chain = Chain::parse(chain).ok_or_else(|| {
-        Rejection::invalid_format(format!("Unknown chain '{chain}' for balance post"))
-    })?;
-    let Some(entries) = content["balances"].as_object() else {
-        return Err(Rejection::invalid_format(
-            "Missing field balances for balance post",
-        ));
+    let unusable = || Rejection::bare(Code::InternalError);
+    let chain = chain.as_str().and_then(Chain::parse).ok_or_else(unusable)?;
+    let height = height.as_i64().ok_or_else(unusable)?;
+    let entries = content["balances"].as_object().ok_or_else(unusable)?;
+    let dapp = match &content["dapp"] {
+        Value::String(name) if !name.is_empty() => Some(name.clone()),
+        _ => None,
     };
-    let mut updates = Vec::with_capacity(entries.len());
-    for (address, balance) in entries {
-        let balance = Decimal::from_json(balance).ok_or_else(|| {
-            Rejection::invalid_format(format!("balance of {address} is no number"))
-        })?;
-        updates.push(BalanceUpdate {
-            address: address.clone(),
-            chain: chain.as_str().to_owned(),
-            dapp: content["dapp"].as_str().map(str::to_owned),
-            balance,
-            height,
-        });
-    }
-    Ok(updates)
-}
-
-fn grants(complete: &Complete, content: &Value) -> Result<Vec<CreditLot>, Stop> {
-    let invalid = |text: &str| {
-        Rejection::invalid_format(format!("Invalid credit distribution content: {text}"))
-    };
-    let granted = content_time(&complete.content)?;
-    let early = granted < Timestamp::from_seconds(CREDIT_PRECISION_CUTOFF_SECONDS);
-    let factor = if early { 10_000 } else { 1 };
-    let entries = content["distribution"]["credits"]
-        .as_array()
-        .filter(|list| !list.is_empty());
-    let entries = entries.ok_or_else(|| invalid("credits must be a list of at least one entry"))?;
-    let mut lots = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let address = entry["address"]
-            .as_str()
-            .filter(|text| !text.trim().is_empty());
-        let address = address.ok_or_else(|| invalid("address must not be blank"))?;
-        let amount = entry["amount"].as_i64().filter(|&amount| amount > 0);
-        let amount = amount.and_then(|amount| amount.checked_mul(factor));
-        let amount = amount.ok_or_else(|| invalid("amount must be an integer above zero"))?;
-        let expiration = entry["expiration"].as_i64().filter(|&ms| ms != 0);
-        lots.push(CreditLot {
-            address: address.to_owned(),
-            amount,
-            expiration: expiration.map(|ms| Timestamp::from_micros(ms.saturating_mul(1_000))),
-            granted,
-        });
-    }
-    Ok(lots)
+    entries
+        .iter()
+        .map(|(address, balance)| {
+            Ok(BalanceUpdate {
+                address: address.clone(),
+                chain: chain.as_str().to_owned(),
+                dapp: dapp.clone(),
+                balance: Decimal::from_json(balance).ok_or_else(unusable)?,
+                height,
+            })
+        })
+        .collect()
 }

@@ -1,10 +1,15 @@
 //! POST (processing.md §8, §9).
+//!
+//! The version of a post is its amend with the greatest content time; of those
+//! at the same time the one with the greatest item hash, whichever came first.
+//! An amend that is not later than the original never applies.
 
 use super::{Complete, Effect, Effects, PostRow, Stop, base_permission, content_time};
 use crate::content::{Content, PostContent};
 use crate::permissions::{Action, may_act};
 use crate::rejection::{Code, Rejection};
-use crate::view::View;
+use crate::time::Timestamp;
+use crate::view::{KnownPost, View};
 
 pub(super) fn judge<V: View>(
     complete: &Complete,
@@ -43,10 +48,18 @@ pub(super) fn judge<V: View>(
             post.address, original.owner
         )));
     }
-    row.is_latest = original.last_updated < created;
+    row.is_latest = is_later(complete.message.item_hash.as_str(), created, &original);
     row.amends = Some(target);
     effects.push(Effect::Post(row));
     Ok(())
+}
+
+/// True when an amend of this hash and time replaces the version in force.
+fn is_later(item_hash: &str, created: Timestamp, original: &KnownPost) -> bool {
+    match &original.latest_amend {
+        Some(latest) => (created, item_hash) > (original.last_updated, latest),
+        None => created > original.last_updated,
+    }
 }
 
 fn denied(text: String) -> Stop {

@@ -43,6 +43,10 @@ impl Default for Rules {
 pub const BALANCES_POST_TYPE: &str = "balances-update";
 /// Post type of credit grants.
 pub const CREDIT_DISTRIBUTION_POST_TYPE: &str = "aleph_credit_distribution";
+/// Post type of used credits.
+pub const CREDIT_EXPENSE_POST_TYPE: &str = "aleph_credit_expense";
+/// Post type of credits that change hands.
+pub const CREDIT_TRANSFER_POST_TYPE: &str = "aleph_credit_transfer";
 
 /// Before this envelope time STORE and on-demand PROGRAM are free (strictly).
 pub const COST_CUTOFF_SECONDS: i64 = 1_743_775_079;
@@ -50,5 +54,11 @@ pub const COST_CUTOFF_SECONDS: i64 = 1_743_775_079;
 pub const HOLD_AND_STREAM_CUTOFF_SECONDS: i64 = 1_773_187_200;
 /// From this envelope time STORE and PROGRAM pay with credits too.
 pub const CREDIT_ONLY_CUTOFF_SECONDS: i64 = 1_798_761_600;
-/// Before this content time credit amounts count ten thousand times.
+/// Before this content time credit amounts count
+/// [`CREDIT_PRECISION_FACTOR`] times.
 pub const CREDIT_PRECISION_CUTOFF_SECONDS: i64 = 1_769_990_400;
+/// See [`CREDIT_PRECISION_CUTOFF_SECONDS`].
+pub const CREDIT_PRECISION_FACTOR: i64 = 10_000;
+/// From this height of its first confirmation on ETH, what is held for a
+/// message must be there (processing.md §17, §18.2).
+pub const COST_CUTOFF_HEIGHT: i64 = 22_196_000;

@@ -1,6 +1,6 @@
 //! Revisions of aggregates and what they merge to (processing.md §10).
 
-use beth_protocol::aggregate::{Element, merge};
+use beth_protocol::aggregate::{Element, append, merge, prepend};
 use beth_protocol::digest::{Fact, Part};
 use beth_protocol::json::to_sorted_string;
 use beth_protocol::time::Timestamp;
@@ -51,10 +51,10 @@ impl State<'_> {
             return self.rebuild_aggregate(owner, key);
         }
         let mut merged: Map<String, Value> = object(&current.content)?;
-        for (member, value) in element.content {
-            if is_newest || !merged.contains_key(&member) {
-                merged.insert(member, value);
-            }
+        if is_newest {
+            append(&mut merged, element.content);
+        } else {
+            prepend(&mut merged, element.content);
         }
         self.fact_removed(&merged_to((owner, key), &current.last, &current.sum));
         let (first, last) = if is_newest {

@@ -3,7 +3,7 @@
 use beth_protocol::digest::{Fact, Part};
 use beth_protocol::judge::Complete;
 use beth_protocol::time::Timestamp;
-use beth_protocol::{Content, ItemType, Message, MessageType};
+use beth_protocol::{Content, ItemType, Message, MessageType, Status};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -77,6 +77,29 @@ impl State<'_> {
         self.counted((kind, 0), 1);
         self.fact_added(&in_force(message));
         Ok(id)
+    }
+
+    /// Processed ↔ removing: both are in force.
+    pub(crate) fn change_status(&self, message: &Message, status: Status) -> Result<(), Error> {
+        let Some(id) = self.message_id(message.item_hash.as_str())? else {
+            return Ok(());
+        };
+        let Some(code) = status_code(status) else {
+            return Err(Error::Damaged(format!(
+                "{status} is no status of a message in force"
+            )));
+        };
+        let kind = type_code(message.message_type);
+        let before: Option<i64> =
+            self.one("SELECT status FROM messages WHERE id = ?1", [id], |row| {
+                row.get(0)
+            })?;
+        self.run("UPDATE messages SET status = ?2 WHERE id = ?1", [id, code])?;
+        if let Some(before) = before {
+            self.counted((kind, before), -1);
+            self.counted((kind, code), 1);
+        }
+        Ok(())
     }
 
     /// Deletes the row of a message; what it did is undone by others.

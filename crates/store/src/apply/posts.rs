@@ -80,7 +80,7 @@ impl State<'_> {
     }
 
     /// Forgets a post; its message is still there. Of an amend that was the
-    /// latest, the newest remaining one takes over; ties go to the smaller hash.
+    /// latest, the newest remaining one takes over, as it would have without it.
     pub(crate) fn forget_post(&self, item_hash: &str) -> Result<(), Error> {
         let Some(id) = self.message_id(item_hash)? else {
             return Ok(());
@@ -101,9 +101,10 @@ impl State<'_> {
             return Ok(());
         };
         let newest: Option<(i64, i64)> = self.one(
-            "SELECT amend.id, amend.created FROM posts AS amend JOIN posts AS original ON original.id = amend.amends
+            "SELECT amend.id, amend.created FROM posts AS amend
+             JOIN posts AS original ON original.id = amend.amends JOIN messages AS message ON message.id = amend.id
              WHERE amend.amends = ?1 AND amend.created > original.created
-             ORDER BY amend.created DESC, amend.prefix LIMIT 1",
+             ORDER BY amend.created DESC, message.item_hash DESC LIMIT 1",
             [original],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;

@@ -8,7 +8,8 @@ use crate::error::Error;
 use crate::state::State;
 
 impl State<'_> {
-    /// Moves a tag to a file unless it moved there later already.
+    /// Moves a tag to a file unless it moved later already; of two files at the
+    /// same time it names the one with the greater hash.
     pub(crate) fn write_tag(
         &self,
         tag: &str,
@@ -17,7 +18,9 @@ impl State<'_> {
         at: Timestamp,
     ) -> Result<(), Error> {
         let known = self.known_tag(tag)?;
-        if known.as_ref().is_some_and(|known| known.last_updated >= at) {
+        let is_outdone =
+            |known: &KnownTag| (known.last_updated, known.file_hash.as_str()) >= (at, file_hash);
+        if known.as_ref().is_some_and(is_outdone) {
             return Ok(());
         }
         self.run(

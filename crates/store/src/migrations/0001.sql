@@ -172,8 +172,9 @@ CREATE TABLE files (
     kind TEXT NOT NULL DEFAULT 'file'
 ) WITHOUT ROWID;
 
--- kind: message (a STORE), content (body of a non-inline message), grace
--- (uploaded, not referenced yet), well_known (declared by the operator).
+-- kind: message (a STORE), content (body of a non-inline message), grace (kept
+-- until delete_by: uploaded and not referenced yet; or, with an item_hash, of a
+-- STORE about to be removed), well_known (declared by the operator).
 CREATE TABLE file_pins (
     id        INTEGER PRIMARY KEY,
     file_hash TEXT NOT NULL,
@@ -188,6 +189,7 @@ CREATE TABLE file_pins (
 CREATE INDEX file_pins_file ON file_pins (file_hash);
 CREATE INDEX file_pins_owner ON file_pins (owner, created) WHERE owner IS NOT NULL;
 CREATE INDEX file_pins_ref ON file_pins (ref) WHERE ref IS NOT NULL;
+CREATE INDEX file_pins_delete ON file_pins (delete_by) WHERE delete_by IS NOT NULL;
 
 CREATE TABLE file_tags (
     tag          TEXT PRIMARY KEY,
@@ -213,7 +215,9 @@ CREATE TABLE machine_files (
 ) WITHOUT ROWID;
 CREATE INDEX machine_files_machine ON machine_files (item_hash);
 
+-- `id` grows in the order of processing: who is served first.
 CREATE TABLE costs (
+    id        INTEGER PRIMARY KEY,
     item_hash TEXT NOT NULL,
     ordinal   INTEGER NOT NULL,
     owner     TEXT NOT NULL,
@@ -225,18 +229,64 @@ CREATE TABLE costs (
     stream    TEXT NOT NULL,
     credit    TEXT NOT NULL,
     size_mib  TEXT,
-    PRIMARY KEY (item_hash, ordinal)
-) WITHOUT ROWID;
+    UNIQUE (item_hash, ordinal)
+);
 CREATE INDEX costs_owner ON costs (owner, payment);
 
+-- `last_update`: when the value changed, by the clock of this node.
 CREATE TABLE balances (
-    address TEXT NOT NULL,
-    chain   TEXT NOT NULL,
-    dapp    TEXT NOT NULL DEFAULT '',
-    balance TEXT NOT NULL,
-    height  INTEGER NOT NULL,
+    address     TEXT NOT NULL,
+    chain       TEXT NOT NULL,
+    dapp        TEXT NOT NULL DEFAULT '',
+    balance     TEXT NOT NULL,
+    height      INTEGER NOT NULL,
+    last_update INTEGER NOT NULL,
     PRIMARY KEY (address, chain, dapp)
 ) WITHOUT ROWID;
+CREATE INDEX balances_updated ON balances (last_update, address);
+
+-- What credit posts moved, as they state it or (kind 'shared') as transfers
+-- found it in the lots of their sender. Amounts of lots follow from this
+-- table and credit_transfers alone.
+CREATE TABLE credit_history (
+    credit_ref       TEXT NOT NULL,
+    credit_index     INTEGER NOT NULL,
+    kind             TEXT NOT NULL,
+    address          TEXT NOT NULL,
+    amount           INTEGER NOT NULL,
+    time             INTEGER NOT NULL,
+    expiration       INTEGER,
+    price            TEXT,
+    bonus_amount     INTEGER,
+    tx_hash          TEXT,
+    token            TEXT,
+    chain            TEXT,
+    provider         TEXT,
+    origin           TEXT,
+    origin_ref       TEXT,
+    payment_method   TEXT,
+    expense_count    INTEGER,
+    expense_size_mib TEXT,
+    last_update      INTEGER NOT NULL,
+    PRIMARY KEY (credit_ref, credit_index)
+) WITHOUT ROWID;
+CREATE INDEX credit_history_address ON credit_history (address, time, credit_ref, credit_index);
+CREATE INDEX credit_history_updated ON credit_history (last_update, address);
+CREATE INDEX credit_history_resource ON credit_history (coalesce(origin, origin_ref))
+    WHERE payment_method = 'credit_expense';
+
+-- Transfers out of lots, as asked for.
+CREATE TABLE credit_transfers (
+    credit_ref TEXT NOT NULL,
+    position   INTEGER NOT NULL,
+    sender     TEXT NOT NULL,
+    recipient  TEXT NOT NULL,
+    amount     INTEGER NOT NULL,
+    expiration INTEGER,
+    time       INTEGER NOT NULL,
+    PRIMARY KEY (credit_ref, position)
+) WITHOUT ROWID;
+CREATE INDEX credit_transfers_sender ON credit_transfers (sender, time);
 
 CREATE TABLE credit_lots (
     address      TEXT NOT NULL,
@@ -247,4 +297,50 @@ CREATE TABLE credit_lots (
     expiration   INTEGER,
     granted      INTEGER NOT NULL,
     PRIMARY KEY (address, credit_ref, credit_index)
+) WITHOUT ROWID;
+CREATE INDEX credit_lots_live ON credit_lots (address) WHERE remaining > 0;
+
+-- Addresses whose lots must be made again from this time on; empty between
+-- transactions.
+CREATE TABLE credit_stale (
+    address TEXT PRIMARY KEY,
+    time    INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE chain_txs (
+    hash      TEXT PRIMARY KEY,
+    chain     TEXT NOT NULL,
+    height    INTEGER NOT NULL,
+    time      INTEGER NOT NULL,
+    publisher TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Of messages in force, and of those that wait.
+CREATE TABLE confirmations (
+    item_hash TEXT NOT NULL,
+    tx_hash   TEXT NOT NULL REFERENCES chain_txs (hash),
+    PRIMARY KEY (item_hash, tx_hash)
+) WITHOUT ROWID;
+
+-- Messages that are about to be removed (removed_at NULL), or were.
+CREATE TABLE removed (
+    item_hash    TEXT PRIMARY KEY,
+    type         TEXT NOT NULL,
+    chain        TEXT NOT NULL,
+    sender       TEXT NOT NULL,
+    signature    TEXT,
+    item_type    TEXT NOT NULL,
+    time         INTEGER NOT NULL,
+    channel      TEXT,
+    owner        TEXT NOT NULL,
+    payment_type TEXT NOT NULL,
+    size         INTEGER,
+    removed_at   INTEGER
+) WITHOUT ROWID;
+CREATE INDEX removed_time ON removed (removed_at DESC, item_hash);
+
+-- Background work of this node, and when it was last done.
+CREATE TABLE jobs (
+    name     TEXT PRIMARY KEY,
+    last_run INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -1,0 +1,97 @@
+//! The name of a file, found while its bytes pass.
+
+use sha2::{Digest, Sha256};
+
+use super::{HashKind, ItemHash};
+use crate::cid::{Cid, FileCheck};
+
+/// Names bytes the way an expected hash does, so that the two can be compared.
+#[derive(Clone, Debug)]
+pub struct Naming(Way);
+
+#[derive(Clone, Debug)]
+enum Way {
+    Sha256(Sha256),
+    Cid(Box<FileCheck>),
+}
+
+impl Naming {
+    /// By SHA-256.
+    pub fn sha256() -> Naming {
+        Naming(Way::Sha256(Sha256::new()))
+    }
+
+    /// The way of a hash; `None` for a CID of which nothing but the network can
+    /// tell what bytes it names (another hash function).
+    pub fn of(expected: &ItemHash) -> Option<Naming> {
+        match expected.kind() {
+            HashKind::Storage => Some(Naming::sha256()),
+            HashKind::Ipfs => {
+                let cid = Cid::parse(expected.as_str()).ok()?;
+                Some(Naming(Way::Cid(Box::new(FileCheck::new(cid)))))
+            }
+        }
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            Way::Sha256(hasher) => hasher.update(bytes),
+            Way::Cid(check) => check.update(bytes),
+        }
+    }
+
+    /// The name of the bytes: the expected one when it is theirs.
+    pub fn finish(self) -> ItemHash {
+        match self.0 {
+            Way::Sha256(hasher) => ItemHash::of_digest(hasher.finalize().into()),
+            Way::Cid(check) => {
+                let cid = check.finish().unwrap_or_else(|other| other);
+                ItemHash(cid.to_string())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cid::Layout;
+
+    #[test]
+    fn bytes_have_the_name_of_their_kind() {
+        for bytes in [&b""[..], b"hello world", &[7; 300_000]] {
+            let v0 = Cid::of_bytes(Layout::V0, bytes).to_string();
+            let v1 = Cid::of_bytes(Layout::V1, bytes).to_string();
+            let other = Cid::of_bytes(Layout::V0, b"other").to_string();
+            let sha256 = ItemHash::of_bytes(bytes).to_string();
+            for (expected, found) in [
+                (&v0, &v0),
+                (&v1, &v1),
+                (&sha256, &sha256),
+                (&other, &v0),
+                (&"0".repeat(64), &sha256),
+            ] {
+                let mut naming = Naming::of(&ItemHash::parse(expected).unwrap()).unwrap();
+                naming.update(bytes);
+                let name = naming.finish();
+                assert_eq!(name.as_str(), found);
+                assert_eq!(ItemHash::parse(found), Ok(name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_v1_name_gets_an_item_hash_too() {
+        let other = Cid::of_bytes(Layout::V1, b"other").to_string();
+        let mut naming = Naming::of(&ItemHash::parse(&other).unwrap()).unwrap();
+        naming.update(b"hello world");
+        assert_eq!(
+            naming.finish().as_str(),
+            "Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD"
+        );
+        let unknown = ItemHash::parse("Qm111111111111111111111111111111111111111111").unwrap();
+        assert!(Naming::of(&unknown).is_none());
+    }
+}
