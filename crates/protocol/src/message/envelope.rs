@@ -234,7 +234,7 @@ fn signature(fields: &Map<String, Value>, faults: &mut Faults) -> Option<String>
     match fields.get("signature") {
         Some(object @ Value::Object(_)) => {
             let text = object.to_string();
-            check_length(&text, "signature", limits::SIGNATURE_BYTES_MAX, faults).then_some(text)
+            check_text(&text, "signature", limits::SIGNATURE_BYTES_MAX, faults).then_some(text)
         }
         _ => optional_text(fields, "signature", limits::SIGNATURE_BYTES_MAX, faults),
     }
@@ -259,7 +259,7 @@ fn required_text(
     match fields.get(name) {
         None => faults.note("missing", name, "Field required"),
         Some(Value::String(text)) => {
-            return check_length(text, name, bytes_max, faults).then(|| text.clone());
+            return check_text(text, name, bytes_max, faults).then(|| text.clone());
         }
         Some(_) => faults.note("string_type", name, "Input should be a valid string"),
     }
@@ -278,14 +278,19 @@ fn optional_text(
     }
 }
 
-fn check_length(text: &str, field: &str, bytes_max: usize, faults: &mut Faults) -> bool {
-    if text.len() <= bytes_max {
-        return true;
+/// Upstream's database has no room for the character U+0000 in any text.
+fn check_text(text: &str, field: &str, bytes_max: usize, faults: &mut Faults) -> bool {
+    if text.len() > bytes_max {
+        let msg = format!("String should have at most {bytes_max} bytes");
+        faults.note("string_too_long", field, msg);
+        faults.explain("max_length", bytes_max);
+        return false;
     }
-    let msg = format!("String should have at most {bytes_max} bytes");
-    faults.note("string_too_long", field, msg);
-    faults.explain("max_length", bytes_max);
-    false
+    if text.contains('\0') {
+        faults.broken(field, "Unsupported character in message: \\u0000");
+        return false;
+    }
+    true
 }
 
 /// The beginning of a text: refusals are stored and served.

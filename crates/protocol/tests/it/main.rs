@@ -5,6 +5,7 @@
 mod accounts;
 mod cids;
 mod content_cases;
+mod effort;
 mod signatures;
 
 /// A conformance vector, by its path below `vectors/`.

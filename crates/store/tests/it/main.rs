@@ -1,5 +1,8 @@
 //! Integration tests of the store, over real SQLite files.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod convergence;
+#[path = "../../../../tests/history/history.rs"]
+mod history;
 mod pages;
 mod world;

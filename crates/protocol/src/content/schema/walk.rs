@@ -83,6 +83,11 @@ impl<'v> Walk<'v> {
         (self.count == mark.0).then_some(())
     }
 
+    /// True when no further fault would be told: reading on is in vain.
+    fn is_full(&self) -> bool {
+        self.count > SCHEMA_FAULTS_MAX
+    }
+
     fn forgive(&mut self, mark: Mark) {
         self.faults.truncate(mark.0);
         self.count = mark.0;
@@ -128,6 +133,9 @@ impl<'v> Walk<'v> {
         let mark = self.mark();
         let mut out = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
+            if self.is_full() {
+                return None;
+            }
             out.extend(self.within(Step::Index(index), |walk| read(walk, item)));
         }
         self.clean(mark)?;
@@ -260,6 +268,9 @@ impl<'v> Fields<'v> {
             .keys()
             .filter(|key| !known.contains(&key.as_str()))
         {
+            if walk.is_full() {
+                return;
+            }
             walk.within(Step::Key(key), |walk| {
                 walk.fault(
                     "extra_forbidden",
