@@ -116,6 +116,10 @@ impl Decimal {
 }
 
 fn rounded(value: BigDecimal) -> Decimal {
+    // What is short enough keeps its places: 40 does not become 40.000.
+    if value.digits() <= DIGITS.get() {
+        return Decimal(value);
+    }
     Decimal(value.with_precision_round(DIGITS, RoundingMode::HalfEven))
 }
 

@@ -80,6 +80,28 @@ impl State<'_> {
         Ok(known <= (Some(update.balance.clone()), update.balance.to_string()))
     }
 
+    /// Everything an address holds: chain, dapp, balance and height, by chain
+    /// and dapp.
+    pub fn holdings_of(&self, address: &str) -> Result<Vec<BalanceUpdate>, Error> {
+        let rows: Vec<(String, String, String, i64)> = self.all(
+            "SELECT chain, dapp, balance, height FROM balances WHERE address = ?1 ORDER BY chain, dapp",
+            [address],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?;
+        rows.into_iter()
+            .map(|(chain, dapp, balance, height)| {
+                Ok(BalanceUpdate {
+                    address: address.to_owned(),
+                    chain,
+                    dapp: Some(dapp).filter(|dapp| !dapp.is_empty()),
+                    balance: Decimal::parse(&balance)
+                        .ok_or_else(|| Error::Damaged(format!("'{balance}' is no amount")))?,
+                    height,
+                })
+            })
+            .collect()
+    }
+
     /// Addresses whose balances changed at `since` or later.
     pub fn balances_changed(&self, since: Timestamp) -> Result<Vec<String>, Error> {
         self.all(

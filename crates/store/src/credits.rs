@@ -21,10 +21,11 @@ use beth_protocol::credits::{
 use beth_protocol::decimal::Decimal;
 use beth_protocol::digest::{Fact, Part};
 use beth_protocol::time::Timestamp;
-use rusqlite::{Row, params};
+use rusqlite::params;
 
 use crate::balances::clock;
 use crate::error::Error;
+use crate::query::credits::lot;
 use crate::state::State;
 
 impl State<'_> {
@@ -70,7 +71,8 @@ impl State<'_> {
             (address, now.micros()),
             |row| row.get(0),
         )?;
-        Ok(amounts.into_iter().map(Decimal::from).sum())
+        let sum: i128 = amounts.into_iter().map(i128::from).sum();
+        Decimal::parse(&sum.to_string()).ok_or_else(|| Error::Damaged(format!("{sum} credits")))
     }
 
     /// Addresses with new credit history at `since` or later.
@@ -261,15 +263,4 @@ fn kind_name(kind: RecordKind) -> &'static str {
         RecordKind::Stated => "stated",
         RecordKind::Shared => "shared",
     }
-}
-
-fn lot(row: &Row<'_>) -> rusqlite::Result<Lot> {
-    Ok(Lot {
-        granted: Timestamp::from_micros(row.get(0)?),
-        credit_ref: row.get(1)?,
-        index: row.get(2)?,
-        amount: row.get(3)?,
-        remaining: row.get(4)?,
-        expiration: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_micros),
-    })
 }

@@ -17,6 +17,20 @@ pub struct Sweep {
 }
 
 impl State<'_> {
+    /// Pins that a message holds: their kind, and until when.
+    pub fn pins_of(&self, item_hash: &str) -> Result<Vec<(String, Option<Timestamp>)>, Error> {
+        self.all(
+            "SELECT kind, delete_by FROM file_pins WHERE item_hash = ?1 ORDER BY kind",
+            [item_hash],
+            |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get::<_, Option<i64>>(1)?.map(Timestamp::from_micros),
+                ))
+            },
+        )
+    }
+
     /// Drops grace pins that ended before `now`; answers how many.
     pub fn drop_ended_pins(&self, now: Timestamp) -> Result<usize, Error> {
         self.run(

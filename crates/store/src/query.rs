@@ -15,11 +15,13 @@
 
 pub mod accounts;
 pub mod aggregates;
+pub mod credits;
 pub mod files;
 pub mod forgotten;
 pub mod messages;
 mod plan;
 pub mod posts;
+pub mod removed;
 pub mod totals;
 
 use beth_protocol::time::Timestamp;

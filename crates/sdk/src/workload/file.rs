@@ -81,7 +81,7 @@ impl Workload {
 }
 
 /// Raised whenever the messages of a seed change.
-const VERSION: u32 = 1;
+const VERSION: u32 = 3;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

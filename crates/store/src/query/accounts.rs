@@ -1,5 +1,7 @@
 //! What an address owns and what its messages cost (core-api.md §7, §8.1).
 
+use std::collections::BTreeMap;
+
 use beth_protocol::content::PaymentType;
 use beth_protocol::decimal::Decimal;
 use beth_protocol::time::Timestamp;
@@ -18,6 +20,8 @@ pub struct StoredCost {
     /// `EXECUTION`, `STORAGE`, …
     pub cost_type: String,
     pub name: String,
+    /// The file it is about.
+    pub reference: Option<String>,
     pub hold: Decimal,
     pub stream: Decimal,
     pub credit: Decimal,
@@ -54,19 +58,20 @@ impl State<'_> {
         address: &str,
         now: Timestamp,
     ) -> Result<Vec<(Option<Timestamp>, u64)>, Error> {
-        self.all(
-            "SELECT expiration, sum(remaining) FROM credit_lots
-             WHERE address = ?1 AND remaining > 0 AND (expiration IS NULL OR expiration > ?2)
-             GROUP BY expiration ORDER BY expiration",
+        let rows: Vec<(Option<i64>, i64)> = self.all(
+            "SELECT expiration, remaining FROM credit_lots
+             WHERE address = ?1 AND remaining > 0 AND (expiration IS NULL OR expiration > ?2)",
             (address, now.micros()),
-            |row| {
-                let expiration: Option<i64> = row.get(0)?;
-                Ok((
-                    expiration.map(Timestamp::from_micros),
-                    row.get::<_, i64>(1)?.max(0) as u64,
-                ))
-            },
-        )
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let mut sums: BTreeMap<Option<Timestamp>, u64> = BTreeMap::new();
+        for (expiration, remaining) in rows {
+            let sum = sums
+                .entry(expiration.map(Timestamp::from_micros))
+                .or_default();
+            *sum = sum.saturating_add(remaining.max(0) as u64);
+        }
+        Ok(sums.into_iter().collect())
     }
 
     /// How a message is paid, and its bill; `None` when it costs nothing.
@@ -75,20 +80,23 @@ impl State<'_> {
         item_hash: &str,
     ) -> Result<Option<(PaymentType, Vec<StoredCost>)>, Error> {
         let rows = self.all(
-            "SELECT payment, type, name, hold, stream, credit, size_mib FROM costs WHERE item_hash = ?1 ORDER BY ordinal",
+            "SELECT payment, type, name, hold, stream, credit, size_mib, ref FROM costs WHERE item_hash = ?1 ORDER BY ordinal",
             [item_hash],
             |row| {
                 let text = |index| row.get::<_, String>(index);
-                Ok((text(0)?, text(1)?, text(2)?, [text(3)?, text(4)?, text(5)?], row.get::<_, Option<String>>(6)?))
+                let optional = |index| row.get::<_, Option<String>>(index);
+                let amounts = [text(3)?, text(4)?, text(5)?];
+                Ok((text(0)?, text(1)?, text(2)?, amounts, (optional(6)?, optional(7)?)))
             },
         )?;
         let mut payment = None;
         let mut costs = Vec::with_capacity(rows.len());
-        for (paid, cost_type, name, [hold, stream, credit], size) in rows {
+        for (paid, cost_type, name, [hold, stream, credit], (size, reference)) in rows {
             payment = Some(payment_of(&paid)?);
             costs.push(StoredCost {
                 cost_type,
                 name,
+                reference,
                 hold: decimal(&hold)?,
                 stream: decimal(&stream)?,
                 credit: decimal(&credit)?,

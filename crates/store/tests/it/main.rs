@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod convergence;
+mod credits;
 #[path = "../../../../tests/history/history.rs"]
 mod history;
 mod pages;
