@@ -68,6 +68,11 @@ impl Events {
         self.0.subscribe()
     }
 
+    /// True when somebody subscribed.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
     pub(crate) fn publish(&self, event: Event) {
         // Nobody listening is fine.
         let _ = self.0.send(Arc::new(event));

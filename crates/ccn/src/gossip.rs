@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::limits;
-use crate::pipeline::now;
-use crate::verify::{Intake, Job};
+use crate::pipeline::{Source, now};
+use crate::verify::Intake;
 
 /// The publishing side; cheap to clone.
 #[derive(Clone)]
@@ -74,12 +74,18 @@ impl Gossip {
         &self.topic
     }
 
-    /// Publishes a message; answers the carriers that failed.
-    pub(crate) async fn publish(&self, raw: &Value) -> Vec<&'static str> {
-        let Some(network) = &self.network else {
+    /// A message as it travels; `None` without gossip.
+    pub(crate) fn payload(&self, raw: &Value) -> Option<Vec<u8>> {
+        self.network
+            .as_ref()
+            .map(|_| encode_payload(&to_sorted_string(raw)))
+    }
+
+    /// Publishes a [`payload`](Self::payload); answers the carriers that failed.
+    pub(crate) async fn publish(&self, payload: Option<Vec<u8>>) -> Vec<&'static str> {
+        let (Some(network), Some(payload)) = (&self.network, payload) else {
             return Vec::new();
         };
-        let payload = encode_payload(&to_sorted_string(raw));
         if payload.len() > protocol_limits::GOSSIP_BYTES_MAX {
             return vec!["p2p"];
         }
@@ -131,14 +137,7 @@ pub(crate) async fn listen(
             transaction: None,
             retry_of: None,
         };
-        if intake
-            .send(Job {
-                arrival,
-                reply: None,
-            })
-            .await
-            .is_err()
-        {
+        if intake.send(arrival, Source::Node, None).await.is_err() {
             return;
         }
     }

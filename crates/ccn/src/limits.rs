@@ -5,7 +5,12 @@ use std::time::Duration;
 /// Messages that may wait for a verifier before sources are slowed down.
 pub const INTAKE_QUEUE: usize = 2_048;
 /// Verified messages that may wait for the writer.
-pub const WRITER_QUEUE: usize = 2_048;
+pub const WRITER_QUEUE: usize = 4_096;
+/// Room for messages between the entrance and the commit, in KiB: bounds the
+/// memory of a backlog whatever the messages are.
+pub const IN_FLIGHT_KIB: usize = 96 * 1024;
+/// Messages that a verifier takes at once.
+pub const VERIFY_CHUNK: usize = 16;
 /// Longest body of a message whose content is a file, in bytes. Upstream reads
 /// up to 100 MiB; nothing that people say comes near, and a parsed body takes
 /// many times its length in memory.
@@ -19,7 +24,7 @@ pub const FAILED_ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// Longest time one fetch from other nodes may take.
 pub const FETCH_DEADLINE: Duration = Duration::from_secs(300);
 /// Messages committed in one transaction.
-pub const BATCH_MAX: usize = 1_000;
+pub const BATCH_MAX: usize = 4_000;
 /// Events a slow subscriber may lag behind.
 pub const EVENTS_QUEUE: usize = 4_096;
 /// Copies remembered to drop repeats from gossip.

@@ -25,7 +25,7 @@ use crate::gossip::{Gossip, NetworkInfo};
 use crate::jobs::Jobs;
 use crate::pipeline::{Pipeline, now};
 use crate::retry::Retry;
-use crate::verify::Intake;
+use crate::verify::{Intake, Verifiers};
 use crate::writer::Task;
 use crate::{api, catch_up, gossip, limits, verify, writer};
 
@@ -237,8 +237,12 @@ impl Parts {
         let retry = Arc::new(Notify::new());
         let failed =
             |error: std::io::Error| Error::Config(format!("a thread cannot start: {error}"));
-        let verifiers =
-            verify::spawn(jobs, writer.clone(), blobs.clone(), cancel).map_err(failed)?;
+        let verifiers = Verifiers {
+            writer: writer.clone(),
+            blobs: blobs.clone(),
+            readers: Arc::new(store.readers.more(verify::count())?),
+        };
+        let verifiers = verifiers.spawn(jobs, cancel).map_err(failed)?;
         let rules = config.rules.clone();
         let told = writer::Told {
             events: events.clone(),

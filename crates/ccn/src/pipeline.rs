@@ -17,21 +17,21 @@
 //! was answered survives a crash. A full queue slows its source down. There is
 //! one judge and one writer: what is judged is what is applied.
 
+use beth_protocol::Rejection;
 use beth_protocol::chain_event::ContractEvent;
 use beth_protocol::time::Timestamp;
-use beth_protocol::{Message, Rejection};
 use beth_store::confirmations::Transaction;
 use beth_store::pending::{Arrival, CONTRACT};
 use beth_store::rows::Outcome;
 use beth_store::{Error, State};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::events::{Event, Events};
 use crate::gossip::Gossip;
 use crate::limits;
-use crate::verify::{Intake, Job};
+use crate::verify::Intake;
 use crate::writer::{Done, Task, Work};
 
 /// Entrance of the pipeline; cheap to clone.
@@ -68,38 +68,50 @@ impl Pipeline {
     /// [`limits::SYNC_TIMEOUT`] for contents to be fetched, and publishes it
     /// unless it is refused.
     pub async fn submit(&self, raw: Value) -> Result<Submitted, SubmitError> {
-        let message = well_formed(&raw)?;
-        let mut events = self.events.subscribe();
-        let mut outcome = self.offer(raw.clone()).await?;
-        let failed = self.publish(&raw, &outcome).await;
-        if is_being_fetched(&outcome) {
-            let hash = &message.item_hash;
+        let item_hash = raw["item_hash"].as_str().unwrap_or_default().to_owned();
+        let mut events = may_be_fetched(&raw).then(|| self.events.subscribe());
+        let mut submitted = self.submit_async(raw).await?;
+        let Some(events) = events.as_mut() else {
+            return Ok(submitted);
+        };
+        if is_being_fetched(&submitted.outcome) {
             let decided = async {
                 loop {
                     match events.recv().await {
-                        Ok(event) if event.item_hash() == hash => return Some(event),
-                        Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                        Ok(event) if event.item_hash().as_str() == item_hash => {
+                            return Some(event);
+                        }
+                        Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                         Err(_) => return None,
                     }
                 }
             };
             if let Ok(Some(event)) = timeout(limits::SYNC_TIMEOUT, decided).await {
-                outcome = match &*event {
+                submitted.outcome = match &*event {
                     Event::Processed { .. } => Outcome::Processed,
                     Event::Rejected { rejection, .. } => Outcome::Rejected(rejection.clone()),
-                    Event::Waiting { .. } => outcome,
+                    Event::Waiting { .. } => submitted.outcome,
                 };
             }
         }
-        Ok(Submitted { outcome, failed })
+        Ok(submitted)
     }
 
     /// Takes a message of a client and answers as soon as it is judged, or
     /// kept until it can be.
     pub async fn submit_async(&self, raw: Value) -> Result<Submitted, SubmitError> {
-        well_formed(&raw)?;
-        let outcome = self.offer(raw.clone()).await?;
-        let failed = self.publish(&raw, &outcome).await;
+        fits_gossip(&raw)?;
+        let payload = self.gossip.payload(&raw);
+        let outcome = match self.hand_in(arrival(raw), Source::Client).await? {
+            Answer::Settled(outcome) => outcome,
+            Answer::Malformed(rejection) => return Err(SubmitError::InvalidFormat(rejection)),
+        };
+        let failed = match &outcome {
+            Outcome::Processed | Outcome::Known | Outcome::Pending(_) => {
+                self.gossip.publish(payload).await
+            }
+            Outcome::Rejected(_) | Outcome::Final(_) => Vec::new(),
+        };
         Ok(Submitted { outcome, failed })
     }
 
@@ -129,7 +141,7 @@ impl Pipeline {
         self.take(raw, CONTRACT, Some(transaction)).await
     }
 
-    /// Runs a change of the state on the writer, beside the messages; answers
+    /// Runs a change of the state on the writer, between the messages; answers
     /// after its commit. When it fails, nothing of it is kept.
     pub async fn work<T, F>(&self, change: F) -> Result<T, SubmitError>
     where
@@ -156,23 +168,24 @@ impl Pipeline {
         transaction: Option<Transaction>,
     ) -> Result<Outcome, SubmitError> {
         let arrival = Arrival {
-            raw,
-            reception_time: now(),
             origin,
             transaction: transaction.map(Box::new),
-            retry_of: None,
+            ..arrival(raw)
         };
+        match self.hand_in(arrival, Source::Node).await? {
+            Answer::Settled(outcome) => Ok(outcome),
+            Answer::Malformed(rejection) => Ok(Outcome::Rejected(rejection)),
+        }
+    }
+
+    async fn hand_in(&self, arrival: Arrival, source: Source) -> Result<Answer, SubmitError> {
         let (reply, answer) = oneshot::channel();
-        let job = Job {
-            arrival,
-            reply: Some(reply),
-        };
         let answered = async {
-            self.intake.send(job).await.ok()?;
+            self.intake.send(arrival, source, Some(reply)).await.ok()?;
             answer.await.ok()
         };
-        let outcome = timeout(limits::SYNC_TIMEOUT, answered).await;
-        outcome.ok().flatten().ok_or(SubmitError::Unavailable)
+        let answer = timeout(limits::SYNC_TIMEOUT, answered).await;
+        answer.ok().flatten().ok_or(SubmitError::Unavailable)
     }
 
     /// Registers an upload that no message names yet; it is kept for a day.
@@ -199,15 +212,34 @@ impl Pipeline {
             .map_err(|_| SubmitError::Unavailable)?;
         answer.await.map_err(|_| SubmitError::Unavailable)
     }
+}
 
-    async fn publish(&self, raw: &Value, outcome: &Outcome) -> Vec<&'static str> {
-        match outcome {
-            Outcome::Processed | Outcome::Known | Outcome::Pending(_) => {
-                self.gossip.publish(raw).await
-            }
-            Outcome::Rejected(_) | Outcome::Final(_) => Vec::new(),
-        }
+fn arrival(raw: Value) -> Arrival {
+    Arrival {
+        raw,
+        reception_time: now(),
+        origin: "p2p",
+        transaction: None,
+        retry_of: None,
     }
+}
+
+/// Who hands a message in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A client, who is told what is wrong: a malformed message leaves no trace.
+    Client,
+    /// Another node or ourselves: a malformed message is recorded as refused.
+    Node,
+}
+
+/// Answer of the pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    /// What became of it.
+    Settled(Outcome),
+    /// A client's message breaks the format; nothing was recorded.
+    Malformed(Rejection),
 }
 
 /// Why a file is registered.
@@ -217,21 +249,40 @@ pub(crate) enum FileKind {
     Named,
 }
 
-fn well_formed(raw: &Value) -> Result<Message, SubmitError> {
-    let message = Message::parse(raw).map_err(SubmitError::InvalidFormat)?;
-    message
-        .inline_content()
-        .map_err(SubmitError::InvalidFormat)?;
-    let on_the_wire = raw.to_string().len();
-    if on_the_wire > beth_network::limits::PAYLOAD_BYTES {
-        return Err(SubmitError::InvalidFormat(Rejection::invalid_format(
-            format!(
-                "the message takes {on_the_wire} bytes, gossip carries {} at most: upload the content and publish its hash",
-                beth_network::limits::PAYLOAD_BYTES
-            ),
-        )));
+/// A message that no other node would take is not taken from a client.
+fn fits_gossip(raw: &Value) -> Result<(), SubmitError> {
+    let content = raw["item_content"].as_str().map_or(0, str::len);
+    // Escapes make a text at most six times longer.
+    if content < beth_network::limits::PAYLOAD_BYTES / 8 && is_flat(raw) {
+        return Ok(());
     }
-    Ok(message)
+    let on_the_wire = raw.to_string().len();
+    if on_the_wire <= beth_network::limits::PAYLOAD_BYTES {
+        return Ok(());
+    }
+    Err(SubmitError::InvalidFormat(Rejection::invalid_format(
+        format!(
+            "the message takes {on_the_wire} bytes, gossip carries {} at most: upload the content and publish its hash",
+            beth_network::limits::PAYLOAD_BYTES
+        ),
+    )))
+}
+
+/// True when nothing but `item_content` can be long.
+fn is_flat(raw: &Value) -> bool {
+    raw.as_object().is_some_and(|members| {
+        members.len() <= 16
+            && members.iter().all(|(name, value)| match value {
+                Value::Array(_) | Value::Object(_) => false,
+                Value::String(text) => name == "item_content" || text.len() <= 1_024,
+                _ => true,
+            })
+    })
+}
+
+/// True when some content may have to come from elsewhere.
+fn may_be_fetched(raw: &Value) -> bool {
+    raw["type"] == "STORE" || raw["item_content"].is_null()
 }
 
 fn is_being_fetched(outcome: &Outcome) -> bool {

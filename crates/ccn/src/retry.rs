@@ -18,8 +18,8 @@ use tracing::warn;
 
 use crate::fetch::Fetcher;
 use crate::limits;
-use crate::pipeline::now;
-use crate::verify::{Intake, Job};
+use crate::pipeline::{Source, now};
+use crate::verify::Intake;
 
 /// How a round went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,13 +118,10 @@ impl Retry {
             retry_of: Some(pending.id),
         };
         let (reply, answer) = oneshot::channel();
-        let job = Job {
-            arrival,
-            reply: Some(reply),
-        };
         // The round ends when every attempt is written, so that the next round
         // does not read them again.
-        self.intake.send(job).await.is_ok() && answer.await.is_ok()
+        let sent = self.intake.send(arrival, Source::Node, Some(reply)).await;
+        sent.is_ok() && answer.await.is_ok()
     }
 
     async fn fetch_needs(&self, message: &Message) {

@@ -5,17 +5,19 @@ use std::thread::{self, JoinHandle};
 
 use beth_protocol::judge::{Complete, Rules, Verdict, judge};
 use beth_protocol::rejection::Code;
+use beth_protocol::time::Timestamp;
 use beth_protocol::{Content, Message, Rejection, Status};
 use beth_store::pending::Arrival;
 use beth_store::rows::{Outcome, StoredMessage};
 use beth_store::{Error, State, Writer};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::events::{Event, Events};
 use crate::limits::BATCH_MAX;
-use crate::pipeline::{FileKind, now};
+use crate::pipeline::{Answer, FileKind, now};
+use crate::verify::Reply;
 
 /// What a verifier found.
 pub(crate) enum Verified {
@@ -34,20 +36,34 @@ pub(crate) enum Verified {
         message: Box<Message>,
         rejection: Rejection,
     },
+    /// An envelope whose inline content breaks the format.
+    Invalid {
+        message: Box<Message>,
+        rejection: Rejection,
+    },
     /// No message at all; its hash, if it names one.
     Malformed {
         item_hash: Option<String>,
         rejection: Rejection,
     },
+    /// The verifier failed.
+    Failed,
+}
+
+/// A verified message and how it came.
+pub(crate) struct Entry {
+    pub arrival: Arrival,
+    pub verdict: Verified,
 }
 
 /// Work for the writer.
 pub(crate) enum Task {
     /// A verified message.
     Message {
-        arrival: Arrival,
-        verdict: Verified,
-        reply: Option<oneshot::Sender<Outcome>>,
+        entry: Box<Entry>,
+        reply: Option<Reply>,
+        /// Given back when the message is written.
+        room: OwnedSemaphorePermit,
     },
     /// A file that is on the disk.
     File {
@@ -56,25 +72,33 @@ pub(crate) enum Task {
         kind: FileKind,
         reply: oneshot::Sender<()>,
     },
-    /// Anything else that changes the state; what it answers is run after the
-    /// commit.
+    /// Anything else that changes the state, in a transaction of its own.
     Work(Work),
     /// Commit what came before, and end.
     Stop,
 }
 
-/// A change of the state. Its failure undoes only what it did.
+/// A change of the state. Its failure undoes all it did.
 pub(crate) type Work = Box<dyn FnOnce(&State<'_>) -> Result<Done, Error> + Send>;
 /// What a change does once it is committed.
 pub(crate) type Done = Box<dyn FnOnce() + Send>;
 
-/// What is done once the batch is committed.
-enum After {
-    Run(Done),
-    Answer(oneshot::Sender<Outcome>, Outcome),
-    Done(oneshot::Sender<()>),
-    Tell(Box<Event>),
-    Retry,
+/// What became of a task, told once it is committed.
+#[derive(Default)]
+struct Settled {
+    outcome: Option<Outcome>,
+    news: News,
+    wakes_retry: bool,
+}
+
+/// What subscribers hear.
+#[derive(Default)]
+enum News {
+    #[default]
+    None,
+    Processed(Timestamp),
+    Waiting,
+    Rejected(Rejection),
 }
 
 /// Starts the writer. It ends at [`Task::Stop`], after committing what it was
@@ -117,14 +141,23 @@ struct Loop {
 impl Loop {
     fn run(mut self) {
         while let Some(first) = self.tasks.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH_MAX {
-                match self.tasks.try_recv() {
-                    Ok(task) => batch.push(task),
-                    Err(_) => break,
+            let mut batch = Vec::new();
+            let mut next = Some(first);
+            let mut is_last = false;
+            while let Some(task) = next {
+                match task {
+                    Task::Stop => is_last = true,
+                    Task::Work(work) => {
+                        self.commit(std::mem::take(&mut batch));
+                        self.do_work(work);
+                    }
+                    task => batch.push(task),
                 }
+                next = match batch.len() < BATCH_MAX && !is_last {
+                    true => self.tasks.try_recv().ok(),
+                    false => None,
+                };
             }
-            let is_last = batch.iter().any(|task| matches!(task, Task::Stop));
             self.commit(batch);
             if is_last {
                 return;
@@ -132,139 +165,214 @@ impl Loop {
         }
     }
 
-    /// Commits a batch, then tells everybody. On failure nothing is answered:
-    /// submitters see the node as unavailable and nothing was accepted.
-    fn commit(&mut self, batch: Vec<Task>) {
-        let count = batch.len();
-        let (rules, random) = (&self.rules, &mut self.random);
-        let committed = self.writer.transaction(|state| {
-            let mut after = Vec::with_capacity(count);
-            for task in batch {
-                handle(state, task, rules, random, &mut after)?;
-            }
-            Ok::<_, Error>(after)
-        });
-        match committed {
-            Ok(after) => after.into_iter().for_each(|after| self.tell(after)),
+    fn do_work(&mut self, work: Work) {
+        match self.writer.transaction(work) {
+            Ok(done) => done(),
             Err(failure) => {
-                error!(%failure, messages = count, "a batch could not be committed; nothing of it was accepted")
+                warn!(%failure, "a piece of background work failed; nothing of it was kept");
             }
         }
     }
 
-    fn tell(&self, after: After) {
-        match after {
-            After::Answer(reply, outcome) => drop(reply.send(outcome)),
-            After::Done(reply) => drop(reply.send(())),
-            After::Run(done) => done(),
-            After::Tell(event) => self.told.events.publish(*event),
-            After::Retry => self.told.retry.notify_one(),
+    /// Commits a batch, then tells everybody. When it cannot be committed, each
+    /// task is tried alone, so that one message cannot spoil the others.
+    fn commit(&mut self, batch: Vec<Task>) {
+        if batch.is_empty() {
+            return;
+        }
+        let failure = match self.attempt(&batch) {
+            Ok(done) => {
+                for (task, done) in batch.into_iter().zip(done) {
+                    self.tell(task, done);
+                }
+                return;
+            }
+            Err(failure) => failure,
+        };
+        if failure.is_disk_full() {
+            error!(%failure, messages = batch.len(), "a batch could not be committed; nothing of it was accepted");
+            return;
+        }
+        for task in batch {
+            self.commit_alone(task);
+        }
+    }
+
+    fn commit_alone(&mut self, task: Task) {
+        let single = std::slice::from_ref(&task);
+        let done = self.attempt(single).or_else(|failure| {
+            warn!(%failure, "a message could not be applied; it is tried again");
+            self.put_off(&task)
+        });
+        match done {
+            Ok(done) => {
+                if let Some(done) = done.into_iter().next() {
+                    self.tell(task, done);
+                }
+            }
+            Err(failure) => {
+                error!(%failure, "a message could not be written; it was not accepted");
+            }
+        }
+    }
+
+    /// Judges and applies in one transaction: all of it happens, or none.
+    /// On failure nothing is answered: submitters see the node as unavailable.
+    fn attempt(&mut self, batch: &[Task]) -> Result<Vec<Settled>, Error> {
+        let (rules, random) = (&self.rules, &mut self.random);
+        self.writer.transaction(|state| {
+            batch
+                .iter()
+                .map(|task| handle(state, task, rules, random.unit()))
+                .collect()
+        })
+    }
+
+    /// Keeps a message that we failed to apply for later.
+    fn put_off(&mut self, task: &Task) -> Result<Vec<Settled>, Error> {
+        let Task::Message { entry, .. } = task else {
+            return Err(Error::Damaged("a file could not be registered".into()));
+        };
+        let rejection = Rejection::bare(Code::InternalError);
+        let jitter = self.random.unit();
+        self.writer.transaction(|state| {
+            let done = match message_of(&entry.verdict) {
+                Some(message) => wait(state, message, &entry.arrival, rejection, jitter)?,
+                None => Settled::default(),
+            };
+            Ok(vec![done])
+        })
+    }
+
+    fn tell(&self, task: Task, done: Settled) {
+        if done.wakes_retry {
+            self.told.retry.notify_one();
+        }
+        match task {
+            Task::Stop | Task::Work(_) => {}
+            Task::File { reply, .. } => drop(reply.send(())),
+            Task::Message { entry, reply, room } => {
+                drop(room);
+                if let (Some(reply), Some(outcome)) = (reply, done.outcome) {
+                    let _ = reply.send(Answer::Settled(outcome));
+                }
+                if self.told.events.is_heard()
+                    && let Some(event) = event(*entry, done.news)
+                {
+                    self.told.events.publish(event);
+                }
+            }
         }
     }
 }
 
-fn handle(
-    state: &State<'_>,
-    task: Task,
-    rules: &Rules,
-    random: &mut Random,
-    after: &mut Vec<After>,
-) -> Result<(), Error> {
+/// Decides about one task and writes the decision.
+fn handle(state: &State<'_>, task: &Task, rules: &Rules, jitter: f64) -> Result<Settled, Error> {
     match task {
-        Task::Stop => {}
-        Task::Work(work) => match state.savepoint(work) {
-            Ok(done) => after.push(After::Run(done)),
-            Err(failure) => {
-                warn!(%failure, "a piece of background work failed; nothing of it was kept")
-            }
-        },
+        Task::Stop | Task::Work(_) => Ok(Settled::default()),
         Task::File {
             hash,
             size_bytes,
             kind,
-            reply,
+            ..
         } => {
             match kind {
-                FileKind::Upload => state.add_upload(&hash, size_bytes, now())?,
-                FileKind::Named => state.add_file(&hash, size_bytes)?,
+                FileKind::Upload => state.add_upload(hash, *size_bytes, now())?,
+                FileKind::Named => state.add_file(hash, *size_bytes)?,
             }
-            if state.wake(&hash, now())? > 0 {
-                after.push(After::Retry);
-            }
-            after.push(After::Done(reply));
+            Ok(Settled {
+                wakes_retry: state.wake(hash, now())? > 0,
+                ..Settled::default()
+            })
         }
-        Task::Message {
-            arrival,
-            verdict,
-            reply,
-        } => {
-            let jitter = random.unit();
-            let outcome = settle(state, &arrival, verdict, rules, jitter, after)?;
-            if let Some(item_hash) = arrival.raw["item_hash"].as_str() {
-                state.note_confirmation(item_hash, &arrival, &outcome)?;
-            }
-            if let Outcome::Rejected(rejection) = &outcome {
+        Task::Message { entry, .. } => {
+            let done = settle(state, entry, rules, jitter)?;
+            note_confirmation(state, entry, &done)?;
+            if let Some(Outcome::Rejected(rejection)) = &done.outcome {
                 debug!(code = rejection.code.number(), "rejected: {rejection}");
             }
-            if let Some(reply) = reply {
-                after.push(After::Answer(reply, outcome));
-            }
+            Ok(done)
         }
     }
-    Ok(())
 }
 
-/// Decides about one message and writes the decision.
-fn settle(
-    state: &State<'_>,
-    arrival: &Arrival,
-    verdict: Verified,
-    rules: &Rules,
-    jitter: f64,
-    after: &mut Vec<After>,
-) -> Result<Outcome, Error> {
-    let (message, rejection) = match verdict {
+/// Keeps or drops what an arrival says about a transaction.
+fn note_confirmation(state: &State<'_>, entry: &Entry, done: &Settled) -> Result<(), Error> {
+    let item_hash = entry.arrival.raw["item_hash"].as_str();
+    match (item_hash, &done.outcome) {
+        (Some(item_hash), Some(outcome)) => {
+            state.note_confirmation(item_hash, &entry.arrival, outcome)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn settle(state: &State<'_>, entry: &Entry, rules: &Rules, jitter: f64) -> Result<Settled, Error> {
+    let arrival = &entry.arrival;
+    let (message, rejection) = match &entry.verdict {
         Verified::Complete {
             complete,
             file_bytes,
         } => {
-            register_file(state, &complete, file_bytes)?;
-            return judged(state, arrival, &complete, rules, jitter, after);
+            register_file(state, complete, *file_bytes)?;
+            return judged(state, arrival, complete, (rules, jitter));
         }
         Verified::Malformed {
-            item_hash: None,
-            rejection,
-        } => return Ok(Outcome::Rejected(rejection)),
-        Verified::Malformed {
-            item_hash: Some(hash),
+            item_hash,
             rejection,
         } => {
-            return state.reject(&hash, arrival, rejection);
+            let rejection = rejection.clone();
+            return Ok(Settled::of(match item_hash {
+                None => Outcome::Rejected(rejection),
+                Some(hash) => state.reject(hash, arrival, rejection)?,
+            }));
         }
-        Verified::Incomplete { message, rejection } | Verified::Refused { message, rejection } => {
-            (message, rejection)
+        Verified::Failed => {
+            state.discard(arrival)?;
+            return Ok(Settled::default());
         }
+        Verified::Incomplete { message, rejection }
+        | Verified::Refused { message, rejection }
+        | Verified::Invalid { message, rejection } => (message, rejection.clone()),
     };
     if let Some(outcome) = state.settled(message.item_hash.as_str())? {
         state.discard(arrival)?;
-        return Ok(outcome);
+        return Ok(Settled::of(outcome));
     }
-    if rejection.code.is_retryable() && state.is_applied(message.item_hash.as_str())? {
+    if !rejection.code.is_retryable() {
+        return refuse(state, message, arrival, rejection);
+    }
+    if state.is_applied(message.item_hash.as_str())? {
         // Another copy was complete; this one has nothing to wait for.
         state.discard(arrival)?;
-        return Ok(Outcome::Known);
+        return Ok(Settled::of(Outcome::Known));
     }
-    if rejection.code.is_retryable() {
-        // The first fetch begins at once.
-        let pause = if arrival.retry_of.is_some() {
-            jitter
-        } else {
-            0.0
-        };
-        after.push(After::Retry);
-        return wait(state, &message, arrival, rejection, pause, after);
+    // The first fetch begins at once.
+    let pause = if arrival.retry_of.is_some() {
+        jitter
+    } else {
+        0.0
+    };
+    wait(state, message, arrival, rejection, pause)
+}
+
+impl Settled {
+    fn of(outcome: Outcome) -> Settled {
+        Settled {
+            outcome: Some(outcome),
+            ..Settled::default()
+        }
     }
-    refuse(state, &message, arrival, rejection, after)
+}
+
+fn message_of(verdict: &Verified) -> Option<&Message> {
+    match verdict {
+        Verified::Complete { complete, .. } => Some(&complete.message),
+        Verified::Incomplete { message, .. }
+        | Verified::Refused { message, .. }
+        | Verified::Invalid { message, .. } => Some(message),
+        Verified::Malformed { .. } | Verified::Failed => None,
+    }
 }
 
 /// The size of a file is known before a message about it is judged, also when
@@ -288,15 +396,13 @@ fn judged(
     state: &State<'_>,
     arrival: &Arrival,
     complete: &Complete,
-    rules: &Rules,
-    jitter: f64,
-    after: &mut Vec<After>,
-) -> Result<Outcome, Error> {
+    (rules, jitter): (&Rules, f64),
+) -> Result<Settled, Error> {
     let message = &complete.message;
     let hash = message.item_hash.as_str();
     if let Some(outcome) = state.settled(hash)? {
         state.discard(arrival)?;
-        return Ok(outcome);
+        return Ok(Settled::of(outcome));
     }
     let verdict = match judge(complete, state, rules, now()) {
         Ok(verdict) => verdict,
@@ -308,39 +414,18 @@ fn judged(
     match verdict {
         Verdict::Known => {
             state.discard(arrival)?;
-            Ok(Outcome::Known)
+            Ok(Settled::of(Outcome::Known))
         }
-        Verdict::Reject(rejection) => refuse(state, message, arrival, rejection, after),
-        Verdict::Wait(rejection) => wait(state, message, arrival, rejection, jitter, after),
+        Verdict::Reject(rejection) => refuse(state, message, arrival, rejection),
+        Verdict::Wait(rejection) => wait(state, message, arrival, rejection, jitter),
         Verdict::Accept(effects) => {
-            let reception = arrival.reception_time;
-            let applied =
-                state.savepoint(|state| state.apply(complete, &effects, rules, reception));
-            if let Err(failure) = applied {
-                warn!(%failure, hash, "a message could not be applied; it is tried again");
-                let rejection = Rejection::bare(Code::InternalError);
-                return wait(state, message, arrival, rejection, jitter, after);
-            }
-            if state.wake(hash, now())? > 0 {
-                after.push(After::Retry);
-            }
-            after.push(After::Tell(Box::new(processed(complete, arrival))));
-            Ok(Outcome::Processed)
+            state.apply(complete, &effects, rules, arrival.reception_time)?;
+            Ok(Settled {
+                outcome: Some(Outcome::Processed),
+                news: News::Processed(arrival.reception_time),
+                wakes_retry: state.wake(hash, now())? > 0,
+            })
         }
-    }
-}
-
-fn processed(complete: &Complete, arrival: &Arrival) -> Event {
-    Event::Processed {
-        message: StoredMessage {
-            message: complete.message.clone(),
-            content: complete.content.raw.clone(),
-            size: complete.content.size,
-            status: Status::Processed,
-            reception_time: arrival.reception_time,
-        },
-        typed: complete.content.typed.clone(),
-        origin: arrival.origin,
     }
 }
 
@@ -350,20 +435,18 @@ fn wait(
     arrival: &Arrival,
     rejection: Rejection,
     jitter: f64,
-    after: &mut Vec<After>,
-) -> Result<Outcome, Error> {
+) -> Result<Settled, Error> {
     let outcome = state.wait(message, arrival, rejection, jitter, now())?;
-    match &outcome {
-        Outcome::Rejected(rejection) => after.push(rejected(message, rejection)),
-        _ => {
-            after.push(After::Retry);
-            if arrival.retry_of.is_some() {
-                let item_hash = message.item_hash.clone();
-                after.push(After::Tell(Box::new(Event::Waiting { item_hash })));
-            }
-        }
-    }
-    Ok(outcome)
+    let (news, wakes_retry) = match &outcome {
+        Outcome::Rejected(rejection) => (News::Rejected(rejection.clone()), false),
+        _ if arrival.retry_of.is_some() => (News::Waiting, true),
+        _ => (News::None, true),
+    };
+    Ok(Settled {
+        outcome: Some(outcome),
+        news,
+        wakes_retry,
+    })
 }
 
 fn refuse(
@@ -371,20 +454,45 @@ fn refuse(
     message: &Message,
     arrival: &Arrival,
     rejection: Rejection,
-    after: &mut Vec<After>,
-) -> Result<Outcome, Error> {
+) -> Result<Settled, Error> {
     let outcome = state.reject(message.item_hash.as_str(), arrival, rejection)?;
-    if let Outcome::Rejected(rejection) = &outcome {
-        after.push(rejected(message, rejection));
-    }
-    Ok(outcome)
+    let news = match &outcome {
+        Outcome::Rejected(rejection) => News::Rejected(rejection.clone()),
+        _ => News::None,
+    };
+    Ok(Settled {
+        outcome: Some(outcome),
+        news,
+        wakes_retry: false,
+    })
 }
 
-fn rejected(message: &Message, rejection: &Rejection) -> After {
-    After::Tell(Box::new(Event::Rejected {
-        item_hash: message.item_hash.clone(),
-        rejection: rejection.clone(),
-    }))
+/// What subscribers are told about a message.
+fn event(entry: Entry, news: News) -> Option<Event> {
+    match (news, entry.verdict) {
+        (News::Processed(reception_time), Verified::Complete { complete, .. }) => {
+            let Complete { message, content } = *complete;
+            Some(Event::Processed {
+                message: StoredMessage {
+                    message,
+                    content: content.raw,
+                    size: content.size,
+                    status: Status::Processed,
+                    reception_time,
+                },
+                typed: content.typed,
+                origin: entry.arrival.origin,
+            })
+        }
+        (News::Waiting, verdict) => Some(Event::Waiting {
+            item_hash: message_of(&verdict)?.item_hash.clone(),
+        }),
+        (News::Rejected(rejection), verdict) => Some(Event::Rejected {
+            item_hash: message_of(&verdict)?.item_hash.clone(),
+            rejection,
+        }),
+        (News::None | News::Processed(_), _) => None,
+    }
 }
 
 /// Spreads retries; a xorshift is random enough for that.

@@ -25,6 +25,7 @@ pub mod content;
 pub mod cost;
 pub mod credits;
 pub mod decimal;
+pub mod digest;
 pub mod encoding;
 pub mod hash;
 pub mod json;

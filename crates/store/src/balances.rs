@@ -9,8 +9,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use beth_protocol::decimal::Decimal;
+use beth_protocol::digest::{Fact, Part};
 use beth_protocol::judge::BalanceUpdate;
 use beth_protocol::time::Timestamp;
+use rusqlite::Row;
 
 use crate::error::Error;
 use crate::state::State;
@@ -23,6 +25,9 @@ impl State<'_> {
         for update in updates {
             if self.is_outdone(update)? {
                 continue;
+            }
+            if let Some(fact) = self.balance_fact(update)? {
+                self.fact_removed(&fact);
             }
             self.run(
                 "INSERT INTO balances (address, chain, dapp, balance, height, last_update)
@@ -38,8 +43,22 @@ impl State<'_> {
                     clock().micros(),
                 ),
             )?;
+            if let Some(fact) = self.balance_fact(update)? {
+                self.fact_added(&fact);
+            }
         }
         Ok(())
+    }
+
+    fn balance_fact(&self, update: &BalanceUpdate) -> Result<Option<Fact>, Error> {
+        let dapp = update.dapp.as_deref().unwrap_or_default();
+        self.one(
+            &format!(
+                "SELECT {COLUMNS} FROM balances WHERE address = ?1 AND chain = ?2 AND dapp = ?3"
+            ),
+            [&update.address, &update.chain, dapp],
+            balance_fact,
+        )
     }
 
     /// True when what is known stays.
@@ -91,6 +110,18 @@ impl State<'_> {
             |row| row.get(0),
         )
     }
+}
+
+/// The columns that make the fact of a balance.
+pub(crate) const COLUMNS: &str = "address, chain, dapp, balance, height";
+
+/// The fact that an address has a balance, from the first five columns.
+pub(crate) fn balance_fact(row: &Row<'_>) -> rusqlite::Result<Fact> {
+    let mut fact = Fact::new(Part::Balances, "balance");
+    for index in 0..4 {
+        fact = fact.text(&row.get::<_, String>(index)?);
+    }
+    Ok(fact.number(row.get(4)?))
 }
 
 /// When a row changed, for the jobs of this node; no part of the state that

@@ -19,6 +19,7 @@ use beth_protocol::credits::{
     CreditMessage, Ledger, Lot, Movements, Record, RecordKind, Source, Transfer,
 };
 use beth_protocol::decimal::Decimal;
+use beth_protocol::digest::{Fact, Part};
 use beth_protocol::time::Timestamp;
 use rusqlite::params;
 
@@ -192,6 +193,9 @@ impl State<'_> {
     }
 
     fn write_lot(&self, address: &str, lot: &Lot) -> Result<(), Error> {
+        for fact in self.lot_facts(address, Some((&lot.credit_ref, lot.index.into())))? {
+            self.fact_removed(&fact);
+        }
         self.run(
             "INSERT INTO credit_lots (address, credit_ref, credit_index, amount, remaining, expiration, granted)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -206,8 +210,52 @@ impl State<'_> {
                 lot.granted.micros(),
             ),
         )?;
+        for fact in self.lot_facts(address, Some((&lot.credit_ref, lot.index.into())))? {
+            self.fact_added(&fact);
+        }
         Ok(())
     }
+
+    fn delete_lots(&self, address: &str) -> Result<(), Error> {
+        for fact in self.lot_facts(address, None)? {
+            self.fact_removed(&fact);
+        }
+        self.run("DELETE FROM credit_lots WHERE address = ?1", [address])?;
+        Ok(())
+    }
+
+    /// The facts of all lots of an address, or of one.
+    fn lot_facts(&self, address: &str, lot: Option<(&str, i64)>) -> Result<Vec<Fact>, Error> {
+        match lot {
+            Some((credit_ref, index)) => self.all(
+                &format!(
+                    "SELECT {LOT_COLUMNS} FROM credit_lots WHERE address = ?1 AND credit_ref = ?2 AND credit_index = ?3"
+                ),
+                (address, credit_ref, index),
+                lot_fact,
+            ),
+            None => self.all(
+                &format!("SELECT {LOT_COLUMNS} FROM credit_lots WHERE address = ?1"),
+                [address],
+                lot_fact,
+            ),
+        }
+    }
+}
+
+/// The columns that make the fact of a lot.
+pub(crate) const LOT_COLUMNS: &str =
+    "address, credit_ref, credit_index, remaining, expiration, granted";
+
+/// The fact that an address has a lot, from the first six columns.
+pub(crate) fn lot_fact(row: &Row<'_>) -> rusqlite::Result<Fact> {
+    Ok(Fact::new(Part::Credits, "lot")
+        .text(&row.get::<_, String>(0)?)
+        .text(&row.get::<_, String>(1)?)
+        .number(row.get(2)?)
+        .number(row.get(3)?)
+        .number(row.get::<_, Option<i64>>(4)?.unwrap_or(i64::MAX))
+        .number(row.get(5)?))
 }
 
 fn kind_name(kind: RecordKind) -> &'static str {

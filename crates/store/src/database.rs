@@ -1,6 +1,7 @@
 //! Connections: one writer, several readers.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::error::Error;
 use crate::limits;
+use crate::memory::Memory;
 use crate::state::State;
 
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
@@ -23,10 +25,13 @@ pub struct Store {
 /// The writing connection. There is one per database.
 pub struct Writer {
     connection: Connection,
+    /// `None` after a failure: read again.
+    memory: Option<RefCell<Memory>>,
 }
 
 /// A small pool of reading connections, shared by reference.
 pub struct Readers {
+    path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
 }
@@ -38,32 +43,24 @@ impl Store {
             std::fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
         }
         let mut connection = Connection::open(path)?;
-        prepare(&connection)?;
+        prepare(&connection, limits::WRITER_CACHE_KIB)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+        connection.pragma_update(None, "wal_autocheckpoint", limits::LOG_PAGES)?;
         migrate(&mut connection)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut idle = Vec::with_capacity(limits::READERS_MAX);
-        for _ in 0..limits::READERS_MAX {
-            let reader = Connection::open_with_flags(path, flags)?;
-            prepare(&reader)?;
-            idle.push(reader);
-        }
-        let readers = Readers {
-            idle: Mutex::new(idle),
-            returned: Condvar::new(),
-        };
         Ok(Store {
-            writer: Writer { connection },
-            readers,
+            writer: Writer {
+                connection,
+                memory: None,
+            },
+            readers: Readers::open(path, limits::READERS_MAX)?,
         })
     }
 }
 
-fn prepare(connection: &Connection) -> Result<(), Error> {
+fn prepare(connection: &Connection, cache_kib: i64) -> Result<(), Error> {
     connection.busy_timeout(Duration::from_millis(limits::BUSY_TIMEOUT_MILLISECONDS))?;
-    connection.pragma_update(None, "cache_size", -limits::CACHE_KIB)?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.set_prepared_statement_cache_capacity(128);
@@ -91,40 +88,49 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&State<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        // Taken out: whatever fails below, it is read again.
+        let memory = self.memory.take();
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(Error::from)?;
-        let state = State::new(&transaction);
+        let memory = match memory {
+            Some(memory) => memory,
+            None => RefCell::new(State::new(&transaction, None).recall()?),
+        };
+        let state = State::new(&transaction, Some(&memory));
         let value = work(&state)?;
         state.settle_credits()?;
+        state.keep()?;
         transaction.commit().map_err(Error::from)?;
+        self.memory = Some(memory);
         Ok(value)
     }
 }
 
-impl State<'_> {
-    /// Runs `work` so that a failure undoes only what it did.
-    pub fn savepoint<T, E: From<Error>>(
-        &self,
-        work: impl FnOnce(&Self) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let run = |sql: &str| self.connection().execute_batch(sql).map_err(Error::from);
-        run("SAVEPOINT message")?;
-        match work(self) {
-            Ok(value) => {
-                run("RELEASE message")?;
-                Ok(value)
-            }
-            Err(error) => {
-                run("ROLLBACK TO message; RELEASE message")?;
-                Err(error)
-            }
-        }
-    }
-}
-
 impl Readers {
+    /// Opens `count` connections that only read an existing database.
+    pub fn open(path: &Path, count: usize) -> Result<Readers, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut idle = Vec::with_capacity(count);
+        for _ in 0..count {
+            let reader = Connection::open_with_flags(path, flags)?;
+            prepare(&reader, limits::READER_CACHE_KIB)?;
+            idle.push(reader);
+        }
+        Ok(Readers {
+            path: path.to_owned(),
+            idle: Mutex::new(idle),
+            returned: Condvar::new(),
+        })
+    }
+
+    /// Another `count` connections to the same database, for somebody who must
+    /// not wait for pages.
+    pub fn more(&self, count: usize) -> Result<Readers, Error> {
+        Readers::open(&self.path, count)
+    }
+
     /// Lends a connection for one consistent read. Blocks the thread while all
     /// are lent: call it from a blocking thread.
     pub fn read<T, E: From<Error>>(
@@ -139,7 +145,7 @@ impl Readers {
             return Err(Error::Damaged("no reader".into()).into());
         };
         let snapshot: Transaction<'_> = connection.transaction().map_err(Error::from)?;
-        let value = work(&State::new(&snapshot))?;
+        let value = work(&State::new(&snapshot, None))?;
         snapshot.finish().map_err(Error::from)?;
         Ok(value)
     }

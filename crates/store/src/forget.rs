@@ -1,9 +1,9 @@
 //! Deleting messages and what they did (processing.md §13).
 
 use beth_protocol::content::StoreContent;
+use beth_protocol::digest::{Fact, Part};
 use beth_protocol::judge::files::tag_of;
 use beth_protocol::time::Timestamp;
-use beth_protocol::view::View;
 use beth_protocol::{Content, MessageType, Status};
 use serde_json::json;
 
@@ -20,12 +20,10 @@ impl State<'_> {
         forgotten_by: &str,
         at: Timestamp,
     ) -> Result<(), Error> {
-        let target = self
-            .message(item_hash)
-            .map_err(|error| Error::Damaged(error.to_string()))?;
-        let Some(target) = target else {
+        let Some(target) = self.stored_message(item_hash)? else {
             return self.forget_again(item_hash, forgotten_by);
         };
+        let id = self.message_id(item_hash)?.unwrap_or_default();
         let message = &target.message;
         let file = target.content["item_hash"]
             .as_str()
@@ -54,8 +52,14 @@ impl State<'_> {
                 json!([forgotten_by]).to_string(),
             ],
         )?;
-        self.erase(item_hash)?;
-        self.run("DELETE FROM pending WHERE item_hash = ?1", [item_hash])?;
+        self.fact_added(&forgotten_fact(
+            item_hash,
+            &json!([forgotten_by]).to_string(),
+        ));
+        if message.message_type == MessageType::Post {
+            self.forget_post(item_hash)?;
+        }
+        self.erase(&target)?;
         self.run("DELETE FROM removed WHERE item_hash = ?1", [item_hash])?;
         self.write_status(item_hash, Status::Forgotten, at)?;
         self.run(
@@ -63,8 +67,7 @@ impl State<'_> {
             [item_hash],
         )?;
         match message.message_type {
-            MessageType::Post => self.forget_post(item_hash),
-            MessageType::Aggregate => self.forget_element(item_hash),
+            MessageType::Aggregate => self.forget_element(id, &target.content),
             MessageType::Store => match Content::parse(MessageType::Store, &target.content) {
                 Ok(Content::Store(content)) => self.forget_file(item_hash, &content),
                 _ => Ok(()),
@@ -72,15 +75,28 @@ impl State<'_> {
             MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => self
                 .run("DELETE FROM machines WHERE item_hash = ?1", [item_hash])
                 .map(drop),
-            MessageType::Forget => Ok(()),
+            MessageType::Post | MessageType::Forget => Ok(()),
         }
     }
 
     fn forget_again(&self, item_hash: &str, forgotten_by: &str) -> Result<(), Error> {
+        let by = |state: &Self| -> Result<Option<String>, Error> {
+            state.one(
+                "SELECT forgotten_by FROM forgotten WHERE item_hash = ?1",
+                [item_hash],
+                |row| row.get(0),
+            )
+        };
+        let Some(before) = by(self)? else {
+            return Ok(());
+        };
         self.run(
             "UPDATE forgotten SET forgotten_by = json_insert(forgotten_by, '$[#]', ?2) WHERE item_hash = ?1",
             [item_hash, forgotten_by],
         )?;
+        let after = by(self)?.unwrap_or_default();
+        self.fact_removed(&forgotten_fact(item_hash, &before));
+        self.fact_added(&forgotten_fact(item_hash, &after));
         Ok(())
     }
 
@@ -88,55 +104,6 @@ impl State<'_> {
         self.one("SELECT size FROM files WHERE hash = ?1", [hash], |row| {
             row.get(0)
         })
-    }
-
-    fn forget_post(&self, item_hash: &str) -> Result<(), Error> {
-        let amends: Option<Option<String>> = self.one(
-            "SELECT amends FROM posts WHERE item_hash = ?1",
-            [item_hash],
-            |row| row.get(0),
-        )?;
-        self.run("DELETE FROM posts WHERE item_hash = ?1", [item_hash])?;
-        let Some(Some(original)) = amends else {
-            return Ok(());
-        };
-        // The newest remaining amend takes over, as it would have without this one.
-        let latest: Option<(String, i64)> = self.one(
-            "SELECT a.item_hash, a.created FROM posts a JOIN posts o ON o.item_hash = a.amends
-             WHERE a.amends = ?1 AND a.created > o.created ORDER BY a.created DESC, a.item_hash DESC LIMIT 1",
-            [&original],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let (hash, updated) = match latest {
-            Some((hash, created)) => (Some(hash), Some(created)),
-            None => (None, None),
-        };
-        self.run(
-            "UPDATE posts SET latest_amend = ?2, last_updated = coalesce(?3, created) WHERE item_hash = ?1",
-            (original, hash, updated),
-        )?;
-        Ok(())
-    }
-
-    fn forget_element(&self, item_hash: &str) -> Result<(), Error> {
-        let place: Option<(String, String)> = self.one(
-            "SELECT owner, key FROM aggregate_elements WHERE item_hash = ?1",
-            [item_hash],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        self.run(
-            "DELETE FROM aggregate_elements WHERE item_hash = ?1",
-            [item_hash],
-        )?;
-        let Some((owner, key)) = place else {
-            return Ok(());
-        };
-        // Those of some owners are never built, also not now.
-        let is_built = "SELECT 1 FROM aggregates WHERE owner = ?1 AND key = ?2";
-        match self.one(is_built, [&owner, &key], |_| Ok(()))? {
-            Some(()) => self.rebuild_aggregate(&owner, &key),
-            None => Ok(()),
-        }
     }
 
     fn forget_file(&self, item_hash: &str, content: &StoreContent) -> Result<(), Error> {
@@ -151,7 +118,7 @@ impl State<'_> {
     /// The tag goes to the newest remaining pin that computes to it.
     pub(crate) fn rebuild_tag(&self, item_hash: &str, content: &StoreContent) -> Result<(), Error> {
         let tag = &*tag_of(item_hash, content);
-        self.run("DELETE FROM file_tags WHERE tag = ?1", [tag])?;
+        self.delete_tag(tag)?;
         let label = content.reference.as_deref().unwrap_or(tag);
         let newest: Option<(String, String, i64)> = self.one(
             "SELECT owner, file_hash, created FROM file_pins
@@ -233,4 +200,11 @@ impl State<'_> {
         )?;
         Ok(())
     }
+}
+
+/// The fact that a message was forgotten, and by which messages (a JSON list).
+pub(crate) fn forgotten_fact(item_hash: &str, forgotten_by: &str) -> Fact {
+    Fact::new(Part::Messages, "forgotten")
+        .text(item_hash)
+        .text(forgotten_by)
 }

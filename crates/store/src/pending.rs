@@ -33,12 +33,27 @@ impl State<'_> {
     /// Answers without judging when the hash is final or known to wait.
     /// `None`: go on.
     pub fn settled(&self, item_hash: &str) -> Result<Option<Outcome>, Error> {
-        Ok(match self.status(item_hash)? {
+        Ok(match self.unapplied_status(item_hash)? {
             Some((status @ (Status::Forgotten | Status::Removed), _)) => {
                 Some(Outcome::Final(status))
             }
             _ => None,
         })
+    }
+
+    /// What is settled about a copy before anything of it is checked: it is in
+    /// force with the same signature, or final. `None`: go on.
+    pub fn settled_copy(&self, raw: &Value) -> Result<Option<Outcome>, Error> {
+        let Some(hash) = raw["item_hash"].as_str() else {
+            return Ok(None);
+        };
+        match self.applied_signature(hash)? {
+            Some(signature) if signature.as_deref() == raw["signature"].as_str() => {
+                Ok(Some(Outcome::Known))
+            }
+            Some(_) => Ok(None),
+            None => self.settled(hash),
+        }
     }
 
     /// Keeps a message that waits for something, or rejects it when it was
@@ -93,11 +108,17 @@ impl State<'_> {
             ],
         )?;
         self.pend_status(hash, arrival.reception_time)?;
+        if let Some(memory) = self.memory() {
+            memory.borrow_mut().waiting = Some(true);
+        }
         Ok(Outcome::Pending(rejection))
     }
 
     /// A status other than `rejected` is never overwritten by `pending`.
     fn pend_status(&self, item_hash: &str, at: Timestamp) -> Result<(), Error> {
+        if self.is_applied(item_hash)? {
+            return Ok(());
+        }
         self.run(
             "INSERT INTO message_status (item_hash, status, reception_time) VALUES (?1, 'pending', ?2)
              ON CONFLICT (item_hash) DO UPDATE SET status = 'pending', reception_time = min(reception_time, ?2)
@@ -146,8 +167,7 @@ impl State<'_> {
 
     /// True when the message of this hash is in force.
     pub fn is_applied(&self, item_hash: &str) -> Result<bool, Error> {
-        let status = self.status(item_hash)?.map(|(status, _)| status);
-        Ok(matches!(status, Some(Status::Processed | Status::Removing)))
+        Ok(self.message_id(item_hash)?.is_some())
     }
 
     /// Drops a waiting copy that turned out to be settled.
@@ -170,10 +190,26 @@ impl State<'_> {
     /// Whoever waits for this hash is tried at once, and again as often as at
     /// first: what has come so far may be one of many.
     pub fn wake(&self, awaited: &str, now: Timestamp) -> Result<usize, Error> {
+        if !self.anything_waits()? {
+            return Ok(0);
+        }
         self.run(
             "UPDATE pending SET next_attempt = ?2, retries = 0 WHERE waits_for = ?1",
             (awaited, now.micros()),
         )
+    }
+
+    /// Asked once per batch; only the writer makes messages wait.
+    fn anything_waits(&self) -> Result<bool, Error> {
+        if let Some(known) = self.memory().and_then(|memory| memory.borrow().waiting) {
+            return Ok(known);
+        }
+        let sql = "SELECT 1 FROM pending WHERE waits_for IS NOT NULL LIMIT 1";
+        let waits = self.one(sql, [], |_| Ok(()))?.is_some();
+        if let Some(memory) = self.memory() {
+            memory.borrow_mut().waiting = Some(waits);
+        }
+        Ok(waits)
     }
 
     /// Messages whose time has come, oldest first, at most `limit`.

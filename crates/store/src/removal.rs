@@ -21,6 +21,7 @@ use beth_protocol::{Content, MessageType, Status};
 use crate::balances::clock;
 use crate::error::Error;
 use crate::limits::REMOVAL_GRACE_SECONDS;
+use crate::rows::StoredMessage;
 use crate::state::State;
 
 impl State<'_> {
@@ -80,7 +81,7 @@ impl State<'_> {
         )?;
         self.rebuild_tag_of(item_hash, &known)?;
         self.insert_removal(item_hash, &known)?;
-        self.change_status(item_hash, Status::Removing)?;
+        self.change_status(&known.message, Status::Removing)?;
         Ok(true)
     }
 
@@ -95,7 +96,7 @@ impl State<'_> {
         )?;
         self.rebuild_tag_of(item_hash, &known)?;
         self.run("DELETE FROM removed WHERE item_hash = ?1", [item_hash])?;
-        self.change_status(item_hash, Status::Processed)?;
+        self.change_status(&known.message, Status::Processed)?;
         Ok(true)
     }
 
@@ -103,7 +104,9 @@ impl State<'_> {
     /// record stays. What a machine used stays protected, as everywhere on
     /// the network.
     pub(crate) fn finish_removal(&self, item_hash: &str, now: Timestamp) -> Result<(), Error> {
-        self.erase(item_hash)?;
+        if let Some(stored) = self.stored_message(item_hash)? {
+            self.erase(&stored)?;
+        }
         self.run(
             "DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'content'",
             [item_hash],
@@ -116,9 +119,10 @@ impl State<'_> {
     }
 
     /// Deletes a message with its bill and its confirmations.
-    pub(crate) fn erase(&self, item_hash: &str) -> Result<(), Error> {
-        self.run("DELETE FROM messages WHERE item_hash = ?1", [item_hash])?;
-        self.run("DELETE FROM costs WHERE item_hash = ?1", [item_hash])?;
+    pub(crate) fn erase(&self, stored: &StoredMessage) -> Result<(), Error> {
+        let item_hash = stored.message.item_hash.as_str();
+        self.delete_message(stored)?;
+        self.delete_costs(item_hash)?;
         self.drop_confirmations(item_hash)
     }
 
@@ -127,14 +131,6 @@ impl State<'_> {
             .message(item_hash)
             .map_err(|error| Error::Damaged(error.to_string()))?;
         Ok(known.filter(|known| known.status == status))
-    }
-
-    fn change_status(&self, item_hash: &str, status: Status) -> Result<(), Error> {
-        self.run(
-            "UPDATE messages SET status = ?2 WHERE item_hash = ?1",
-            [item_hash, status.as_str()],
-        )?;
-        self.write_status(item_hash, status, clock())
     }
 
     fn rebuild_tag_of(&self, item_hash: &str, known: &KnownMessage) -> Result<(), Error> {

@@ -1,25 +1,39 @@
 //! The state as judging sees it: [`View`] over a transaction.
 
+use std::cell::RefCell;
+
 use beth_protocol::content::PaymentType;
 use beth_protocol::decimal::Decimal;
 use beth_protocol::json::parse_written;
 use beth_protocol::time::Timestamp;
 use beth_protocol::view::{KnownMessage, KnownPin, KnownPost, KnownTag, View, ViewError};
-use beth_protocol::{Chain, ItemHash, ItemType, Message, MessageType, Status};
+use beth_protocol::{Chain, ItemHash, ItemType, Message, Status};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::keys::{prefix, status_from, type_of};
+use crate::memory::Memory;
+use crate::rows::StoredMessage;
 
 /// One consistent view of the database: a transaction of the writer or a
 /// snapshot of a reader.
 pub struct State<'a> {
     connection: &'a Connection,
+    /// Only a writer has one.
+    memory: Option<&'a RefCell<Memory>>,
 }
 
 impl<'a> State<'a> {
-    pub(crate) fn new(connection: &'a Connection) -> State<'a> {
-        State { connection }
+    pub(crate) fn new(
+        connection: &'a Connection,
+        memory: Option<&'a RefCell<Memory>>,
+    ) -> State<'a> {
+        State { connection, memory }
+    }
+
+    pub(crate) fn memory(&self) -> Option<&'a RefCell<Memory>> {
+        self.memory
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -59,6 +73,23 @@ impl<'a> State<'a> {
 
     /// What is known of a hash, and since when.
     pub fn status(&self, item_hash: &str) -> Result<Option<(Status, Timestamp)>, Error> {
+        let applied = self.one(
+            "SELECT status, reception_time FROM messages INDEXED BY messages_hash
+             WHERE prefix = ?1 AND item_hash = ?2",
+            (prefix(item_hash), item_hash),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        if let Some((status, micros)) = applied {
+            return Ok(Some((status_from(status)?, Timestamp::from_micros(micros))));
+        }
+        self.unapplied_status(item_hash)
+    }
+
+    /// The status of a hash that is not in force.
+    pub(crate) fn unapplied_status(
+        &self,
+        item_hash: &str,
+    ) -> Result<Option<(Status, Timestamp)>, Error> {
         let row = self.one(
             "SELECT status, reception_time FROM message_status WHERE item_hash = ?1",
             [item_hash],
@@ -66,6 +97,18 @@ impl<'a> State<'a> {
         )?;
         row.map(|(status, micros)| Ok((status_of(&status)?, Timestamp::from_micros(micros))))
             .transpose()
+    }
+
+    /// The signature of a message in force; `Some(None)` when it has none.
+    pub(crate) fn applied_signature(
+        &self,
+        item_hash: &str,
+    ) -> Result<Option<Option<String>>, Error> {
+        self.one(
+            "SELECT signature FROM messages INDEXED BY messages_hash WHERE prefix = ?1 AND item_hash = ?2",
+            (prefix(item_hash), item_hash),
+            |row| row.get(0),
+        )
     }
 }
 
@@ -86,25 +129,35 @@ pub(crate) fn object(text: &str) -> Result<Map<String, Value>, Error> {
     }
 }
 
-/// Columns of [`envelope`], in its order.
-pub(crate) const ENVELOPE: &str =
-    "sender, chain, signature, type, item_type, item_content, item_hash, time, channel";
+/// Columns of [`stored`], in its order, of the table `messages`.
+pub(crate) const STORED: &str = "
+    (SELECT text FROM names WHERE id = sender), chain, signature, type, item_type, body, item_hash, time,
+    (SELECT text FROM names WHERE id = channel), size, status, reception_time";
 
-/// Reads an envelope from the first nine columns.
-pub(crate) fn envelope(row: &Row<'_>) -> Result<Message, Error> {
+/// Reads a message from the first twelve columns.
+pub(crate) fn stored(row: &Row<'_>) -> Result<StoredMessage, Error> {
     let damaged = |what: &str| Error::Damaged(format!("unknown {what}"));
-    Ok(Message {
+    let item_type =
+        ItemType::parse(&row.get::<_, String>(4)?).ok_or_else(|| damaged("item type"))?;
+    let body: String = row.get(5)?;
+    let content = json(&body)?;
+    let message = Message {
         sender: row.get(0)?,
         chain: Chain::parse(&row.get::<_, String>(1)?).ok_or_else(|| damaged("chain"))?,
         signature: row.get(2)?,
-        message_type: MessageType::parse(&row.get::<_, String>(3)?)
-            .ok_or_else(|| damaged("type"))?,
-        item_type: ItemType::parse(&row.get::<_, String>(4)?)
-            .ok_or_else(|| damaged("item type"))?,
-        item_content: row.get(5)?,
+        message_type: type_of(row.get(3)?)?,
+        item_type,
+        item_content: (item_type == ItemType::Inline).then_some(body),
         item_hash: ItemHash::parse(&row.get::<_, String>(6)?).map_err(|_| damaged("hash"))?,
         time: Timestamp::from_micros(row.get(7)?),
         channel: row.get(8)?,
+    };
+    Ok(StoredMessage {
+        message,
+        content,
+        size: row.get::<_, i64>(9)?.max(0) as u64,
+        status: status_from(row.get(10)?)?,
+        reception_time: Timestamp::from_micros(row.get(11)?),
     })
 }
 
@@ -114,21 +167,11 @@ fn sum(amounts: Vec<String>) -> Decimal {
 
 impl View for State<'_> {
     fn message(&self, item_hash: &str) -> Result<Option<KnownMessage>, ViewError> {
-        let sql = format!("SELECT {ENVELOPE}, status, content FROM messages WHERE item_hash = ?1");
-        let row = self.one(&sql, [item_hash], |row| {
-            Ok((
-                envelope(row),
-                row.get::<_, String>(9)?,
-                row.get::<_, String>(10)?,
-            ))
-        })?;
-        let Some((message, status, content)) = row else {
-            return Ok(None);
-        };
-        Ok(Some(KnownMessage {
-            message: message?,
-            content: json(&content)?,
-            status: status_of(&status)?,
+        let known = self.stored_message(item_hash)?;
+        Ok(known.map(|stored| KnownMessage {
+            message: stored.message,
+            content: stored.content,
+            status: stored.status,
         }))
     }
 
@@ -151,16 +194,25 @@ impl View for State<'_> {
 
     fn aggregate_elements(&self, owner: &str, key: &str) -> Result<Vec<String>, ViewError> {
         Ok(self.all(
-            "SELECT item_hash FROM aggregate_elements WHERE owner = ?1 AND key = ?2 ORDER BY time, item_hash",
+            "SELECT message.item_hash FROM aggregate_elements AS element
+             JOIN messages AS message ON message.id = element.id
+             WHERE element.owner = (SELECT id FROM names WHERE text = ?1)
+             AND element.key = (SELECT id FROM names WHERE text = ?2)
+             ORDER BY element.time, message.item_hash",
             [owner, key],
             |row| row.get(0),
         )?)
     }
 
     fn post(&self, item_hash: &str) -> Result<Option<KnownPost>, ViewError> {
+        let Some(id) = self.message_id(item_hash)? else {
+            return Ok(None);
+        };
         Ok(self.one(
-            "SELECT owner, type, last_updated, latest_amend FROM posts WHERE item_hash = ?1",
-            [item_hash],
+            "SELECT (SELECT text FROM names WHERE id = owner), (SELECT text FROM names WHERE id = type), last_updated,
+                (SELECT item_hash FROM messages WHERE id = latest)
+             FROM posts WHERE id = ?1",
+            [id],
             |row| {
                 Ok(KnownPost {
                     owner: row.get(0)?,
@@ -173,8 +225,13 @@ impl View for State<'_> {
     }
 
     fn amends(&self, item_hash: &str) -> Result<Vec<String>, ViewError> {
-        let sql = "SELECT item_hash FROM posts WHERE amends = ?1 ORDER BY created, item_hash";
-        Ok(self.all(sql, [item_hash], |row| row.get(0))?)
+        let Some(id) = self.message_id(item_hash)? else {
+            return Ok(Vec::new());
+        };
+        let sql =
+            "SELECT message.item_hash FROM posts JOIN messages AS message ON message.id = posts.id
+                   WHERE posts.amends = ?1 ORDER BY posts.created, message.item_hash";
+        Ok(self.all(sql, [id], |row| row.get(0))?)
     }
 
     fn tag(&self, tag: &str) -> Result<Option<KnownTag>, ViewError> {

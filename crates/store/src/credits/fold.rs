@@ -30,7 +30,7 @@ impl State<'_> {
         let steps = self.steps_of(&stale)?;
         let (ledger, shared) = replay(steps, &stale.keys().cloned().collect());
         for address in stale.keys() {
-            self.run("DELETE FROM credit_lots WHERE address = ?1", [address])?;
+            self.delete_lots(address)?;
         }
         for (address, lots) in ledger.into_lots() {
             lots.iter()

@@ -1,6 +1,8 @@
 -- The processed state, what waits, and what was refused (processing.md §1).
 -- Times are microseconds since the Unix epoch. Amounts are decimal texts.
 
+-- What is known of a hash that is not in `messages`: pending, rejected,
+-- forgotten, removed. A processed message has no row here.
 CREATE TABLE message_status (
     item_hash      TEXT PRIMARY KEY,
     status         TEXT NOT NULL,
@@ -33,47 +35,76 @@ CREATE TABLE rejected (
     details    TEXT
 ) WITHOUT ROWID;
 
--- `content` last: long rows keep their short columns on the first page.
+-- Addresses, channels, post types and keys, once each: the columns that name
+-- them hold the id.
+CREATE TABLE names (
+    id   INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+);
+
+-- `body` is the content: the text of an inline message, else the fetched
+-- content. It is last: long rows keep their short columns on the first page.
+-- `prefix` is the first eight bytes of the hash, in its order.
+-- type: 0 POST, 1 AGGREGATE, 2 STORE, 3 PROGRAM, 4 INSTANCE, 5 V-PROGRAM,
+-- 6 FORGET. status: 0 processed, 1 removing.
 CREATE TABLE messages (
     id             INTEGER PRIMARY KEY,
-    item_hash      TEXT NOT NULL UNIQUE,
-    type           TEXT NOT NULL,
-    status         TEXT NOT NULL,
+    prefix         INTEGER NOT NULL,
+    item_hash      TEXT NOT NULL,
+    type           INTEGER NOT NULL,
+    status         INTEGER NOT NULL,
     chain          TEXT NOT NULL,
-    sender         TEXT NOT NULL,
-    owner          TEXT NOT NULL,
-    channel        TEXT,
+    sender         INTEGER NOT NULL,
+    owner          INTEGER NOT NULL,
+    channel        INTEGER,
     time           INTEGER NOT NULL,
     reception_time INTEGER NOT NULL,
     size           INTEGER NOT NULL,
     signature      TEXT,
     item_type      TEXT NOT NULL,
-    content_type   TEXT,
+    content_type   INTEGER,
     content_ref    TEXT,
-    content_key    TEXT,
+    content_key    INTEGER,
     content_hash   TEXT,
     payment_type   TEXT,
-    item_content   TEXT,
-    content        TEXT NOT NULL
+    body           TEXT NOT NULL
 );
--- Every index ends in time and hash, so that a page is a range scan.
-CREATE INDEX messages_time ON messages (time DESC, item_hash);
-CREATE INDEX messages_reception ON messages (reception_time DESC, item_hash);
-CREATE INDEX messages_type ON messages (type, time DESC, item_hash);
-CREATE INDEX messages_sender ON messages (sender, time DESC, item_hash);
-CREATE INDEX messages_owner ON messages (owner, time DESC, item_hash);
-CREATE INDEX messages_channel ON messages (channel, time DESC, item_hash) WHERE channel IS NOT NULL;
-CREATE INDEX messages_content_type ON messages (content_type, time DESC, item_hash) WHERE content_type IS NOT NULL;
-CREATE INDEX messages_ref ON messages (content_ref, time DESC, item_hash) WHERE content_ref IS NOT NULL;
-CREATE INDEX messages_key ON messages (content_key, time DESC, item_hash) WHERE content_key IS NOT NULL;
-CREATE INDEX messages_content_hash ON messages (content_hash, time DESC, item_hash) WHERE content_hash IS NOT NULL;
+CREATE INDEX messages_hash ON messages (prefix);
+-- The others end in time and hash, so that a page is a range scan. Common
+-- types are found by time; an owner who signed himself is found as a sender.
+CREATE INDEX messages_time ON messages (time DESC, prefix, type, status);
+CREATE INDEX messages_reception ON messages (reception_time DESC, prefix, status);
+CREATE INDEX messages_type ON messages (type, time DESC, prefix, status) WHERE type > 1;
+CREATE INDEX messages_sender ON messages (sender, time DESC, prefix, type, status);
+CREATE INDEX messages_owner ON messages (owner, time DESC, prefix, type, status) WHERE owner <> sender;
+CREATE INDEX messages_channel ON messages (channel, time DESC, prefix, type, status) WHERE channel IS NOT NULL;
+CREATE INDEX messages_content_type ON messages (content_type, time DESC, prefix, status)
+    WHERE content_type IS NOT NULL;
+CREATE INDEX messages_ref ON messages (content_ref, time DESC, prefix, status) WHERE content_ref IS NOT NULL;
+CREATE INDEX messages_key ON messages (content_key, time DESC, prefix, status) WHERE content_key IS NOT NULL;
+CREATE INDEX messages_content_hash ON messages (content_hash, time DESC, prefix, status)
+    WHERE content_hash IS NOT NULL;
 
 CREATE TABLE message_tags (
     tag        TEXT NOT NULL,
-    message_id INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    message_id INTEGER NOT NULL,
     PRIMARY KEY (tag, message_id)
 ) WITHOUT ROWID;
 CREATE INDEX message_tags_message ON message_tags (message_id);
+
+-- How many messages are stored, by type and status; kept by the writer.
+CREATE TABLE counters (
+    type   INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    count  INTEGER NOT NULL,
+    PRIMARY KEY (type, status)
+) WITHOUT ROWID;
+
+-- The state digest: one homomorphic sum per part of the state.
+CREATE TABLE digest (
+    part INTEGER PRIMARY KEY,
+    sum  BLOB NOT NULL
+);
 
 CREATE TABLE forgotten (
     item_hash    TEXT PRIMARY KEY,
@@ -91,33 +122,37 @@ CREATE TABLE forgotten (
     forgotten_by TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- `id`, `amends` and `latest` are ids of `messages`.
 CREATE TABLE posts (
-    item_hash    TEXT PRIMARY KEY,
-    owner        TEXT NOT NULL,
-    type         TEXT NOT NULL,
-    ref          TEXT,
-    amends       TEXT,
-    latest_amend TEXT,
-    channel      TEXT,
+    id           INTEGER PRIMARY KEY,
+    prefix       INTEGER NOT NULL,
+    owner        INTEGER NOT NULL,
+    type         INTEGER NOT NULL,
+    channel      INTEGER,
+    amends       INTEGER,
+    latest       INTEGER,
     created      INTEGER NOT NULL,
-    last_updated INTEGER NOT NULL
-) WITHOUT ROWID;
+    last_updated INTEGER NOT NULL,
+    ref          TEXT
+);
 CREATE INDEX posts_amends ON posts (amends) WHERE amends IS NOT NULL;
-CREATE INDEX posts_updated ON posts (last_updated DESC, item_hash) WHERE amends IS NULL;
-CREATE INDEX posts_owner ON posts (owner, last_updated DESC, item_hash) WHERE amends IS NULL;
-CREATE INDEX posts_type ON posts (type, last_updated DESC, item_hash) WHERE amends IS NULL;
-CREATE INDEX posts_ref ON posts (ref, last_updated DESC, item_hash) WHERE amends IS NULL AND ref IS NOT NULL;
-CREATE INDEX posts_channel ON posts (channel, last_updated DESC, item_hash) WHERE amends IS NULL;
+CREATE INDEX posts_updated ON posts (last_updated DESC, prefix) WHERE amends IS NULL;
+CREATE INDEX posts_owner ON posts (owner, last_updated DESC, prefix) WHERE amends IS NULL;
+CREATE INDEX posts_type ON posts (type, last_updated DESC, prefix) WHERE amends IS NULL;
+CREATE INDEX posts_ref ON posts (ref, last_updated DESC, prefix) WHERE amends IS NULL AND ref IS NOT NULL;
+CREATE INDEX posts_channel ON posts (channel, last_updated DESC, prefix)
+    WHERE amends IS NULL AND channel IS NOT NULL;
 
+-- One row per AGGREGATE message; its members are in the body of the message.
 CREATE TABLE aggregate_elements (
-    item_hash TEXT PRIMARY KEY,
-    owner     TEXT NOT NULL,
-    key       TEXT NOT NULL,
-    time      INTEGER NOT NULL,
-    content   TEXT NOT NULL
-) WITHOUT ROWID;
+    id    INTEGER PRIMARY KEY,
+    owner INTEGER NOT NULL,
+    key   INTEGER NOT NULL,
+    time  INTEGER NOT NULL
+);
 CREATE INDEX aggregate_elements_key ON aggregate_elements (owner, key, time);
 
+-- `sum` is the hash of the content, for the state digest.
 CREATE TABLE aggregates (
     owner         TEXT NOT NULL,
     key           TEXT NOT NULL,
@@ -125,6 +160,7 @@ CREATE TABLE aggregates (
     last_updated  INTEGER NOT NULL,
     first_hash    TEXT NOT NULL,
     last_revision TEXT NOT NULL,
+    sum           TEXT NOT NULL,
     content       TEXT NOT NULL,
     PRIMARY KEY (owner, key)
 ) WITHOUT ROWID;

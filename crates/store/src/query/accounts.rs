@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::Order;
 use super::plan::list;
 use crate::error::Error;
+use crate::keys::type_of;
 use crate::state::{State, json};
 
 /// One line of the stored bill of a message.
@@ -121,8 +122,10 @@ impl State<'_> {
     /// Distinct types of the posts that an address sent, sorted.
     pub fn post_types_of(&self, sender: &str) -> Result<Vec<String>, Error> {
         self.all(
-            "SELECT DISTINCT content_type FROM messages INDEXED BY messages_sender
-             WHERE sender = ?1 AND type = 'POST' AND content_type IS NOT NULL ORDER BY content_type",
+            "SELECT text FROM names WHERE id IN (
+                 SELECT content_type FROM messages INDEXED BY messages_sender
+                 WHERE sender = (SELECT id FROM names WHERE text = ?1) AND type = 0)
+             ORDER BY text",
             [sender],
             |row| row.get(0),
         )
@@ -131,8 +134,10 @@ impl State<'_> {
     /// Distinct channels of the messages that an address sent, sorted.
     pub fn channels_of(&self, sender: &str) -> Result<Vec<String>, Error> {
         self.all(
-            "SELECT DISTINCT channel FROM messages INDEXED BY messages_sender
-             WHERE sender = ?1 AND channel IS NOT NULL ORDER BY channel",
+            "SELECT text FROM names WHERE id IN (
+                 SELECT channel FROM messages INDEXED BY messages_sender
+                 WHERE sender = (SELECT id FROM names WHERE text = ?1))
+             ORDER BY text",
             [sender],
             |row| row.get(0),
         )
@@ -142,20 +147,34 @@ impl State<'_> {
     /// senders descending.
     pub fn count_by_sender(&self, senders: Option<&[String]>) -> Result<Vec<SenderCount>, Error> {
         let condition = match senders {
-            Some(_) => "AND sender IN (SELECT value FROM json_each(?1))",
+            Some(_) => {
+                "AND sender IN (SELECT id FROM names WHERE text IN (SELECT value FROM json_each(?1)))"
+            }
             None => "AND ?1 IS NULL",
         };
         let sql = format!(
-            "SELECT sender, type, count(*) FROM messages WHERE status = 'processed' {condition}
-             GROUP BY sender, type ORDER BY sender DESC, type"
+            "SELECT names.text, counted.type, counted.count FROM
+                 (SELECT sender, type, count(*) AS count FROM messages INDEXED BY messages_sender
+                  WHERE status = 0 {condition} GROUP BY sender, type) AS counted
+             JOIN names ON names.id = counted.sender"
         );
-        self.all(&sql, [senders.map(list)], |row| {
-            Ok(SenderCount {
-                sender: row.get(0)?,
-                message_type: row.get(1)?,
-                count: row.get::<_, i64>(2)?.max(0) as u64,
+        let rows = self.all(&sql, [senders.map(list)], |row| {
+            let count = row.get::<_, i64>(2)?.max(0) as u64;
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, count))
+        })?;
+        let mut counts = rows
+            .into_iter()
+            .map(|(sender, code, count)| {
+                let message_type = type_of(code)?.as_str().to_owned();
+                Ok(SenderCount {
+                    sender,
+                    message_type,
+                    count,
+                })
             })
-        })
+            .collect::<Result<Vec<_>, Error>>()?;
+        counts.sort_by(|a, b| (&b.sender, &a.message_type).cmp(&(&a.sender, &b.message_type)));
+        Ok(counts)
     }
 }
 

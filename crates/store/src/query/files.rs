@@ -108,7 +108,7 @@ impl State<'_> {
         if let Some(hash) = file_hash {
             conditions.add("pin.file_hash = ?", [text(hash)]);
         }
-        conditions.after("pin.created", "pin.item_hash", order, window.key());
+        conditions.after_text(("pin.created", "pin.item_hash"), order, window.key());
         let sql = format!(
             "SELECT files.hash, files.size, files.kind, pin.created, pin.item_hash
              FROM file_pins AS pin INDEXED BY file_pins_owner JOIN files ON files.hash = pin.file_hash

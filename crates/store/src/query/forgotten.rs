@@ -68,7 +68,7 @@ impl State<'_> {
         conditions.within("forgotten_at", filter.span);
         let count = format!("SELECT count(*) FROM forgotten WHERE {}", conditions.sql());
         let count_params = conditions.params();
-        conditions.after("forgotten_at", "item_hash", filter.order, window.key());
+        conditions.after_text(("forgotten_at", "item_hash"), filter.order, window.key());
         let sql = format!(
             "SELECT {COLUMNS} FROM forgotten WHERE {} ORDER BY forgotten_at {}, item_hash LIMIT ? OFFSET ?",
             conditions.sql(),

@@ -1,15 +1,16 @@
 //! The list of messages (core-api.md §3.1, §3.3) and single messages.
 
-use beth_protocol::Status;
 use beth_protocol::time::Timestamp;
+use beth_protocol::{MessageType, Status};
+use rusqlite::params_from_iter;
 use rusqlite::types::Value;
-use rusqlite::{Row, params_from_iter};
 
-use super::plan::{Conditions, SCANS_MAX, distinct, list, text};
+use super::plan::{Conditions, SCANS_MAX, distinct, list};
 use super::{Order, Page, Place, Span, Window};
 use crate::error::Error;
+use crate::keys::{prefix, status_code, status_from, type_code};
 use crate::rows::StoredMessage;
-use crate::state::{ENVELOPE, State, envelope, json, status_of};
+use crate::state::{STORED, State, stored};
 
 /// What to list. `None` does not filter; several values of one list are
 /// alternatives, several lists must all match.
@@ -86,7 +87,8 @@ impl State<'_> {
     ) -> Result<Page<(String, Status, Timestamp), Place>, Error> {
         let mut conditions = Conditions::default();
         if let Some(status) = status {
-            conditions.add("status = ?", [text(status.as_str())]);
+            let code = status_code(status).unwrap_or(-1);
+            conditions.coded("status", &[code]);
         }
         conditions.within("reception_time", span);
         let count = format!(
@@ -94,23 +96,20 @@ impl State<'_> {
             conditions.sql()
         );
         let count_params = conditions.params();
-        conditions.after("reception_time", "item_hash", order, window.key());
+        conditions.after("reception_time", order, window.key());
         let sql = format!(
             "SELECT item_hash, status, reception_time FROM messages INDEXED BY messages_reception WHERE {}
-             ORDER BY reception_time {}, item_hash LIMIT ? OFFSET ?",
+             ORDER BY reception_time {}, prefix, id LIMIT ? OFFSET ?",
             conditions.sql(),
             order.sql(),
         );
         let rows = self.all(&sql, params_from_iter(conditions.windowed(window)), |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, String>(1)?,
-                Timestamp::from_micros(row.get(2)?),
-            ))
+            let at = Timestamp::from_micros(row.get(2)?);
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, at))
         })?;
         let rows = rows
             .into_iter()
-            .map(|(hash, status, at)| Ok((hash, status_of(&status)?, at)))
+            .map(|(hash, status, at)| Ok((hash, status_from(status)?, at)))
             .collect::<Result<Vec<_>, Error>>()?;
         window.page(
             rows,
@@ -118,25 +117,21 @@ impl State<'_> {
                 time: row.2,
                 hash: row.0.clone(),
             },
-            || {
-                Ok(self
-                    .one(&count, params_from_iter(count_params), |row| {
-                        row.get::<_, i64>(0)
-                    })?
-                    .unwrap_or(0) as u64)
-            },
+            || self.number(&count, count_params),
         )
     }
 
     /// One processed or removing message.
     pub fn stored_message(&self, item_hash: &str) -> Result<Option<StoredMessage>, Error> {
-        let sql = format!("SELECT {ENVELOPE}, {MORE} FROM messages WHERE item_hash = ?1");
-        self.one(&sql, [item_hash], |row| Ok(stored(row)))?
+        let sql = format!(
+            "SELECT {STORED} FROM messages INDEXED BY messages_hash WHERE prefix = ?1 AND item_hash = ?2"
+        );
+        self.one(&sql, (prefix(item_hash), item_hash), |row| Ok(stored(row)))?
             .transpose()
     }
 
-    fn message_by_id(&self, id: i64) -> Result<StoredMessage, Error> {
-        let sql = format!("SELECT {ENVELOPE}, {MORE} FROM messages WHERE id = ?1");
+    pub(super) fn message_by_id(&self, id: i64) -> Result<StoredMessage, Error> {
+        let sql = format!("SELECT {STORED} FROM messages WHERE id = ?1");
         self.one(&sql, [id], |row| Ok(stored(row)))?
             .unwrap_or_else(|| {
                 Err(Error::Damaged(format!(
@@ -145,13 +140,18 @@ impl State<'_> {
             })
     }
 
+    pub(super) fn number(&self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
+        let count: Option<i64> = self.one(sql, params_from_iter(params), |row| row.get(0))?;
+        Ok(count.unwrap_or(0).max(0) as u64)
+    }
+
     fn message_ids(
         &self,
         filter: &MessageFilter,
         window: &Window<Place>,
     ) -> Result<Vec<i64>, Error> {
         let (limit, offset) = window.limit_offset();
-        let order = format!("ORDER BY time {}, item_hash", filter.order.sql());
+        let order = format!("ORDER BY time {}, prefix, id", filter.order.sql());
         let scans = filter.scans();
         let (sql, params) = if let [driver] = scans.as_slice() {
             let conditions = filter.conditions(driver, window.key());
@@ -173,7 +173,7 @@ impl State<'_> {
             for driver in &scans {
                 let conditions = filter.conditions(driver, window.key());
                 parts.push(format!(
-                    "SELECT * FROM (SELECT id, time, item_hash FROM messages {} WHERE {} {order} LIMIT ?)",
+                    "SELECT * FROM (SELECT id, time, prefix FROM messages {} WHERE {} {order} LIMIT ?)",
                     driver.index(),
                     conditions.sql()
                 ));
@@ -193,6 +193,9 @@ impl State<'_> {
     }
 
     fn count_messages(&self, filter: &MessageFilter) -> Result<u64, Error> {
+        if filter.is_counted() {
+            return self.count_kept(filter);
+        }
         let mut total = 0;
         for driver in filter.scans() {
             let conditions = filter.conditions(&driver, None);
@@ -201,27 +204,26 @@ impl State<'_> {
                 driver.index(),
                 conditions.sql()
             );
-            let count: Option<i64> =
-                self.one(&sql, params_from_iter(conditions.params()), |row| {
-                    row.get(0)
-                })?;
-            total += count.unwrap_or(0) as u64;
+            total += self.number(&sql, conditions.params())?;
         }
         Ok(total)
     }
-}
 
-/// The columns after [`ENVELOPE`].
-const MORE: &str = "content, size, status, reception_time";
-
-fn stored(row: &Row<'_>) -> Result<StoredMessage, Error> {
-    Ok(StoredMessage {
-        message: envelope(row)?,
-        content: json(&row.get::<_, String>(9)?)?,
-        size: row.get::<_, i64>(10)?.max(0) as u64,
-        status: status_of(&row.get::<_, String>(11)?)?,
-        reception_time: Timestamp::from_micros(row.get(12)?),
-    })
+    /// What the writer counts: messages by type and status.
+    fn count_kept(&self, filter: &MessageFilter) -> Result<u64, Error> {
+        let mut conditions = Conditions::default();
+        if let Some(types) = filter.type_codes() {
+            conditions.coded("type", &types);
+        }
+        if let Some(statuses) = filter.listed_statuses() {
+            conditions.coded("status", &statuses);
+        }
+        let sql = format!(
+            "SELECT coalesce(sum(count), 0) FROM counters WHERE {}",
+            conditions.sql()
+        );
+        self.number(&sql, conditions.params())
+    }
 }
 
 /// What a scan walks along.
@@ -241,6 +243,8 @@ enum Column {
     Tag,
     Sender,
     Owner,
+    /// Owners who did not sign themselves.
+    OtherOwner,
     ContentType,
     Key,
     Channel,
@@ -262,18 +266,27 @@ impl Column {
         Column::Type,
     ];
 
-    fn name(self) -> &'static str {
+    /// Adds the condition that the column is one of the values.
+    fn limit(self, conditions: &mut Conditions, values: &[String]) {
         match self {
-            Column::Hash => "item_hash",
-            Column::Ref => "content_ref",
-            Column::File => "content_hash",
-            Column::Sender => "sender",
-            Column::Owner => "owner",
-            Column::ContentType => "content_type",
-            Column::Key => "content_key",
-            Column::Channel => "channel",
-            Column::Type => "type",
-            Column::Tag | Column::Time => "id",
+            Column::Hash => {
+                conditions.hashed(values);
+                conditions.one_of("item_hash", values);
+            }
+            Column::Ref => conditions.one_of("content_ref", values),
+            Column::File => conditions.one_of("content_hash", values),
+            Column::Sender => conditions.named("sender", values),
+            Column::Owner | Column::OtherOwner => conditions.named("owner", values),
+            Column::ContentType => conditions.named("content_type", values),
+            Column::Key => conditions.named("content_key", values),
+            Column::Channel => conditions.named("channel", values),
+            Column::Type => conditions.coded("type", &codes_of(values)),
+            Column::Tag => conditions.add(
+                "EXISTS (SELECT 1 FROM message_tags WHERE tag IN (SELECT value FROM json_each(?))
+                 AND message_id = messages.id)",
+                [list(values)],
+            ),
+            Column::Time => {}
         }
     }
 
@@ -289,20 +302,26 @@ impl Column {
             Column::Key => filter.content_keys.as_ref(),
             Column::Channel => filter.channels.as_ref(),
             Column::Type => filter.types.as_ref(),
-            Column::Time => None,
+            Column::OtherOwner | Column::Time => None,
         }
     }
+}
+
+fn codes_of(types: &[String]) -> Vec<i64> {
+    let known = types.iter().filter_map(|text| MessageType::parse(text));
+    known.map(type_code).collect()
 }
 
 impl Driver {
     /// The index to walk, as it follows the name of the table.
     fn index(&self) -> &'static str {
         match self.column {
-            Column::Hash => "INDEXED BY sqlite_autoindex_messages_1",
+            Column::Hash => "INDEXED BY messages_hash",
             Column::Ref => "INDEXED BY messages_ref",
             Column::File => "INDEXED BY messages_content_hash",
-            Column::Sender => "INDEXED BY messages_sender",
-            Column::Owner => "INDEXED BY messages_owner",
+            // Who signed himself is found as a sender.
+            Column::Sender | Column::Owner => "INDEXED BY messages_sender",
+            Column::OtherOwner => "INDEXED BY messages_owner",
             Column::ContentType => "INDEXED BY messages_content_type",
             Column::Key => "INDEXED BY messages_key",
             Column::Channel => "INDEXED BY messages_channel",
@@ -310,6 +329,29 @@ impl Driver {
             Column::Time => "INDEXED BY messages_time",
             // Tags lead to rows by their id.
             Column::Tag => "NOT INDEXED",
+        }
+    }
+
+    /// What the walk needs beside the other conditions.
+    fn limit(&self, conditions: &mut Conditions) {
+        match self.column {
+            Column::Tag => conditions.add(
+                "id IN (SELECT message_id FROM message_tags WHERE tag IN (SELECT value FROM json_each(?)))",
+                [list(&self.values)],
+            ),
+            Column::Owner => {
+                conditions.named("sender", &self.values);
+                conditions.add("owner = sender", []);
+            }
+            Column::OtherOwner => {
+                conditions.named("owner", &self.values);
+                conditions.add("owner <> sender", []);
+            }
+            Column::Type => {
+                conditions.coded("type", &codes_of(&self.values));
+                conditions.add("type > 1", []);
+            }
+            column => column.limit(conditions, &self.values),
         }
     }
 }
@@ -328,20 +370,41 @@ impl MessageFilter {
     }
 
     /// The wanted ones of the two statuses that the table holds; `None` = both.
-    fn listed_statuses(&self) -> Option<Vec<String>> {
+    fn listed_statuses(&self) -> Option<Vec<i64>> {
         let wanted = self.statuses.as_ref()?;
-        let held = [Status::Processed, Status::Removing]
-            .into_iter()
-            .filter(|status| wanted.contains(status));
-        let held: Vec<String> = held.map(|status| status.as_str().to_owned()).collect();
+        let mut held: Vec<i64> = wanted.iter().copied().filter_map(status_code).collect();
+        held.sort_unstable();
+        held.dedup();
         (held.len() < 2).then_some(held)
+    }
+
+    fn type_codes(&self) -> Option<Vec<i64>> {
+        self.types.as_deref().map(codes_of)
+    }
+
+    /// True when only types and statuses are asked for: those are counted.
+    fn is_counted(&self) -> bool {
+        let rest = MessageFilter {
+            types: None,
+            statuses: None,
+            order: self.order,
+            ..self.clone()
+        };
+        rest == MessageFilter {
+            order: self.order,
+            ..MessageFilter::default()
+        }
     }
 
     fn scans(&self) -> Vec<Driver> {
         let chosen = Column::PREFERENCE
             .into_iter()
-            .find_map(|column| Some((column, column.values(self)?)));
+            .find_map(|column| Some((column, column.values(self)?)))
+            .filter(|(column, types)| {
+                *column != Column::Type || codes_of(types).iter().all(|code| *code > 1)
+            });
         let Some((column, values)) = chosen else {
+            // Most messages are posts and aggregates: those are found by time.
             return vec![Driver {
                 column: Column::Time,
                 values: Vec::new(),
@@ -351,46 +414,41 @@ impl MessageFilter {
         // A message has several tags but one of everything else; and scattered
         // hashes are looked up, not scanned.
         let together = matches!(column, Column::Hash | Column::Tag) || values.len() > SCANS_MAX;
-        if together {
-            return vec![Driver { column, values }];
+        let groups: Vec<Vec<String>> = if together {
+            vec![values]
+        } else {
+            values.into_iter().map(|value| vec![value]).collect()
+        };
+        let mut scans = Vec::new();
+        for values in groups {
+            if column == Column::Owner {
+                scans.push(Driver {
+                    column: Column::OtherOwner,
+                    values: values.clone(),
+                });
+            }
+            scans.push(Driver { column, values });
         }
-        values
-            .into_iter()
-            .map(|value| Driver {
-                column,
-                values: vec![value],
-            })
-            .collect()
+        scans
     }
 
     fn conditions(&self, driver: &Driver, after: Option<&Place>) -> Conditions {
         let mut conditions = Conditions::default();
-        match driver.column {
-            Column::Time => {}
-            Column::Tag => conditions.add(
-                "id IN (SELECT message_id FROM message_tags WHERE tag IN (SELECT value FROM json_each(?)))",
-                [list(&driver.values)],
-            ),
-            column => conditions.one_of(column.name(), &driver.values),
-        }
+        driver.limit(&mut conditions);
+        let by_owner = matches!(driver.column, Column::Owner | Column::OtherOwner);
         for column in Column::PREFERENCE {
-            match column.values(self) {
-                Some(values) if column != driver.column => match column {
-                    Column::Tag => conditions.add(
-                        "EXISTS (SELECT 1 FROM message_tags WHERE tag IN (SELECT value FROM json_each(?))
-                         AND message_id = messages.id)",
-                        [list(values)],
-                    ),
-                    _ => conditions.one_of(column.name(), values),
-                },
-                _ => {}
+            let is_driver = column == driver.column || (by_owner && column == Column::Owner);
+            if let Some(values) = column.values(self).filter(|_| !is_driver) {
+                column.limit(&mut conditions, values);
             }
         }
         conditions.optional("chain", self.chains.as_ref());
         conditions.optional("payment_type", self.payment_types.as_ref());
-        conditions.optional("status", self.listed_statuses().as_ref());
+        if let Some(statuses) = self.listed_statuses() {
+            conditions.coded("status", &statuses);
+        }
         conditions.within("time", self.span);
-        conditions.after("time", "item_hash", self.order, after);
+        conditions.after("time", self.order, after);
         conditions
     }
 }

@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 
 use super::{Order, Place, Span, Window};
+use crate::keys::prefix;
 
 /// Most values of a driving list that are read as one ordered scan each.
 pub(super) const SCANS_MAX: usize = 16;
@@ -47,12 +48,72 @@ impl Conditions {
         }
     }
 
-    /// Only rows after a place, in the order of `time` and then ascending hash.
-    pub(super) fn after(&mut self, time: &str, hash: &str, order: Order, place: Option<&Place>) {
+    /// `column` names one of the texts by its id.
+    pub(super) fn named(&mut self, column: &str, values: &[String]) {
+        match values {
+            [single] => self.add(
+                format!("{column} = (SELECT id FROM names WHERE text = ?)"),
+                [text(single)],
+            ),
+            many => self.add(
+                format!(
+                    "{column} IN (SELECT id FROM names WHERE text IN (SELECT value FROM json_each(?)))"
+                ),
+                [list(many)],
+            ),
+        }
+    }
+
+    /// `column` is one of the codes.
+    pub(super) fn coded(&mut self, column: &str, codes: &[i64]) {
+        match codes {
+            [single] => self.add(format!("{column} = ?"), [(*single).into()]),
+            many => {
+                let many = serde_json::Value::from(many.to_vec()).to_string();
+                self.add(
+                    format!("{column} IN (SELECT value FROM json_each(?))"),
+                    [Value::Text(many)],
+                );
+            }
+        }
+    }
+
+    /// The hash begins like one of these.
+    pub(super) fn hashed(&mut self, values: &[String]) {
+        self.add(
+            "prefix IN (SELECT value FROM json_each(?))",
+            [prefixes(values)],
+        );
+    }
+
+    /// Only rows after a place, in the order of `time`, hash prefix and id.
+    pub(super) fn after(&mut self, time: &str, order: Order, place: Option<&Place>) {
+        let Some(place) = place else { return };
+        let at: Value = place.time.micros().into();
+        let start: Value = prefix(&place.hash).into();
+        let later = order.later();
+        // The first condition is implied; it is what bounds the range scan.
+        // Two hashes with the same prefix at the same time take a search.
+        self.add(
+            format!(
+                "{time} {later}= ? AND ({time} {later} ? OR prefix > ? OR (prefix = ? AND id >
+                 (SELECT id FROM messages INDEXED BY messages_hash WHERE prefix = ? AND item_hash = ?)))"
+            ),
+            [at.clone(), at, start.clone(), start.clone(), start, text(&place.hash)],
+        );
+    }
+
+    /// Only rows after a place, in the order of `time` and then ascending hash,
+    /// where the table holds the hash itself.
+    pub(super) fn after_text(
+        &mut self,
+        (time, hash): (&str, &str),
+        order: Order,
+        place: Option<&Place>,
+    ) {
         let Some(place) = place else { return };
         let at: Value = place.time.micros().into();
         let later = order.later();
-        // The first condition is implied; it is what bounds the range scan.
         self.add(
             format!("{time} {later}= ? AND ({time} {later} ? OR {hash} > ?)"),
             [at.clone(), at, text(&place.hash)],
@@ -88,6 +149,12 @@ pub(super) fn text(value: &str) -> Value {
 /// Several values as one parameter for `json_each`.
 pub(super) fn list(values: &[String]) -> Value {
     Value::Text(serde_json::Value::from(values.to_vec()).to_string())
+}
+
+/// The first bytes of several hashes as one parameter for `json_each`.
+pub(super) fn prefixes(hashes: &[String]) -> Value {
+    let prefixes: Vec<i64> = hashes.iter().map(|hash| prefix(hash)).collect();
+    Value::Text(serde_json::Value::from(prefixes).to_string())
 }
 
 /// Each value once, in order, so that scans do not overlap.

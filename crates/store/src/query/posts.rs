@@ -4,7 +4,7 @@ use beth_protocol::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
-use super::plan::{Conditions, SCANS_MAX, distinct, list};
+use super::plan::{Conditions, SCANS_MAX, distinct, list, prefixes};
 use super::{Order, Page, Place, Span, Window};
 use crate::error::Error;
 use crate::rows::StoredMessage;
@@ -68,15 +68,18 @@ impl StoredPost {
 }
 
 struct PostLine {
-    item_hash: String,
-    latest_amend: Option<String>,
+    id: i64,
+    latest: Option<i64>,
     owner: String,
     post_type: String,
     created: Timestamp,
     last_updated: Timestamp,
 }
 
-const COLUMNS: &str = "item_hash, latest_amend, owner, type, created, last_updated";
+const COLUMNS: &str = "id, latest, owner, type, created, last_updated, prefix";
+/// The same with names in place of their ids.
+const NAMED: &str = "id, latest, (SELECT text FROM names WHERE id = owner), (SELECT text FROM names WHERE id = type),
+    created, last_updated";
 
 impl State<'_> {
     /// A part of the list of posts.
@@ -101,13 +104,9 @@ impl State<'_> {
     }
 
     fn post_of(&self, line: PostLine) -> Result<StoredPost, Error> {
-        let message = |hash: &str| {
-            self.stored_message(hash)?
-                .ok_or_else(|| Error::Damaged(format!("post {hash} has no message")))
-        };
         Ok(StoredPost {
-            original: message(&line.item_hash)?,
-            amend: line.latest_amend.as_deref().map(message).transpose()?,
+            original: self.message_by_id(line.id)?,
+            amend: line.latest.map(|id| self.message_by_id(id)).transpose()?,
             owner: line.owner,
             post_type: line.post_type,
             created: line.created,
@@ -122,11 +121,12 @@ impl State<'_> {
     ) -> Result<Vec<PostLine>, Error> {
         let (limit, offset) = window.limit_offset();
         let direction = filter.order.sql();
-        let order = match filter.sort {
-            PostSort::Updated => format!("ORDER BY last_updated {direction}, item_hash"),
-            PostSort::Created => {
-                format!("ORDER BY created {direction}, coalesce(latest_amend, item_hash)")
-            }
+        let (version, order) = match filter.sort {
+            PostSort::Updated => ("NULL", format!("last_updated {direction}, prefix, id")),
+            PostSort::Created => (
+                "(SELECT prefix FROM messages WHERE id = coalesce(posts.latest, posts.id))",
+                format!("created {direction}, version, id"),
+            ),
         };
         let depth = if limit < 0 {
             -1
@@ -138,7 +138,7 @@ impl State<'_> {
         for scan in filter.scans() {
             let conditions = filter.conditions(&scan, window.key());
             parts.push(format!(
-                "SELECT * FROM (SELECT {COLUMNS} FROM posts {} WHERE {} {order} LIMIT ?)",
+                "SELECT * FROM (SELECT {COLUMNS}, {version} AS version FROM posts {} WHERE {} ORDER BY {order} LIMIT ?)",
                 scan.index,
                 conditions.sql()
             ));
@@ -146,7 +146,7 @@ impl State<'_> {
             params.push(Value::Integer(depth));
         }
         let sql = format!(
-            "SELECT {COLUMNS} FROM ({}) {order} LIMIT ? OFFSET ?",
+            "SELECT {NAMED} FROM ({}) ORDER BY {order} LIMIT ? OFFSET ?",
             parts.join(" UNION ALL ")
         );
         params.extend([Value::Integer(limit), Value::Integer(offset)]);
@@ -162,11 +162,7 @@ impl State<'_> {
                 scan.index,
                 conditions.sql()
             );
-            let count: Option<i64> =
-                self.one(&sql, params_from_iter(conditions.params()), |row| {
-                    row.get(0)
-                })?;
-            total += count.unwrap_or(0) as u64;
+            total += self.number(&sql, conditions.params())?;
         }
         Ok(total)
     }
@@ -174,8 +170,8 @@ impl State<'_> {
 
 fn line(row: &Row<'_>) -> rusqlite::Result<PostLine> {
     Ok(PostLine {
-        item_hash: row.get(0)?,
-        latest_amend: row.get(1)?,
+        id: row.get(0)?,
+        latest: row.get(1)?,
         owner: row.get(2)?,
         post_type: row.get(3)?,
         created: Timestamp::from_micros(row.get(4)?),
@@ -186,20 +182,52 @@ fn line(row: &Row<'_>) -> rusqlite::Result<PostLine> {
 /// One walk along one index, for these values of its column.
 struct Scan {
     index: &'static str,
-    column: Option<&'static str>,
+    column: Option<Column>,
     values: Vec<String>,
+}
+
+/// The columns that posts are found by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Hash,
+    Ref,
+    Owner,
+    Type,
+    Channel,
+}
+
+impl Column {
+    fn limit(self, conditions: &mut Conditions, values: &[String]) {
+        match self {
+            Column::Hash => {
+                conditions.hashed(values);
+                conditions.add(
+                    "(SELECT item_hash FROM messages WHERE id = posts.id) IN (SELECT value FROM json_each(?))",
+                    [list(values)],
+                );
+            }
+            Column::Ref => conditions.one_of("ref", values),
+            Column::Owner => conditions.named("owner", values),
+            Column::Type => conditions.named("type", values),
+            Column::Channel => conditions.named("channel", values),
+        }
+    }
 }
 
 impl PostFilter {
     /// Columns with an index, in the order of preference.
-    fn columns(&self) -> [(&'static str, &'static str, Option<&Vec<String>>); 5] {
+    fn columns(&self) -> [(Column, &'static str, Option<&Vec<String>>); 5] {
         [
-            ("item_hash", "NOT INDEXED", self.hashes.as_ref()),
-            ("ref", "INDEXED BY posts_ref", self.refs.as_ref()),
-            ("owner", "INDEXED BY posts_owner", self.owners.as_ref()),
-            ("type", "INDEXED BY posts_type", self.types.as_ref()),
+            (Column::Hash, "NOT INDEXED", self.hashes.as_ref()),
+            (Column::Ref, "INDEXED BY posts_ref", self.refs.as_ref()),
             (
-                "channel",
+                Column::Owner,
+                "INDEXED BY posts_owner",
+                self.owners.as_ref(),
+            ),
+            (Column::Type, "INDEXED BY posts_type", self.types.as_ref()),
+            (
+                Column::Channel,
                 "INDEXED BY posts_channel",
                 self.channels.as_ref(),
             ),
@@ -225,7 +253,7 @@ impl PostFilter {
             }];
         };
         let values = distinct(values);
-        if column == "item_hash" || values.len() > SCANS_MAX || values.is_empty() {
+        if column == Column::Hash || values.len() > SCANS_MAX || values.is_empty() {
             return vec![Scan {
                 index,
                 column: Some(column),
@@ -245,10 +273,19 @@ impl PostFilter {
     fn conditions(&self, scan: &Scan, after: Option<&Place>) -> Conditions {
         let mut conditions = Conditions::default();
         conditions.add("amends IS NULL", []);
+        if let (Some(Column::Hash), hashes) = (scan.column, &scan.values) {
+            conditions.add(
+                "id IN (SELECT id FROM messages INDEXED BY messages_hash
+                     WHERE prefix IN (SELECT value FROM json_each(?)))",
+                [prefixes(hashes)],
+            );
+        }
         for (column, _, values) in self.columns() {
             match values {
-                Some(_) if scan.column == Some(column) => conditions.one_of(column, &scan.values),
-                Some(values) => conditions.one_of(column, values),
+                Some(_) if scan.column == Some(column) => {
+                    column.limit(&mut conditions, &scan.values);
+                }
+                Some(values) => column.limit(&mut conditions, values),
                 None => {}
             }
         }
@@ -256,20 +293,17 @@ impl PostFilter {
             // From the tag to the versions that carry it, to their originals;
             // then only those whose latest version is one of them.
             conditions.add(
-                "item_hash IN (SELECT coalesce(version.amends, version.item_hash)
-                     FROM message_tags AS tagged
-                     JOIN messages AS message ON message.id = tagged.message_id
-                     JOIN posts AS version ON version.item_hash = message.item_hash
+                "id IN (SELECT coalesce(version.amends, version.id)
+                     FROM message_tags AS tagged JOIN posts AS version ON version.id = tagged.message_id
                      WHERE tagged.tag IN (SELECT value FROM json_each(?)))
-                 AND EXISTS (SELECT 1 FROM messages AS message
-                     JOIN message_tags AS tagged ON tagged.message_id = message.id
-                     WHERE message.item_hash = coalesce(posts.latest_amend, posts.item_hash)
+                 AND EXISTS (SELECT 1 FROM message_tags AS tagged
+                     WHERE tagged.message_id = coalesce(posts.latest, posts.id)
                      AND tagged.tag IN (SELECT value FROM json_each(?)))",
                 [list(tags), list(tags)],
             );
         }
         conditions.within("last_updated", self.span);
-        conditions.after("last_updated", "item_hash", self.order, after);
+        conditions.after("last_updated", self.order, after);
         conditions
     }
 }

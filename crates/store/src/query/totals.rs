@@ -23,7 +23,7 @@ impl State<'_> {
             Ok(rows.unwrap_or(0) as u64)
         };
         Ok(Totals {
-            messages: count("messages")?,
+            messages: self.number("SELECT coalesce(sum(count), 0) FROM counters", Vec::new())?,
             pending_messages: count("pending")?,
             file_pins: count("file_pins")?,
         })
@@ -34,11 +34,12 @@ impl State<'_> {
     pub fn channels(&self) -> Result<Vec<String>, Error> {
         self.all(
             "WITH RECURSIVE found (channel) AS (
-                 SELECT min(channel) FROM messages
+                 SELECT min(channel) FROM messages INDEXED BY messages_channel WHERE channel IS NOT NULL
                  UNION ALL
-                 SELECT (SELECT min(channel) FROM messages WHERE channel > found.channel)
+                 SELECT (SELECT min(channel) FROM messages INDEXED BY messages_channel
+                         WHERE channel > found.channel)
                  FROM found WHERE found.channel IS NOT NULL)
-             SELECT channel FROM found WHERE channel IS NOT NULL",
+             SELECT names.text FROM found JOIN names ON names.id = found.channel ORDER BY names.text",
             [],
             |row| row.get(0),
         )
