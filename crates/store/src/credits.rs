@@ -21,7 +21,7 @@ use beth_protocol::credits::{
 use beth_protocol::decimal::Decimal;
 use beth_protocol::digest::{Fact, Part};
 use beth_protocol::time::Timestamp;
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use crate::balances::clock;
 use crate::error::Error;

@@ -66,7 +66,7 @@ impl State<'_> {
         conditions.within("removed_at", filter.span);
         let count = format!("SELECT count(*) FROM removed WHERE {}", conditions.sql());
         let count_params = conditions.params();
-        conditions.after("removed_at", "item_hash", filter.order, window.key());
+        conditions.after_text(("removed_at", "item_hash"), filter.order, window.key());
         let sql = format!(
             "SELECT {COLUMNS} FROM removed WHERE {} ORDER BY removed_at {}, item_hash LIMIT ? OFFSET ?",
             conditions.sql(),
