@@ -1,8 +1,9 @@
-//! Contents from other core nodes, over HTTP, verified while they arrive.
+//! Contents from other core nodes, over HTTP, verified while they arrive: by
+//! SHA-256, or by the CID when they are named by one.
 
 use std::sync::Arc;
 
-use beth_protocol::hash::{HashKind, ItemHash};
+use beth_protocol::hash::{ItemHash, Naming};
 use beth_store::Blobs;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
@@ -41,16 +42,16 @@ impl Fetcher {
     /// Makes a content available here; false when nobody has it. A source that
     /// lies costs its download and the next one is asked.
     pub async fn obtain(&self, hash: &str) -> bool {
-        let storage = ItemHash::parse(hash).is_ok_and(|hash| hash.kind() == HashKind::Storage);
         if self.blobs.contains(hash) {
             return true;
         }
-        if !storage {
-            // IPFS content comes with the IPFS peer; until then it must be here.
+        let known = ItemHash::parse(hash).ok();
+        let Some(naming) = known.as_ref().and_then(Naming::of) else {
+            // No byte of it could be checked here.
             return false;
-        }
+        };
         for peer in self.peers.iter() {
-            match self.download(peer, hash).await {
+            match self.download(peer, hash, naming.clone()).await {
                 Ok(Some(size_bytes)) => return self.register(hash, size_bytes).await,
                 Ok(None) => {}
                 Err(failure) => {
@@ -87,13 +88,18 @@ impl Fetcher {
         self.writer.send(task).await.is_ok() && answer.await.is_ok()
     }
 
-    async fn download(&self, peer: &str, hash: &str) -> Result<Option<u64>, FetchError> {
+    async fn download(
+        &self,
+        peer: &str,
+        hash: &str,
+        naming: Naming,
+    ) -> Result<Option<u64>, FetchError> {
         let url = format!("{}/api/v0/storage/raw/{hash}", peer.trim_end_matches('/'));
         let mut response = self.client.get(url).send().await?;
         if !response.status().is_success() {
             return Ok(None);
         }
-        let mut incoming = self.blobs.begin()?;
+        let mut incoming = self.blobs.begin_named(naming)?;
         while let Some(chunk) = response.chunk().await? {
             if incoming.size_bytes() + chunk.len() as u64 > self.size_bytes_max {
                 return Err(FetchError::TooLarge);

@@ -1,7 +1,7 @@
 //! Files on the local disk, named by their hash and verified.
 //!
 //! ```text
-//! core node ─ stream ─▶ incoming/<n>.part ─ sha256, size ─▶ files/<hash>
+//! core node ─ stream ─▶ incoming/<n>.part ─ hash, size ─▶ files/<hash>
 //! ```
 //!
 //! A file appears under its name only whole, synced and with the right hash, so
@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use beth_protocol::{HashKind, ItemHash};
+use beth_protocol::ItemHash;
+use beth_protocol::hash::Naming;
 use futures::StreamExt;
-use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 use tokio::io::{AsyncWriteExt, BufWriter};
 
@@ -57,9 +57,9 @@ pub enum FileFault {
         /// The limit.
         limit_bytes: u64,
     },
-    /// Not yet possible.
+    /// A CID with a hash function that is unknown here.
     #[error(
-        "the file {0} is on IPFS, which this node cannot verify yet; store it with the storage engine"
+        "the file {0} has an IPFS name with an unknown hash function, so its bytes cannot be verified; store it with the storage engine"
     )]
     Ipfs(ItemHash),
     /// The disk refused.
@@ -110,9 +110,7 @@ impl Files {
 
     /// The file of this hash, from here or from the core node.
     pub async fn fetch(&self, hash: &ItemHash, limit_bytes: u64) -> Result<LocalFile, FileFault> {
-        if hash.kind() == HashKind::Ipfs {
-            return Err(FileFault::Ipfs(hash.clone()));
-        }
+        let naming = Naming::of(hash).ok_or_else(|| FileFault::Ipfs(hash.clone()))?;
         let path = self.files.join(hash.as_str());
         let _turn = self.turns.take(hash.as_str()).await;
         if let Ok(metadata) = tokio::fs::metadata(&path).await {
@@ -134,7 +132,7 @@ impl Files {
             .map_err(|error| self.disk(hash, &error))?;
         let download = tokio::time::timeout(
             limits::DOWNLOAD_DEADLINE,
-            self.download(hash, limit_bytes, &part),
+            self.download(hash, naming, limit_bytes, &part),
         )
         .await;
         let downloaded = download.unwrap_or_else(|_| {
@@ -161,6 +159,7 @@ impl Files {
     async fn download(
         &self,
         hash: &ItemHash,
+        mut naming: Naming,
         limit_bytes: u64,
         part: &Path,
     ) -> Result<u64, FileFault> {
@@ -182,7 +181,6 @@ impl Files {
             .await
             .map_err(|error| self.disk(hash, &error))?;
         let mut file = BufWriter::with_capacity(64 << 10, file);
-        let mut digest = Sha256::new();
         let mut size_bytes = 0u64;
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
@@ -197,7 +195,7 @@ impl Files {
                     limit_bytes,
                 });
             }
-            digest.update(&chunk);
+            naming.update(&chunk);
             file.write_all(&chunk)
                 .await
                 .map_err(|error| self.disk(hash, &error))?;
@@ -209,7 +207,7 @@ impl Files {
             .sync_all()
             .await
             .map_err(|error| self.disk(hash, &error))?;
-        let found = ItemHash::of_digest(digest.finalize().into());
+        let found = naming.finish();
         if found != *hash {
             return Err(FileFault::Corrupt {
                 hash: hash.clone(),

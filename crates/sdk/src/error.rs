@@ -131,9 +131,9 @@ pub enum Error {
         /// The hash of what came.
         actual: ItemHash,
     },
-    /// The name is a CID, which this client cannot check yet.
+    /// The name is a CID with a hash function that is unknown here.
     #[error(
-        "{hash} is an IPFS name, which this client cannot verify yet: store the file under its SHA-256 instead"
+        "{hash} is an IPFS name with an unknown hash function, so the bytes cannot be verified: store the file under its SHA-256 instead"
     )]
     Unverifiable {
         /// The CID.

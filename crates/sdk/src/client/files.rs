@@ -1,11 +1,11 @@
 //! Files: store and download (core-api.md §9).
 
-use beth_protocol::{Account, HashKind, ItemHash, Message, MessageType, Status};
+use beth_protocol::hash::Naming;
+use beth_protocol::{Account, ItemHash, Message, MessageType, Status};
 use bytes::Bytes;
 use reqwest::Response;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::Client;
@@ -89,8 +89,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::WrongFile`], [`Error::TooLong`] beyond
-    /// `bytes_max`, [`Error::Unverifiable`] for CIDs, [`Error::Local`] when the
-    /// sink fails; otherwise connection errors.
+    /// `bytes_max`, [`Error::Unverifiable`] for CIDs with a hash function that is
+    /// unknown here, [`Error::Local`] when the sink fails; otherwise connection
+    /// errors.
     pub async fn download<W>(
         &self,
         hash: &ItemHash,
@@ -100,9 +101,9 @@ impl Client {
     where
         W: AsyncWrite + Unpin + ?Sized,
     {
-        if hash.kind() == HashKind::Ipfs {
+        let Some(naming) = Naming::of(hash) else {
             return Err(Error::Unverifiable { hash: hash.clone() });
-        }
+        };
         let request = self
             .node
             .get(&["api", "v0", "storage", "raw", hash.as_str()]);
@@ -128,7 +129,7 @@ impl Client {
                 });
             }
         }
-        let (length, actual) = self.copy(response, bytes_max, sink).await?;
+        let (length, actual) = self.copy(response, bytes_max, naming, sink).await?;
         if actual != *hash {
             return Err(Error::WrongFile {
                 url: self.base_url().to_owned(),
@@ -139,17 +140,17 @@ impl Client {
         Ok(length)
     }
 
-    /// Copies a body; returns its length and hash.
+    /// Copies a body; returns its length and name.
     async fn copy<W>(
         &self,
         mut response: Response,
         bytes_max: u64,
+        mut naming: Naming,
         sink: &mut W,
     ) -> Result<(u64, ItemHash), Error>
     where
         W: AsyncWrite + Unpin + ?Sized,
     {
-        let mut digest = Sha256::new();
         let mut length = 0_u64;
         loop {
             let next = tokio::time::timeout(limits::DOWNLOAD_IDLE_TIMEOUT, response.chunk()).await;
@@ -164,11 +165,11 @@ impl Client {
                     bytes_max,
                 });
             }
-            digest.update(&chunk);
+            naming.update(&chunk);
             sink.write_all(&chunk).await?;
         }
         sink.flush().await?;
-        Ok((length, ItemHash::of_digest(digest.finalize().into())))
+        Ok((length, naming.finish()))
     }
 
     async fn reason_of(&self, message: &Message) -> Error {

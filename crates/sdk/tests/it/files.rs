@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{Multipart, Path};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use beth_protocol::cid::{Cid, Layout};
 use beth_protocol::{Content, ItemHash, Message, MessageType, Status, signature};
 use beth_sdk::content::StoreDraft;
 use beth_sdk::{Client, Error, development};
@@ -121,6 +122,10 @@ async fn every_status_of_an_upload() {
     ));
 }
 
+fn cid_of(bytes: &[u8]) -> String {
+    Cid::of_bytes(Layout::V0, bytes).to_string()
+}
+
 #[tokio::test]
 async fn downloads_are_compared_with_their_name() {
     let good = ItemHash::of_bytes(b"good bytes");
@@ -128,7 +133,7 @@ async fn downloads_are_compared_with_their_name() {
     let raw = move |Path(hash): Path<String>| async move {
         if hash == served.as_str() {
             (StatusCode::OK, "good bytes")
-        } else if hash.starts_with('0') {
+        } else if hash.starts_with('0') || hash.starts_with("Qm") {
             (StatusCode::OK, "other bytes")
         } else {
             (StatusCode::NOT_FOUND, "Not found")
@@ -155,9 +160,16 @@ async fn downloads_are_compared_with_their_name() {
         .download(&hash(&"1".repeat(64)), 100, &mut Vec::new())
         .await;
     assert!(matches!(gone, Err(Error::NotFound { .. })));
-    let cid = hash("Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD");
+    let cid = hash(&cid_of(b"other bytes"));
+    let mut sink = Vec::new();
+    assert_eq!(client.download(&cid, 100, &mut sink).await.unwrap(), 11);
+    assert_eq!(sink, b"other bytes");
+    let lie = hash(&cid_of(b"good bytes"));
+    let lie = client.download(&lie, 100, &mut Vec::new()).await;
+    assert!(matches!(lie, Err(Error::WrongFile { actual, .. }) if actual == cid));
+    let unknown = hash("Qm111111111111111111111111111111111111111111");
     assert!(matches!(
-        client.download(&cid, 100, &mut Vec::new()).await,
+        client.download(&unknown, 100, &mut Vec::new()).await,
         Err(Error::Unverifiable { .. })
     ));
 }
