@@ -15,6 +15,7 @@
 mod account;
 mod aggregate;
 mod failure;
+mod key;
 mod file;
 mod message;
 mod output;
@@ -70,7 +71,7 @@ pub enum Verb {
     /// Look at messages
     #[command(subcommand)]
     Message(message::Verb),
-    /// Look at accounts
+    /// Make, import and look at accounts
     #[command(subcommand)]
     Account(account::Verb),
     /// Try whether KVM runs guest code (used by nodes themselves)

@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::path::Path;
 
-use beth_protocol::{Account, ItemHash, Message, MessageType};
+use beth_protocol::{Account, Chain, ItemHash, Message, MessageType};
 use beth_sdk::{Client, development};
 use serde_json::Value;
 
 use super::failure::Failure;
+use super::key;
 use super::output::Output;
 
 /// Longest text or file read as an argument, in bytes.
@@ -25,8 +26,8 @@ pub struct Common {
         default_value = "http://127.0.0.1:4024"
     )]
     pub node: String,
-    /// Private key to sign with: 64 hexadecimal digits, or a file that holds the key. On a local network
-    /// the first development account signs when no key is given
+    /// Private key to sign with: 64 hexadecimal digits, the form of the chain's wallets, or a file that
+    /// holds the key. On a local network the first development account signs when no key is given
     #[arg(
         long,
         value_name = "HEX|FILE",
@@ -34,6 +35,15 @@ pub struct Common {
         hide_env_values = true
     )]
     pub key: Option<String>,
+    /// Chain of the key, when neither it nor its file names one; ETH when left out
+    #[arg(
+        long,
+        value_name = "CHAIN",
+        env = "BETH_CHAIN",
+        hide_env_values = true,
+        value_parser = key::chain_argument
+    )]
+    pub chain: Option<Chain>,
     /// Write the result as one JSON object on the last line of standard output
     #[arg(long)]
     pub json: bool,
@@ -47,6 +57,7 @@ pub struct Session {
     /// The core node.
     pub client: Client,
     key: Option<String>,
+    chain: Option<Chain>,
 }
 
 impl Session {
@@ -58,13 +69,14 @@ impl Session {
             output,
             client,
             key,
+            chain: common.chain,
         })
     }
 
     /// The account to sign with.
     pub fn account(&self) -> Result<Account, Failure> {
         if let Some(key) = &self.key {
-            return read_key(key);
+            return key::read(key, self.chain);
         }
         if !is_local(self.client.base_url()) {
             return Err(Failure::usage(format!(
@@ -135,33 +147,6 @@ fn is_local(url: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// A key given as digits or as the path of a file with digits or 32 bytes.
-fn read_key(text: &str) -> Result<Account, Failure> {
-    if let Ok(account) = Account::ethereum(text) {
-        return Ok(account);
-    }
-    let path = Path::new(text);
-    if !path.exists() {
-        return Err(Failure::usage(format!(
-            "the key is neither 64 hexadecimal digits nor an existing file: {}",
-            if text.len() > 48 {
-                "check its length and digits"
-            } else {
-                "check the path"
-            }
-        )));
-    }
-    let bytes = read_bounded(path)?;
-    let digits = match (bytes.len(), std::str::from_utf8(&bytes)) {
-        (32, Err(_)) => const_hex::encode(&bytes),
-        (_, Ok(text)) if text.trim().len() >= 64 => text.trim().to_owned(),
-        (32, Ok(_)) => const_hex::encode(&bytes),
-        _ => String::new(),
-    };
-    Account::ethereum(&digits)
-        .map_err(|error| Failure::usage(format!("the file {text} holds no key: {error}")))
-}
-
 /// Text of an argument: itself, `@FILE`, or `@-` for standard input.
 pub fn argument(text: &str) -> Result<String, Failure> {
     let bytes = match text.strip_prefix('@') {
@@ -196,7 +181,7 @@ pub fn hash_argument(text: &str) -> Result<ItemHash, String> {
 }
 
 /// A file of at most 16 MiB.
-fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
+pub fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
     let fail =
         |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", path.display()));
     let mut bytes = Vec::new();
@@ -236,37 +221,6 @@ mod tests {
             "http://127.0.0.1.example.org",
         ] {
             assert!(!is_local(remote), "{remote}");
-        }
-    }
-
-    #[test]
-    fn keys_have_three_forms() {
-        let folder = tempfile::tempdir().unwrap();
-        let digits = development::KEYS[0];
-        let text = folder.path().join("text");
-        std::fs::write(&text, format!("0x{digits}\n")).unwrap();
-        let raw = folder.path().join("raw");
-        std::fs::write(&raw, const_hex::decode(digits).unwrap()).unwrap();
-        for key in [digits, text.to_str().unwrap(), raw.to_str().unwrap()] {
-            assert_eq!(
-                read_key(key).unwrap().address(),
-                "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
-            );
-        }
-        let empty = folder.path().join("empty");
-        std::fs::write(&empty, "").unwrap();
-        for bad in [
-            "nowhere",
-            &digits[1..],
-            empty.to_str().unwrap(),
-            folder.path().to_str().unwrap(),
-        ] {
-            let failure = read_key(bad).unwrap_err();
-            assert_eq!(failure.code, super::super::failure::USAGE);
-            assert!(
-                !failure.sentence.contains(&digits[1..]),
-                "a key must never be shown"
-            );
         }
     }
 

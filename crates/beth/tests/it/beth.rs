@@ -27,6 +27,7 @@ pub async fn beth(arguments: &[&str]) -> Run {
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_beth"))
         .args(arguments)
         .env_remove("BETH_NODE")
+        .env_remove("BETH_CHAIN")
         .env_remove("BETH_KEY")
         .env_remove("BETH_SCHEDULER")
         .stdin(Stdio::null())
