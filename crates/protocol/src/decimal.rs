@@ -162,6 +162,10 @@ mod tests {
             Decimal::from(400u64).to_cost_string(),
             "400.000000000000000000"
         );
+        let sum = Decimal::parse("800.000002225240069388")
+            .unwrap()
+            .plus(&Decimal::zero());
+        assert_eq!(sum.to_string(), "800.000002225240069388");
         assert_eq!(Decimal::parse("1e999999999"), None);
         assert_eq!(Decimal::parse("nan"), None);
     }

@@ -2,6 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
-mod fetch;
+mod bad_input;
 mod robust;
 mod scenarios;
