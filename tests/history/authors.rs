@@ -48,15 +48,16 @@ pub struct Authors {
     pub(super) people: Vec<Account>,
     pub(super) treasurer: Account,
     pub(super) items: Vec<Item>,
-    /// Prices may change; only one group of a node may do that.
-    pub(super) sets_prices: bool,
+    /// Nobody else is on the node.
+    pub(super) is_alone: bool,
     seed: u64,
     count: u64,
 }
 
 impl Authors {
     /// Groups of different numbers have nothing in common, so their messages
-    /// may arrive in any order. Group 0 also sets prices.
+    /// may arrive in any order. Group 0 is alone on its node: it sets prices,
+    /// and forgets aggregates, which must not wait while others publish.
     pub fn new(seed: u64, group: u64) -> Authors {
         let account = |number: u64| {
             let mut key = [0x5a; 32];
@@ -69,7 +70,7 @@ impl Authors {
             people: (1..=4).map(account).collect(),
             treasurer: account(9),
             items: Vec::new(),
-            sets_prices: group == 0,
+            is_alone: group == 0,
             seed,
             count: 0,
         }
@@ -106,7 +107,7 @@ impl Authors {
             58..72 => self.file(),
             72..81 => self.machine(),
             81..93 => self.forget(),
-            93..96 => self.forget_aggregate(),
+            93..96 if self.is_alone => self.forget_aggregate(),
             _ => self.treasury(),
         }
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use beth_protocol::content::PaymentType;
+use beth_protocol::rejection::Code;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Content, Status, View};
 use beth_store::query::aggregates::AggregateFilter;
@@ -72,14 +73,7 @@ impl Dump {
     }
 
     fn of_message(&mut self, state: &State<'_>, hash: &str) -> Result<(), Error> {
-        let status = state.status(hash)?.map(|(status, _)| status);
-        self.add("status", hash, status);
-        if status == Some(Status::Rejected) {
-            let code = state
-                .rejection(hash)?
-                .map(|r| (r.error_code, r.details.to_string()));
-            self.add("rejection", hash, code);
-        }
+        self.add("status", hash, fate(state, hash)?);
         let stored = state.stored_message(hash)?;
         self.add("message", hash, stored.as_ref().map(message));
         self.add("forgotten", hash, state.forgotten_message(hash)?);
@@ -172,6 +166,26 @@ impl Dump {
 /// A whole list.
 fn everything<K>() -> Window<K> {
     Window::Page { number: 1, size: 0 }
+}
+
+/// The status; with the reason, if it was refused. To be tried again and to
+/// have been tried too often is the same: only time lies between them.
+fn fate(state: &State<'_>, hash: &str) -> Result<String, Error> {
+    let status = state.status(hash)?.map(|(status, _)| status);
+    if status == Some(Status::Pending) {
+        return Ok("waits".to_owned());
+    }
+    let refused = match status {
+        Some(Status::Rejected) => state.rejection(hash)?,
+        _ => None,
+    };
+    Ok(match refused {
+        Some(refused) if Code::from_number(refused.error_code).is_some_and(Code::is_retryable) => {
+            "waits".to_owned()
+        }
+        Some(refused) => format!("rejected {} {}", refused.error_code, refused.details),
+        None => status.map_or_else(String::new, |status| status.to_string()),
+    })
 }
 
 fn message(stored: &StoredMessage) -> (String, String, u64, Status) {

@@ -20,7 +20,8 @@ impl Authors {
         let pair = self.pair();
         let owner = self.address(pair.1).to_owned();
         let (hash, _) = file(self.dice.below(FILES));
-        let (time, paid) = (self.time(), self.dice.percent(30));
+        let time = self.time();
+        let mut envelope_time = time;
         let mut content = json!({
             "address": owner, "time": time, "item_type": "storage", "item_hash": hash, "metadata": {"n": self.number()},
         });
@@ -43,6 +44,10 @@ impl Authors {
         }
         if self.dice.percent(30) {
             content["payment"] = json!({"chain": "ETH", "type": "credit"});
+        }
+        if self.dice.percent(30) {
+            // From then on also free files are refused to those who owe.
+            envelope_time = PAID;
             touches.push(look(touch::funds(&owner)));
         }
         touches.extend(self.delegated(pair));
@@ -52,7 +57,6 @@ impl Authors {
         touches.push(add(touch::tag(&tag)));
         let ending = [add(touch::tag(&tag)), add(touch::funds(&owner))];
         let draft = Draft::new(MessageType::Store, content, pair).of(Kind::File);
-        let envelope_time = if paid { PAID } else { time };
         self.publish(draft.at(envelope_time).ends(ending), touches)
     }
 
@@ -165,7 +169,7 @@ impl Authors {
             0..4 => self.balances(),
             4..6 => self.expense(),
             6 => self.transfer(),
-            7 if self.sets_prices => self.prices(),
+            7 if self.is_alone => self.prices(),
             _ => self.credits(),
         }
     }
