@@ -76,7 +76,7 @@ async fn balance(
         "balance": total.to_f64(),
         "details": details,
         "locked_amount": locked.to_f64(),
-        "credit_balance": credits.iter().map(|(_, amount)| amount).sum::<u64>(),
+        "credit_balance": credits.iter().fold(0u64, |sum, (_, amount)| sum.saturating_add(*amount)),
         "credit_balance_details": if with_details { Value::Array(lots) } else { Value::Null },
     }))
     .into_response())

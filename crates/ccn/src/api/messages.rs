@@ -13,6 +13,7 @@ use beth_store::confirmations::Confirmation;
 use beth_store::query::Place;
 use beth_store::query::forgotten::ForgottenMessage;
 use beth_store::query::messages::MessageFilter;
+use beth_store::query::removed::RemovedMessage;
 use beth_store::rows::{PendingMessage, StoredMessage};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -35,6 +36,10 @@ pub fn routes() -> Router<Arc<Context>> {
         .route("/api/v0/messages/{item_hash}", get(one))
         .route("/api/v0/messages/{item_hash}/status", get(status))
         .route("/api/v0/messages/{item_hash}/content", get(content))
+        .route(
+            "/api/v0/messages/{item_hash}/consumed_credits",
+            get(consumed_credits),
+        )
 }
 
 /// The filter of a list of messages or of a stream, and how to show it.
@@ -44,7 +49,8 @@ pub struct Listing {
     pub filter: MessageFilter,
     /// How much of them.
     pub format: ContentFormat,
-    /// Only confirmed messages can match (`endBlock`). There are none yet.
+    /// Only confirmed messages can match (`endBlock`). The list does not look
+    /// at heights yet, so it is empty then.
     only_confirmed: bool,
     by_confirmation: bool,
 }
@@ -98,7 +104,7 @@ impl Listing {
         }
     }
 
-    /// True when nothing can match before the chains are read.
+    /// True when nothing is shown, see `only_confirmed`.
     pub fn is_empty(&self) -> bool {
         self.only_confirmed
     }
@@ -223,11 +229,14 @@ async fn list_final(
             unsupported.join(", ")
         )));
     }
-    if *status == Status::Removed {
-        // Nothing is ever removed before payments are enforced.
-        return Ok(listing_body(Vec::new(), &paging, 0, None));
-    }
     let window = paging.window::<Place>()?;
+    if *status == Status::Removed {
+        let page = context
+            .read(move |state| state.removed_messages(&listing.filter, &window))
+            .await?;
+        let items = page.rows.iter().map(removed_item).collect();
+        return Ok(listing_body(items, &paging, page.total, None));
+    }
     let page = context
         .read(move |state| state.forgotten_messages(&listing.filter, &window))
         .await?;
@@ -252,6 +261,15 @@ fn forgotten_item(row: &ForgottenMessage) -> Value {
         "forgotten_by": row.forgotten_by, "item_hash": row.item_hash, "item_type": row.item_type,
         "owner": row.owner, "payment_type": row.payment_type, "sender": row.sender,
         "signature": row.signature, "size": row.size, "status": "forgotten",
+        "time": row.time.to_json(), "type": row.message_type,
+    })
+}
+
+fn removed_item(row: &RemovedMessage) -> Value {
+    json!({
+        "chain": row.chain, "channel": row.channel, "item_hash": row.item_hash, "item_type": row.item_type,
+        "owner": row.owner, "payment_type": row.payment_type, "removed_at": row.removed_at.to_json(),
+        "sender": row.sender, "signature": row.signature, "size": row.size, "status": "removed",
         "time": row.time.to_json(), "type": row.message_type,
     })
 }
@@ -343,13 +361,8 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
             };
             body["message"] = full(&stored, &state.confirmations_of(hash)?);
             if status == Status::Removing {
-                let paid_with_credits = stored.content["payment"]["type"] == "credit";
-                let reason = if paid_with_credits {
-                    "credit_insufficient"
-                } else {
-                    "balance_insufficient"
-                };
-                body["reason"] = reason.into();
+                let payment = stored.content["payment"]["type"].as_str();
+                body["reason"] = reason(payment.unwrap_or("hold")).into();
             }
         }
         Status::Forgotten => {
@@ -374,9 +387,31 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
             body["details"] = record.details;
             body["advice"] = advice(record.error_code);
         }
-        Status::Removed => {}
+        Status::Removed => {
+            let Some(row) = state.removed_message(hash)? else {
+                return Ok(None);
+            };
+            body["message"] = json!({
+                "sender": row.sender, "chain": row.chain, "signature": row.signature, "type": row.message_type,
+                "item_type": row.item_type, "item_hash": row.item_hash, "time": row.time.to_json(),
+                "channel": row.channel, "owner": row.owner, "payment_type": row.payment_type, "size": row.size,
+                "removed_at": row.removed_at.to_json(),
+            });
+            body["reason"] = reason(&row.payment_type).into();
+            body["removed_at"] = row.removed_at.to_json();
+            body["size"] = row.size.into();
+        }
     }
     Ok(Some(body))
+}
+
+/// Why a message is being removed, or was.
+fn reason(payment_type: &str) -> &'static str {
+    if payment_type == "credit" {
+        "credit_insufficient"
+    } else {
+        "balance_insufficient"
+    }
 }
 
 fn full(stored: &StoredMessage, confirmations: &[Confirmation]) -> Value {
@@ -442,6 +477,19 @@ fn inline_content(raw: &Value) -> Value {
         .as_str()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default()
+}
+
+/// The path is not checked: whatever it names, it used so much (§3.7).
+async fn consumed_credits(
+    State(context): State<Arc<Context>>,
+    Path(hash): Path<String>,
+) -> Result<Response, ApiError> {
+    let name = hash.clone();
+    let consumed = context
+        .read(move |state| state.consumed_credits(&name))
+        .await?;
+    let consumed = u64::try_from(consumed).unwrap_or(u64::MAX);
+    Ok(ok(json!({"item_hash": hash, "consumed_credits": consumed})).into_response())
 }
 
 async fn content(

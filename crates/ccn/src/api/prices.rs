@@ -12,8 +12,8 @@ use beth_protocol::content::{Payment, PaymentType, StoreContent};
 use beth_protocol::cost::{self, CostRow, FileRef, Sizes};
 use beth_protocol::decimal::Decimal;
 use beth_protocol::judge::payment::{ViewSizes, prices};
+use beth_protocol::time::Timestamp;
 use beth_protocol::{Content, ItemHash, ItemType, MessageType, Status};
-use beth_store::query::forgotten::ForgottenMessage;
 use beth_store::{Error, State as Snapshot};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -139,17 +139,34 @@ fn find(
             StatusCode::NOT_FOUND,
             "This message was rejected",
         )),
-        Status::Removed => Ok(Found::Nothing(
-            StatusCode::GONE,
-            "This message has been removed",
-        )),
+        Status::Removed => {
+            let found = Found::Nothing(StatusCode::GONE, "This message has been removed");
+            match state.removed_message(hash)? {
+                Some(row) if row.message_type == "STORE" => {
+                    let gone = Gone {
+                        owner: row.owner,
+                        payment_type: row.payment_type,
+                        size: row.size,
+                        time: row.time,
+                    };
+                    Ok(bill_of_gone(state, hash, gone, rules)?.unwrap_or(found))
+                }
+                _ => Ok(found),
+            }
+        }
         Status::Forgotten => {
-            let gone = Found::Nothing(StatusCode::GONE, "This message has been forgotten");
+            let found = Found::Nothing(StatusCode::GONE, "This message has been forgotten");
             match state.forgotten_message(hash)? {
                 Some(row) if row.message_type == "STORE" => {
-                    Ok(forgotten(state, hash, &row, rules)?.unwrap_or(gone))
+                    let gone = Gone {
+                        owner: row.owner,
+                        payment_type: row.payment_type,
+                        size: row.size,
+                        time: row.time,
+                    };
+                    Ok(bill_of_gone(state, hash, gone, rules)?.unwrap_or(found))
                 }
-                _ => Ok(gone),
+                _ => Ok(found),
             }
         }
     }
@@ -210,11 +227,20 @@ fn payment_named(text: &str) -> PaymentType {
     }
 }
 
-/// A forgotten file is billed by what is kept of its message, at today's price.
-fn forgotten(
+/// What is kept of a STORE message that is no more.
+struct Gone {
+    owner: String,
+    payment_type: String,
+    size: Option<i64>,
+    time: Timestamp,
+}
+
+/// A file that is no more is billed by what is kept of its message, at today's
+/// price.
+fn bill_of_gone(
     state: &Snapshot<'_>,
     hash: &str,
-    row: &ForgottenMessage,
+    row: Gone,
     rules: &beth_protocol::judge::Rules,
 ) -> Result<Option<Found>, Error> {
     let (Some(size), Ok(item_hash)) = (row.size, ItemHash::parse(hash)) else {

@@ -22,7 +22,6 @@ use Expectation::{But, Later, Same};
 /// Beginnings of templates of reads that are not built yet.
 const LATER: &[(&str, &str)] = &[
     ("/api/docs", "documentation pages"),
-    ("/api/v0/messages/xyz/consumed_credits", "credit history"),
     ("/api/v0/authorizations/", "authorizations"),
     (
         "/api/v1/addresses/stats.json",
@@ -86,24 +85,6 @@ const DIFFERENT: &[(&str, &[&str], Option<u16>, &str)] = &[
         &["/pagination_total"],
         None,
         "§15 no. 21: dates count in the total",
-    ),
-    (
-        "/api/v0/addresses/{a0}/balance",
-        &["/credit_balance"],
-        None,
-        "credit expenses come later",
-    ),
-    (
-        "/api/v0/addresses/{a0}/balance?chain=AVAX",
-        &["/credit_balance"],
-        None,
-        "credit expenses come later",
-    ),
-    (
-        "/api/v0/addresses/{a0}/balance?include_credit_details=true",
-        &["/credit_balance", "/credit_balance_details"],
-        None,
-        "credit expenses come later",
     ),
     (
         "/api/v0/price/{program}?include_size=true",
