@@ -23,6 +23,7 @@ pub fn routes() -> Router<Arc<Context>> {
         .route("/api/v0/info/public.json", get(info))
         .route("/metrics", get(metrics_text))
         .route("/metrics.json", get(metrics_json))
+        .route("/api/v0/state/digest", get(digest))
         .route("/api/v0/channels/list.json", get(channels))
         .route("/api/v0/programs/on/message", get(triggers))
 }
@@ -33,6 +34,20 @@ async fn version() -> Response {
 
 async fn info(State(context): State<Arc<Context>>) -> Response {
     ok(json!({"node_multi_addresses": context.network.addresses()})).into_response()
+}
+
+/// The state digest, which nodes with the same messages have in common, and
+/// that of each part of the state: where two nodes differ.
+async fn digest(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
+    let digest = context.read(|state| state.digest()).await?;
+    let parts = digest.parts.iter();
+    let parts = parts.map(|(part, sum)| (part.as_str().to_owned(), const_hex::encode(sum).into()));
+    Ok(ok(json!({
+        "digest": const_hex::encode(digest.whole),
+        "messages": digest.messages,
+        "parts": parts.collect::<Map<String, Value>>(),
+    }))
+    .into_response())
 }
 
 async fn channels(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
