@@ -1,7 +1,9 @@
 //! Integration tests of the core node: real SQLite, real files, real routes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accounts;
 mod api;
 mod bad_input;
+mod fetch;
 mod robust;
 mod scenarios;
