@@ -11,7 +11,6 @@ use beth_store::rows::Outcome;
 use beth_store::{Error, State};
 use serde_json::{Value, json};
 
-use super::Ending;
 use crate::history::History;
 use crate::history::order::Delivery;
 
@@ -21,72 +20,68 @@ pub const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 const JITTER: f64 = 1.0;
 
 pub struct Node<'a> {
-    state: &'a State<'a>,
-    history: &'a History,
+    pub history: &'a History,
+    /// Messages that came early and were processed later.
+    pub waited: u64,
     /// Messages that were kept waiting when they came first.
     early: HashSet<String>,
-    waited: u64,
+    previous: Option<Delivery>,
 }
 
 impl<'a> Node<'a> {
-    pub fn new(state: &'a State<'a>, history: &'a History) -> Result<Node<'a>, Error> {
-        for (hash, bytes) in &history.files {
-            state.add_file(hash, bytes.len() as u64)?;
-        }
-        Ok(Node {
-            state,
+    pub fn new(history: &'a History) -> Node<'a> {
+        Node {
             history,
-            early: HashSet::new(),
             waited: 0,
-        })
-    }
-
-    pub fn hear(mut self, deliveries: &[Delivery]) -> Result<Ending, Error> {
-        for (place, delivery) in deliveries.iter().enumerate() {
-            match *delivery {
-                Delivery::First(step) => self.first(step)?,
-                Delivery::Again(step) => {
-                    let at_once = place > 0 && deliveries[place - 1] == Delivery::First(step);
-                    self.again(step, at_once)?;
-                }
-                Delivery::Forged(step) => self.forged(step)?,
-            }
+            early: HashSet::new(),
+            previous: None,
         }
-        let next = self.state.next_due()?;
-        assert!(next.is_none_or(|due| due > NOW), "something was forgotten");
-        Ending::of(self.state, self.history, self.waited)
     }
 
-    fn first(&mut self, step: usize) -> Result<(), Error> {
+    /// Takes a batch.
+    pub fn hear(&mut self, state: &State<'_>, batch: &[Delivery]) -> Result<(), Error> {
+        for delivery in batch {
+            match *delivery {
+                Delivery::First(step) => self.first(state, step)?,
+                Delivery::Again(step) => self.again(state, step)?,
+                Delivery::Forged(step) => self.forged(state, step)?,
+            }
+            self.previous = Some(*delivery);
+        }
+        Ok(())
+    }
+
+    fn first(&mut self, state: &State<'_>, step: usize) -> Result<(), Error> {
         let message = self.history.steps[step].message.clone();
         let hash = message.item_hash.to_string();
-        if let Outcome::Pending(_) = self.take(message, None)? {
+        if let Outcome::Pending(_) = self.take(state, message, None)? {
             self.early.insert(hash);
         }
-        self.retry()
+        self.retry(state)
     }
 
     /// A refused message may be refused for other reasons later, or not at
     /// all; that is no repetition, so it is only repeated at once.
-    fn again(&mut self, step: usize, at_once: bool) -> Result<(), Error> {
+    fn again(&mut self, state: &State<'_>, step: usize) -> Result<(), Error> {
+        let at_once = self.previous == Some(Delivery::First(step));
         let message = self.history.steps[step].message.clone();
-        let status = self.state.status(message.item_hash.as_str())?;
+        let status = state.status(message.item_hash.as_str())?;
         let refused = matches!(status, Some((Status::Rejected, _)));
         if refused && !at_once {
             return Ok(());
         }
-        self.take(message, None)?;
-        self.retry()
+        self.take(state, message, None)?;
+        self.retry(state)
     }
 
     /// A copy under another valid signature changes nothing once the message
     /// is decided.
-    fn forged(&mut self, step: usize) -> Result<(), Error> {
+    fn forged(&mut self, state: &State<'_>, step: usize) -> Result<(), Error> {
         let mut message = self.history.steps[step].message.clone();
-        let status = self.state.status(message.item_hash.as_str())?;
+        let status = state.status(message.item_hash.as_str())?;
         if let Some((Status::Processed | Status::Forgotten, _)) = status {
             message.signature = Some("0x00".into());
-            let outcome = self.take(message, None)?;
+            let outcome = self.take(state, message, None)?;
             assert!(
                 matches!(outcome, Outcome::Rejected(_) | Outcome::Final(_)),
                 "{outcome:?}"
@@ -96,16 +91,16 @@ impl<'a> Node<'a> {
     }
 
     /// Tries whatever is due, until nothing is.
-    fn retry(&mut self) -> Result<(), Error> {
+    fn retry(&mut self, state: &State<'_>) -> Result<(), Error> {
         loop {
-            let due = self.state.due(NOW, 100)?;
+            let due = state.due(NOW, 100)?;
             if due.is_empty() {
                 return Ok(());
             }
             for pending in due {
                 let message = Message::parse(&pending.message).unwrap();
                 let hash = message.item_hash.to_string();
-                let outcome = self.take(message, Some(pending.id))?;
+                let outcome = self.take(state, message, Some(pending.id))?;
                 if outcome == Outcome::Processed && self.early.remove(&hash) {
                     self.waited += 1;
                 }
@@ -113,8 +108,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn take(&self, message: Message, retry_of: Option<i64>) -> Result<Outcome, Error> {
-        let state = self.state;
+    fn take(
+        &self,
+        state: &State<'_>,
+        message: Message,
+        retry_of: Option<i64>,
+    ) -> Result<Outcome, Error> {
         let arrival = Arrival {
             raw: serde_json::from_str(&message.to_wire()).unwrap(),
             reception_time: NOW,
@@ -145,7 +144,7 @@ impl<'a> Node<'a> {
                 state.wait(&complete.message, &arrival, rejection, JITTER, NOW)
             }
             Verdict::Accept(effects) => {
-                state.savepoint(|state| state.apply(&complete, &effects, rules, NOW))?;
+                state.apply(&complete, &effects, rules, NOW)?;
                 state.wake(&hash, NOW)?;
                 Ok(Outcome::Processed)
             }
