@@ -18,10 +18,10 @@ use crate::{balances, credits};
 /// The digest of a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDigest {
-    /// Over every part but the costs: what nodes compare.
-    pub whole: [u8; 32],
-    /// Of each part: where two nodes differ.
-    pub parts: Vec<(Part, [u8; 32])>,
+    /// Over every part but the costs, in hex: what nodes compare.
+    pub whole: String,
+    /// Of each part, in hex: where two nodes differ.
+    pub parts: Vec<(Part, String)>,
     /// Messages in force.
     pub messages: u64,
 }
@@ -46,10 +46,10 @@ impl State<'_> {
 
     fn digest_of(&self, sums: &StateHash) -> Result<StateDigest, Error> {
         Ok(StateDigest {
-            whole: sums.digest(),
+            whole: const_hex::encode(sums.digest()),
             parts: Part::ALL
                 .into_iter()
-                .map(|part| (part, sums.part(part).digest()))
+                .map(|part| (part, const_hex::encode(sums.part(part).digest())))
                 .collect(),
             messages: self.totals()?.messages,
         })

@@ -40,10 +40,10 @@ async fn info(State(context): State<Arc<Context>>) -> Response {
 /// that of each part of the state: where two nodes differ.
 async fn digest(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
     let digest = context.read(|state| state.digest()).await?;
-    let parts = digest.parts.iter();
-    let parts = parts.map(|(part, sum)| (part.as_str().to_owned(), const_hex::encode(sum).into()));
+    let parts = digest.parts.into_iter();
+    let parts = parts.map(|(part, sum)| (part.as_str().to_owned(), sum.into()));
     Ok(ok(json!({
-        "digest": const_hex::encode(digest.whole),
+        "digest": digest.whole,
         "messages": digest.messages,
         "parts": parts.collect::<Map<String, Value>>(),
     }))
