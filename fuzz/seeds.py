@@ -33,8 +33,12 @@ SCHEMES = {"AVAX": "avalanche", "CSDK": "cosmos", "DOT": "substrate", "ES": "ed2
 CONTENTS = {"POST": "post", "AGGREGATE": "aggregate", "STORE": "store", "PROGRAM": "program",
             "INSTANCE": "instance", "V-PROGRAM": "vprogram", "FORGET": "forget"}
 
+SECURITY = {"authorizations": [
+    {"address": "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A", "chain": "ETH", "channels": ["ALEPH_CREDIT", None],
+     "types": ["POST", "AGGREGATE"], "post_types": ["t"], "aggregate_keys": ["k1"]}]}
+
 messages = [record["message"] for record in vector("real_messages.json")]
-for name in ("envelope", "aggregates_forgets", "vms_costs"):
+for name in ("envelope", "aggregates_forgets", "vms_costs", "permissions_balances_credits", "removal"):
     messages += [step["message"] for step in vector(f"scenario_{name}.json")["steps"] if "message" in step]
 for message in messages:
     seed("envelope", compact(message))
@@ -47,6 +51,10 @@ for message in messages:
     if message.get("type") in CONTENTS and isinstance(content, str):
         seed("content_" + CONTENTS[message["type"]], content)
         seed("json", content)
+        try:
+            seed("judge", compact([message["type"], json.loads(content), SECURITY]))
+        except (ValueError, RecursionError):
+            pass
     if message.get("type") == "AGGREGATE" and isinstance(content, str):
         try:
             members = json.loads(content)

@@ -10,6 +10,7 @@
 
 pub mod content;
 pub mod envelope;
+pub mod judgement;
 pub mod mutate;
 pub mod payload;
 pub mod signature;
