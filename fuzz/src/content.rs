@@ -27,8 +27,12 @@ impl Sizes for AnySize {
 
 /// Reads bytes as a content of this type.
 pub fn check(message_type: MessageType, data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(value) = json::parse_content(text) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(value) = json::parse_content(text) else {
+        return;
+    };
     check_value(message_type, &value);
 }
 
@@ -40,7 +44,11 @@ pub fn check_value(message_type: MessageType, value: &Value) {
             assert!(!errors.is_empty(), "a refusal without a reason");
             for error in &errors {
                 let details = error.to_details();
-                assert!(details["loc"].as_str().is_some_and(|loc| loc.starts_with("('content',")));
+                assert!(
+                    details["loc"]
+                        .as_str()
+                        .is_some_and(|loc| loc.starts_with("('content',"))
+                );
             }
         }
     }
@@ -54,10 +62,17 @@ fn accepted(message_type: MessageType, content: &Content) {
     let environment = &dump["environment"];
     if environment["trusted_execution"].is_null() || environment["hypervisor"] == "qemu" {
         let again = Content::parse(message_type, &dump);
-        assert_eq!(again.as_ref(), Ok(content), "the typed form says something else");
+        assert_eq!(
+            again.as_ref(),
+            Ok(content),
+            "the typed form says something else"
+        );
     }
     if let Content::Aggregate(aggregate) = content {
-        let named = aggregate.key.as_str().or_else(|| aggregate.key["name"].as_str());
+        let named = aggregate
+            .key
+            .as_str()
+            .or_else(|| aggregate.key["name"].as_str());
         assert_eq!(named, Some(aggregate.key()));
     }
     if let Content::Post(post) = content {

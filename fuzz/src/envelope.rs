@@ -6,8 +6,12 @@ use crate::content;
 
 /// Reads bytes as an envelope with its content.
 pub fn check(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(value) = json::parse_written(text) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(value) = json::parse_written(text) else {
+        return;
+    };
     let message = match Message::parse(&value) {
         Ok(message) => message,
         Err(rejection) => {
@@ -21,7 +25,11 @@ pub fn check(data: &[u8]) {
         assert_eq!(message.item_type, ItemType::Inline);
     }
     let wire = json::parse_written(&message.to_wire()).expect("what we send is JSON");
-    assert_eq!(Message::parse(&wire).as_ref(), Ok(&message), "what we send says something else");
+    assert_eq!(
+        Message::parse(&wire).as_ref(),
+        Ok(&message),
+        "what we send says something else"
+    );
     match message.inline_content() {
         Ok(Some(read)) => {
             content::check_value(message.message_type, &read.raw);

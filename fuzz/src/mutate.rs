@@ -11,25 +11,65 @@ use serde_json::{Map, Value, json};
 static CASES: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let text = include_str!("../../vectors/messages/content_cases.json");
     let cases: Vec<Value> = serde_json::from_str(text).expect("recorded contents are JSON");
-    cases.into_iter().map(|mut case| case["content"].take()).collect()
+    cases
+        .into_iter()
+        .map(|mut case| case["content"].take())
+        .collect()
 });
 
 /// Every small value and every key of the recorded contents, and odd ones.
 static POOL: LazyLock<(Vec<String>, Vec<Value>)> = LazyLock::new(|| {
     let mut pool = (Vec::new(), odd());
     CASES.iter().for_each(|case| gather(case, &mut pool));
-    pool.0.extend(["digest", "launch", "name", "item_content", "signature", "sender", "chain"].map(str::to_owned));
+    pool.0.extend(
+        [
+            "digest",
+            "launch",
+            "name",
+            "item_content",
+            "signature",
+            "sender",
+            "chain",
+        ]
+        .map(str::to_owned),
+    );
     pool
 });
 
 fn odd() -> Vec<Value> {
     vec![
-        json!(null), json!(true), json!(0), json!(-1), json!(1.5), json!(u64::MAX), json!(i64::MIN),
-        json!(1e300), json!(-0.0), json!(9223372036.0), json!(""), json!("\u{0}"), json!("\u{10ffff}"),
-        json!("١"), json!("1_0.0"), json!(" 7 "), json!("1e400"), json!("NaN"), json!("inf"), json!([]), json!({}),
-        json!("a".repeat(129)), json!("é".repeat(257)), json!("0".repeat(4301)), json!("(".repeat(200)),
-        json!("(a*)*$"), json!("[a-\\d]{2,1}"), json!("(?P<x>a)(?P=x)"), json!("\\"), json!(vec![0; 300]),
-        json!("ab".repeat(32)), json!("ab".repeat(48)),
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1e300),
+        json!(-0.0),
+        json!(9223372036.0),
+        json!(""),
+        json!("\u{0}"),
+        json!("\u{10ffff}"),
+        json!("١"),
+        json!("1_0.0"),
+        json!(" 7 "),
+        json!("1e400"),
+        json!("NaN"),
+        json!("inf"),
+        json!([]),
+        json!({}),
+        json!("a".repeat(129)),
+        json!("é".repeat(257)),
+        json!("0".repeat(4301)),
+        json!("(".repeat(200)),
+        json!("(a*)*$"),
+        json!("[a-\\d]{2,1}"),
+        json!("(?P<x>a)(?P=x)"),
+        json!("\\"),
+        json!(vec![0; 300]),
+        json!("ab".repeat(32)),
+        json!("ab".repeat(48)),
         json!("Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD"),
         json!("bafybeihmggdxn2klvglydjd2ld3ahb7aorlksycslptkc4jlkjuvl5e7im"),
     ]
@@ -66,7 +106,9 @@ impl Dice {
 /// Changes a JSON document; anything else byte by byte, as one time in eight.
 pub fn json(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let mut dice = Dice(u64::from(seed) * 0x9e37_79b9 + 0x1234_5678_9abc);
-    let parsed = std::str::from_utf8(&data[..size]).ok().and_then(|text| beth_protocol::json::parse_written(text).ok());
+    let parsed = std::str::from_utf8(&data[..size])
+        .ok()
+        .and_then(|text| beth_protocol::json::parse_written(text).ok());
     let Some(mut document) = parsed.filter(|_| dice.roll(8) > 0) else {
         return libfuzzer_sys::fuzzer_mutate(data, size, max_size);
     };
@@ -81,11 +123,15 @@ pub fn json(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
 /// comparison of hashes is reached.
 pub fn envelope(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let mut dice = Dice(u64::from(seed) * 0x9e37_79b9 + 0x1234_5678_9abc);
-    let parsed = std::str::from_utf8(&data[..size]).ok().and_then(|text| beth_protocol::json::parse_written(text).ok());
+    let parsed = std::str::from_utf8(&data[..size])
+        .ok()
+        .and_then(|text| beth_protocol::json::parse_written(text).ok());
     let Some(mut document) = parsed.filter(|value| value.is_object() && dice.roll(8) > 0) else {
         return libfuzzer_sys::fuzzer_mutate(data, size, max_size);
     };
-    let inner = document["item_content"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let inner = document["item_content"]
+        .as_str()
+        .and_then(|text| serde_json::from_str::<Value>(text).ok());
     match inner.filter(|_| dice.roll(3) > 0) {
         Some(mut content) => {
             change(&mut content, &mut dice);
@@ -96,7 +142,9 @@ pub fn envelope(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usi
     if dice.roll(4) > 0
         && let Some(text) = document.get("item_content").and_then(Value::as_str)
     {
-        document["item_hash"] = beth_protocol::ItemHash::of_bytes(text.as_bytes()).as_str().into();
+        document["item_hash"] = beth_protocol::ItemHash::of_bytes(text.as_bytes())
+            .as_str()
+            .into();
     }
     write(data, size, max_size, document.to_string().as_bytes())
 }
@@ -122,7 +170,12 @@ pub fn signature(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> us
             _ => signature = changed_text(&signature, &mut dice),
         },
     }
-    write(data, size, max_size, format!("{index}{sender}\n{signature}").as_bytes())
+    write(
+        data,
+        size,
+        max_size,
+        format!("{index}{sender}\n{signature}").as_bytes(),
+    )
 }
 
 fn write(data: &mut [u8], size: usize, max_size: usize, bytes: &[u8]) -> usize {
@@ -136,7 +189,9 @@ fn write(data: &mut [u8], size: usize, max_size: usize, bytes: &[u8]) -> usize {
 fn change(document: &mut Value, dice: &mut Dice) {
     let (keys, values) = &*POOL;
     let mut left = dice.roll(count(document));
-    let Some(node) = find(document, &mut left) else { return };
+    let Some(node) = find(document, &mut left) else {
+        return;
+    };
     match (dice.roll(6), &mut *node) {
         (0, Value::Object(members)) => {
             if let Some(key) = members.keys().nth(dice.roll(members.len())).cloned() {
@@ -144,10 +199,16 @@ fn change(document: &mut Value, dice: &mut Dice) {
             }
         }
         (1..=3, Value::Object(members)) => {
-            members.insert(keys[dice.roll(keys.len())].clone(), values[dice.roll(values.len())].clone());
+            members.insert(
+                keys[dice.roll(keys.len())].clone(),
+                values[dice.roll(values.len())].clone(),
+            );
         }
         (0..=2, Value::Array(items)) => {
-            let item = items.get(dice.roll(items.len())).unwrap_or(&Value::Null).clone();
+            let item = items
+                .get(dice.roll(items.len()))
+                .unwrap_or(&Value::Null)
+                .clone();
             let times = [1, 1, 2, 17, 300][dice.roll(5)];
             items.extend(std::iter::repeat_n(item, times));
         }
@@ -174,25 +235,39 @@ fn changed_number(number: &serde_json::Number, dice: &mut Dice) -> Value {
 fn deep(mut value: Value, dice: &mut Dice) -> Value {
     let object = dice.roll(2) == 0;
     for _ in 0..[2, 30, 400][dice.roll(3)] {
-        value = if object { Value::Object(Map::from_iter([("a".to_owned(), value)])) } else { json!([value]) };
+        value = if object {
+            Value::Object(Map::from_iter([("a".to_owned(), value)]))
+        } else {
+            json!([value])
+        };
     }
     value
 }
 
 /// Changes a text: what it encodes, its length, or its bytes.
 fn changed_text(text: &str, dice: &mut Dice) -> String {
-    let (prefix, rest) = text.split_at_checked(if text.starts_with("0x") { 2 } else { 0 }).unwrap_or(("", text));
+    let (prefix, rest) = text
+        .split_at_checked(if text.starts_with("0x") { 2 } else { 0 })
+        .unwrap_or(("", text));
     match dice.roll(8) {
         0 if text.len() < 4096 => return text.repeat(2),
         1 => return text.chars().skip(1).collect(),
         2 => return text.to_uppercase(),
-        3 => return format!("{text}{}", ["\u{0}", " ", "0", "1", "A", "=", "é"][dice.roll(7)]),
+        3 => {
+            return format!(
+                "{text}{}",
+                ["\u{0}", " ", "0", "1", "A", "=", "é"][dice.roll(7)]
+            );
+        }
         _ => {}
     }
     if let Ok(bytes) = const_hex::decode(rest) {
         return format!("{prefix}{}", const_hex::encode(changed_bytes(bytes)));
     }
-    if text.len() < 512 && dice.roll(2) == 0 && let Ok(bytes) = bs58::decode(text).into_vec() {
+    if text.len() < 512
+        && dice.roll(2) == 0
+        && let Ok(bytes) = bs58::decode(text).into_vec()
+    {
         return bs58::encode(changed_bytes(bytes)).into_string();
     }
     if let Ok(bytes) = STANDARD.decode(text) {

@@ -17,22 +17,35 @@ use serde_json::Value;
 static RECORDED: LazyLock<Vec<Message>> = LazyLock::new(|| {
     let text = include_str!("../../vectors/messages/generated_signatures.json");
     let records: Vec<Value> = serde_json::from_str(text).expect("recorded signatures are JSON");
-    let messages = records.iter().filter_map(|record| Message::parse(&record["message"]).ok());
+    let messages = records
+        .iter()
+        .filter_map(|record| Message::parse(&record["message"]).ok());
     messages.collect()
 });
 
 /// The recorded messages of a scheme.
 pub fn recorded(scheme: Scheme) -> Vec<&'static Message> {
-    RECORDED.iter().filter(|message| message.chain.scheme() == scheme).collect()
+    RECORDED
+        .iter()
+        .filter(|message| message.chain.scheme() == scheme)
+        .collect()
 }
 
 /// Decodes and verifies.
 pub fn check(scheme: Scheme, data: &[u8]) {
-    let Some((index, rest)) = data.split_first() else { return };
-    let Ok(text) = std::str::from_utf8(rest) else { return };
-    let Some((sender, signature)) = text.split_once('\n') else { return };
+    let Some((index, rest)) = data.split_first() else {
+        return;
+    };
+    let Ok(text) = std::str::from_utf8(rest) else {
+        return;
+    };
+    let Some((sender, signature)) = text.split_once('\n') else {
+        return;
+    };
     let messages = recorded(scheme);
-    let Some(original) = messages.get(usize::from(*index) % messages.len().max(1)) else { return };
+    let Some(original) = messages.get(usize::from(*index) % messages.len().max(1)) else {
+        return;
+    };
     let mut message = (*original).clone();
     message.sender = sender.to_owned();
     message.signature = Some(signature.to_owned());

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 // `[[seconds, {members}], …]` in any order gives one aggregate.
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    let Ok(Value::Array(items)) = json::parse_content(text) else { return };
+    let Ok(Value::Array(items)) = json::parse_content(text) else {
+        return;
+    };
     let elements: Vec<Element> = items
         .iter()
         .enumerate()
@@ -18,8 +20,10 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
             })
         })
         .collect();
-    let keys: std::collections::BTreeSet<_> =
-        elements.iter().flat_map(|element| element.content.keys().cloned()).collect();
+    let keys: std::collections::BTreeSet<_> = elements
+        .iter()
+        .flat_map(|element| element.content.keys().cloned())
+        .collect();
     let mut reversed = elements.clone();
     reversed.reverse();
     let merged = merge(elements);

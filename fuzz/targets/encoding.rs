@@ -18,7 +18,10 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         assert_eq!(base64::decode(&base64::encode(&bytes)).as_ref(), Ok(&bytes));
     }
     if let Ok(bytes) = hexadecimal::decode(text) {
-        assert_eq!(hexadecimal::decode(&const_hex::encode(&bytes)).as_ref(), Ok(&bytes));
+        assert_eq!(
+            hexadecimal::decode(&const_hex::encode(&bytes)).as_ref(),
+            Ok(&bytes)
+        );
     }
     let (hrp, rest) = text.split_at(text.find(['1', '\n']).unwrap_or(0));
     assert!(bech32::encode(hrp, rest.as_bytes()).starts_with(hrp));

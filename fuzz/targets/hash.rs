@@ -5,7 +5,9 @@ use beth_protocol::{HashKind, ItemHash, hash};
 // and a digest goes there and back.
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let loose = hash::classify_loosely(text);
-    let Ok(strict) = ItemHash::parse(text) else { return };
+    let Ok(strict) = ItemHash::parse(text) else {
+        return;
+    };
     assert_eq!(loose, Some(strict.kind()));
     assert_eq!(strict.as_str(), text);
     match strict.kind() {
