@@ -13,6 +13,7 @@ use crate::content::{Content, PaymentType, PostContent};
 use crate::cost::{self, CREDIT_SECONDS, CostError, FileRef, Prices, Sizes};
 use crate::decimal::Decimal;
 use crate::limits::FREE_STORE_BYTES_MAX;
+use crate::message::ItemType;
 use crate::rejection::{Code, Rejection};
 use crate::time::Timestamp;
 use crate::view::{View, ViewError};
@@ -56,8 +57,8 @@ pub(super) fn judge_resource<V: View>(
         .map_err(|error: CostError| Rejection::text(Code::InternalError, error.to_string()))?;
     let total = cost::total(&rows, payment);
     let owner = content.address().to_owned();
-    if must_pay(content, payment, time, view)? {
-        check_funds(&owner, payment, &total, view, now)?;
+    if let Some(due) = due(content, payment, time, &total, view)? {
+        check_funds(&owner, payment, &due, view, now)?;
     }
     effects.push(Effect::Costs {
         owner,
@@ -94,21 +95,28 @@ fn method_is_allowed(
     }
 }
 
-fn must_pay<V: View>(
+/// What must be there beside everything else; `None`: nothing is checked. A
+/// small file costs its holder nothing, but one of the storage engine is only
+/// taken from who can pay for the rest (processing.md §15.4).
+fn due<V: View>(
     content: &Content,
     payment: PaymentType,
     time: Timestamp,
+    total: &Decimal,
     view: &V,
-) -> Result<bool, ViewError> {
+) -> Result<Option<Decimal>, ViewError> {
     if !is_always_on(content) && time < Timestamp::from_seconds(COST_CUTOFF_SECONDS) {
-        return Ok(false);
+        return Ok(None);
     }
-    Ok(match content {
-        Content::Store(store) => {
-            let size = view.file_size(store.item_hash.as_str())?.unwrap_or(0);
-            payment != PaymentType::Hold || size > FREE_STORE_BYTES_MAX
-        }
-        _ => payment != PaymentType::Superfluid,
+    let Content::Store(store) = content else {
+        return Ok((payment != PaymentType::Superfluid).then(|| total.clone()));
+    };
+    let size = view.file_size(store.item_hash.as_str())?.unwrap_or(0);
+    let is_small = payment == PaymentType::Hold && (1..=FREE_STORE_BYTES_MAX).contains(&size);
+    Ok(match store.item_type {
+        _ if !is_small => Some(total.clone()),
+        ItemType::Storage => Some(Decimal::zero()),
+        ItemType::Ipfs | ItemType::Inline => None,
     })
 }
 
@@ -137,7 +145,7 @@ fn check_funds<V: View>(
         .into());
     }
     let balance = view.balance(owner)?;
-    let required = view.committed(owner, PaymentType::Hold)?.plus(total);
+    let required = view.committed(owner, payment)?.plus(total);
     if balance >= required {
         return Ok(());
     }

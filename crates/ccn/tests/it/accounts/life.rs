@@ -64,6 +64,13 @@ impl Life {
 
     /// A file of `mib` MiB that a STORE message keeps; both hashes.
     async fn store(&self, mib: usize, payment: &str) -> (String, String) {
+        let (message, file) = self.upload(mib, payment).await;
+        assert_eq!(self.offer(&message).await, Outcome::Processed);
+        (message["item_hash"].as_str().unwrap().to_owned(), file)
+    }
+
+    /// A file of `mib` MiB and a STORE message that would keep it.
+    async fn upload(&self, mib: usize, payment: &str) -> (Value, String) {
         let kept = self
             .world
             .context
@@ -78,12 +85,27 @@ impl Life {
         let content = json!({"item_type": "storage", "item_hash": kept.hash,
             "payment": {"chain": "ETH", "type": payment}});
         let message = self.message(MessageType::Store, 1_780_000_010, content);
-        assert_eq!(self.offer(&message).await, Outcome::Processed);
-        (
-            message["item_hash"].as_str().unwrap().to_owned(),
-            kept.hash.clone(),
-        )
+        (message, kept.hash.clone())
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_are_taken_from_who_can_pay_for_the_rest() {
+    let mut life = Life::new();
+    let owner = life.owner.address().to_owned();
+    let balance = |amount: &str| json!({"address": owner, "chain": "ETH", "balance": amount});
+    life.store(1, "hold").await;
+    life.world.set_balance(&balance("9")).await;
+    life.store(26, "hold").await;
+    life.world.set_balance(&balance("5")).await;
+    let (message, _) = life.upload(2, "hold").await;
+    let Outcome::Rejected(rejection) = life.offer(&message).await else {
+        panic!("taken");
+    };
+    assert_eq!(
+        rejection.details()["errors"][0],
+        json!({"required_balance": "8.999999991000000000", "account_balance": "5"})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
