@@ -4,6 +4,7 @@
 
 mod contract;
 mod faults;
+mod import;
 mod local;
 mod programs;
 mod replicate;

@@ -3,6 +3,7 @@
 //! ```text
 //!  Arguments ─▶ Verb ─┬─ program   deploy, call
 //!                     ├─ post, aggregate, file, message, account
+//!                     ├─ ccn import, export
 //!                     └─ up, ccn, crn, doctor (run by main)
 //!
 //!  verb ─▶ Session (node, account) ─▶ beth-sdk ─▶ Output (result | progress) or Failure
@@ -14,6 +15,8 @@
 
 mod account;
 mod aggregate;
+pub mod ccn;
+mod dev;
 mod failure;
 mod key;
 mod file;
@@ -21,6 +24,7 @@ mod message;
 mod output;
 mod post;
 mod program;
+mod progress;
 mod session;
 
 use std::path::PathBuf;
@@ -50,8 +54,8 @@ pub struct Arguments {
 pub enum Verb {
     /// Start a whole local network
     Up(crate::up::Args),
-    /// Run a core node
-    Ccn(Role),
+    /// Run a core node; import and export messages
+    Ccn(ccn::Ccn),
     /// Run a compute node
     Crn(Role),
     /// Say what this machine has and lacks
@@ -74,6 +78,9 @@ pub enum Verb {
     /// Make, import and look at accounts
     #[command(subcommand)]
     Account(account::Verb),
+    /// For those who work on Beth itself
+    #[command(subcommand, hide = true)]
+    Dev(dev::Verb),
     /// Try whether KVM runs guest code (used by nodes themselves)
     #[command(hide = true)]
     KvmSelfTest,
@@ -96,6 +103,10 @@ pub async fn run(verb: Verb) -> ExitCode {
         Verb::File(verb) => file::run(verb).await,
         Verb::Message(verb) => message::run(verb).await,
         Verb::Account(verb) => account::run(verb).await,
+        Verb::Ccn(ccn::Ccn {
+            verb: Some(verb), ..
+        }) => ccn::run(verb).await,
+        Verb::Dev(verb) => dev::run(verb).await,
         Verb::Up(_) | Verb::Ccn(_) | Verb::Crn(_) | Verb::Doctor(_) | Verb::KvmSelfTest => {
             // main runs these itself.
             return ExitCode::FAILURE;

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+use cli::ccn::Ccn;
 use cli::{Arguments, Verb};
 
 fn main() -> ExitCode {
@@ -52,7 +53,10 @@ fn main() -> ExitCode {
 async fn run(verb: Verb) -> ExitCode {
     let outcome = match verb {
         Verb::Up(args) => up::run(args).await,
-        Verb::Ccn(args) => node::ccn(&args.config).await,
+        Verb::Ccn(Ccn {
+            verb: None,
+            config: Some(config),
+        }) => node::ccn(&config).await,
         Verb::Crn(args) => node::crn(&args.config).await,
         Verb::Doctor(args) => doctor::run(args).await,
         client => return cli::run(client).await,
@@ -69,6 +73,7 @@ async fn run(verb: Verb) -> ExitCode {
 /// Roles tell what they do; client verbs stay quiet unless asked.
 fn start_log(verb: &Verb) {
     let default = match verb {
+        Verb::Ccn(Ccn { verb: Some(_), .. }) => "warn",
         Verb::Up(_) | Verb::Ccn(_) | Verb::Crn(_) => {
             "info,libp2p_swarm=warn,libp2p_gossipsub=error"
         }

@@ -10,6 +10,7 @@ use crate::config::CcnConfig;
 use crate::events::Events;
 use crate::gossip::NetworkInfo;
 use crate::jobs::Jobs;
+use crate::lock::Lock;
 use crate::pipeline::Pipeline;
 
 /// The node, as its HTTP API sees it.
@@ -30,6 +31,8 @@ pub struct Context {
     pub jobs: Arc<Jobs>,
     /// Permits to rewrite a large document.
     pub rewrites: Semaphore,
+    /// No other process works with the folder.
+    pub lock: Lock,
 }
 
 impl Context {

@@ -68,3 +68,39 @@ pub const STREAM_PING_PERIOD: Duration = Duration::from_secs(30);
 pub const STREAM_SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest frame read from a client of a stream, in bytes.
 pub const STREAM_FRAME_BYTES_MAX: usize = 65_536;
+/// Lines of a batch of an import.
+pub const IMPORT_BATCH_LINES: usize = 500;
+/// Bytes of the lines of such a batch, but for the last line.
+pub const IMPORT_BATCH_BYTES: usize = 2 << 20;
+/// Batches that are read ahead.
+pub const IMPORT_BATCHES_READ: usize = 4;
+/// Batches whose messages are in the pipeline at once.
+pub const IMPORT_BATCHES_SUBMITTED: usize = 6;
+/// Longest line of a dump, in bytes.
+pub const IMPORT_LINE_BYTES_MAX: usize = 4 << 20;
+/// Lines that are no messages and are shown.
+pub const IMPORT_EXAMPLES_MAX: usize = 10;
+/// Waiting messages whose end an import reports.
+pub const IMPORT_LATE_MAX: usize = 200_000;
+/// Pause between two checkpoints of an import.
+pub const IMPORT_CHECKPOINT_PERIOD: Duration = Duration::from_secs(1);
+/// Messages asked from another node at once; nodes give no more to a cursor.
+pub const IMPORT_PAGE: usize = 200;
+/// Longest answer of another node, in bytes.
+pub const IMPORT_PAGE_BYTES_MAX: usize = 128 << 20;
+/// Longest time such an answer may take.
+pub const IMPORT_PAGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a page is asked for.
+pub const IMPORT_ATTEMPTS_MAX: u32 = 8;
+/// First pause before it is asked for again; doubled each time.
+pub const IMPORT_PAUSE: Duration = Duration::from_millis(250);
+/// Longest such pause.
+pub const IMPORT_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Pause between two looks at what still waits at the end of an import.
+pub const IMPORT_SETTLE_PERIOD: Duration = Duration::from_millis(200);
+/// An import ends when nothing has changed for so long.
+pub const IMPORT_SETTLE_SILENCE: Duration = Duration::from_secs(4);
+/// How often the first page is asked for.
+pub const IMPORT_FIRST_ATTEMPTS_MAX: u32 = 3;
+/// Messages that an export reads at once.
+pub const EXPORT_PAGE: u64 = 1_000;

@@ -1,6 +1,8 @@
 //! The composition of a core node: what is started, in which order, and how it
 //! ends.
 
+pub mod quiet;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -23,6 +25,7 @@ use crate::events::Events;
 use crate::fetch::Fetcher;
 use crate::gossip::{Gossip, NetworkInfo};
 use crate::jobs::Jobs;
+use crate::lock::Lock;
 use crate::pipeline::{Pipeline, now};
 use crate::retry::Retry;
 use crate::verify::{Intake, Verifiers};
@@ -56,15 +59,17 @@ impl Node {
             address: config.listen,
             source,
         })?;
-        let (store, blobs) = open(&config)?;
+        let (store, blobs, lock) = open(&config)?;
         let client = http_client()?;
         let (network, received) =
             Network::start(network_config(&config), cancel.child_token()).await?;
         let network = Arc::new(network);
         let parts = Parts {
+            asked: config.content_peers.clone(),
             config,
             store,
             blobs,
+            lock,
             client,
             network: Some(network.clone()),
         };
@@ -151,13 +156,14 @@ async fn join(name: &'static str, threads: Vec<JoinHandle<()>>) -> Result<(), Er
     }
 }
 
-fn open(config: &CcnConfig) -> Result<(Store, Arc<Blobs>), Error> {
+fn open(config: &CcnConfig) -> Result<(Store, Arc<Blobs>, Lock), Error> {
+    let lock = Lock::take(&config.folder)?;
     let mut store = Store::open(&config.database_path())?;
     let blobs = Blobs::open(&config.blobs_path())?;
     for (item_hash, path) in &config.well_known_files {
         declare(&mut store, &blobs, item_hash, path)?;
     }
-    Ok((store, Arc::new(blobs)))
+    Ok((store, Arc::new(blobs), lock))
 }
 
 /// Declares an operator's file. It is read at every start, and copied only when
@@ -211,8 +217,11 @@ struct Parts {
     config: CcnConfig,
     store: Store,
     blobs: Arc<Blobs>,
+    lock: Lock,
     client: reqwest::Client,
     network: Option<Arc<Network>>,
+    /// Nodes that are asked for what was missed.
+    asked: Vec<String>,
 }
 
 struct Wired {
@@ -228,8 +237,10 @@ impl Parts {
             config,
             store,
             blobs,
+            lock,
             client,
             network,
+            asked,
         } = self;
         let (intake, jobs) = Intake::new();
         let (writer, tasks) = mpsc::channel(limits::WRITER_QUEUE);
@@ -264,7 +275,7 @@ impl Parts {
             client.clone(),
             blobs.clone(),
             writer,
-            peers.clone(),
+            peers,
             config.storage.max_file_size,
         );
         let mut running = JoinSet::new();
@@ -277,7 +288,7 @@ impl Parts {
         running.spawn(retries.run(cancel.child_token()));
         running.spawn(catch_up::run(
             client,
-            peers,
+            asked,
             readers.clone(),
             pipeline.clone(),
             cancel.child_token(),
@@ -295,6 +306,7 @@ impl Parts {
             events,
             jobs,
             rewrites: Semaphore::new(limits::REWRITES_MAX),
+            lock,
         });
         Ok(Wired {
             context,
@@ -308,11 +320,13 @@ impl Parts {
 /// A node without gossip, HTTP port and retries, for tests of its routes and
 /// rules: what waits stays waiting. The pipeline ends with the context.
 pub fn offline(config: CcnConfig) -> Result<Arc<Context>, Error> {
-    let (store, blobs) = open(&config)?;
+    let (store, blobs, lock) = open(&config)?;
     let parts = Parts {
+        asked: config.content_peers.clone(),
         config,
         store,
         blobs,
+        lock,
         client: http_client()?,
         network: None,
     };

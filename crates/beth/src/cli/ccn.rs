@@ -1,0 +1,53 @@
+//! `beth ccn`: run a core node, or fill and copy its folder while it rests.
+
+mod export;
+mod import;
+
+use std::path::{Path, PathBuf};
+
+use beth_ccn::CcnConfig;
+use clap::Subcommand;
+
+use super::Outcome;
+use super::failure::Failure;
+use crate::config::Config;
+
+/// A core node, or something to do with its folder.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Ccn {
+    /// What to do with the folder of a node
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// Config file
+    #[arg(long, value_name = "FILE", required = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// What to do with the folder of a node.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Load messages from a dump or from another core node
+    Import(import::Args),
+    /// Write every message as a line of JSON
+    Export(export::Args),
+}
+
+/// Runs one of them.
+pub async fn run(verb: Verb) -> Outcome {
+    match verb {
+        Verb::Import(args) => import::run(args).await,
+        Verb::Export(args) => export::run(args).await,
+    }
+}
+
+/// The section `[ccn]` of a config file.
+fn section(path: &Path) -> Result<CcnConfig, Failure> {
+    let config = Config::load(path).map_err(|error| Failure::new(format!("{error:#}")))?;
+    config.ccn.ok_or_else(|| {
+        Failure::new(format!(
+            "{} has no section [ccn]; a core node needs at least `folder` there",
+            path.display()
+        ))
+    })
+}

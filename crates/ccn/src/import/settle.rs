@@ -1,0 +1,83 @@
+//! The end of an import: what still waits is tried as long as that helps.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use beth_protocol::Status;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::tally::{Refused, Tally};
+use super::{Progress, limits};
+use crate::context::Context;
+use crate::error::Error;
+use crate::pipeline::now;
+
+/// Follows the messages that waited until none does, or until nothing has
+/// changed for a while and nothing is being tried.
+pub(super) async fn settle(
+    context: &Arc<Context>,
+    tally: &mut Tally,
+    progress: &watch::Sender<Progress>,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let mut changed = Instant::now();
+    loop {
+        let before = tally.late.len();
+        resolve(context, tally).await?;
+        progress.send_modify(|now| now.waiting = tally.waiting());
+        if tally.late.is_empty() {
+            return Ok(());
+        }
+        if tally.late.len() < before || is_busy(context).await? {
+            changed = Instant::now();
+        }
+        if changed.elapsed() >= limits::IMPORT_SETTLE_SILENCE {
+            return Ok(());
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            () = tokio::time::sleep(limits::IMPORT_SETTLE_PERIOD) => {}
+        }
+    }
+}
+
+/// Counts what no longer waits.
+async fn resolve(context: &Arc<Context>, tally: &mut Tally) -> Result<(), Error> {
+    let late = std::mem::take(&mut tally.late);
+    let found = context
+        .read(move |state| {
+            let look = |hash: String| {
+                let status = state.status(&hash)?.map(|(status, _)| status);
+                let refusal = match status {
+                    Some(Status::Rejected) => state.rejection(&hash)?,
+                    _ => None,
+                };
+                Ok((hash, status, refusal))
+            };
+            late.into_iter().map(look).collect::<Result<Vec<_>, _>>()
+        })
+        .await?;
+    for (item_hash, status, refusal) in found {
+        match (status, refusal) {
+            (Some(Status::Processed | Status::Removing), _) => tally.processed += 1,
+            (Some(Status::Forgotten | Status::Removed), _) => tally.known += 1,
+            (Some(Status::Rejected), Some(refusal)) => tally.refuse_as(
+                refusal.error_code,
+                Refused {
+                    count: 1,
+                    item_hash,
+                    reason: refusal.details.to_string(),
+                },
+            ),
+            _ => tally.late.push(item_hash),
+        }
+    }
+    Ok(())
+}
+
+/// True while a message that is due has not been tried.
+async fn is_busy(context: &Arc<Context>) -> Result<bool, Error> {
+    let due = context.read(|state| state.next_due()).await?;
+    Ok(due.is_some_and(|due| due <= now()))
+}

@@ -1,0 +1,65 @@
+//! A core node that speaks to nobody: no gossip, no HTTP port. Messages that
+//! wait are tried, and contents are fetched.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Parts, http_client, join, open};
+use crate::config::CcnConfig;
+use crate::context::Context;
+use crate::error::Error;
+use crate::writer::Task;
+
+/// A running quiet node. To be [stopped](Quiet::stop).
+pub struct Quiet {
+    /// Its state and its pipeline.
+    pub context: Arc<Context>,
+    /// For requests to other nodes.
+    pub client: reqwest::Client,
+    tasks: JoinSet<()>,
+    verifiers: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
+    cancel: CancellationToken,
+}
+
+impl Quiet {
+    /// Starts it in the folder of a configuration, which no other process may
+    /// use now.
+    pub fn start(config: CcnConfig, cancel: CancellationToken) -> Result<Quiet, Error> {
+        let (store, blobs, lock) = open(&config)?;
+        let client = http_client()?;
+        let parts = Parts {
+            config,
+            store,
+            blobs,
+            lock,
+            client: client.clone(),
+            network: None,
+            asked: Vec::new(),
+        };
+        let wired = parts.wire(&cancel)?;
+        Ok(Quiet {
+            context: wired.context,
+            client,
+            tasks: wired.tasks,
+            verifiers: wired.verifiers,
+            writer: wired.writer,
+            cancel,
+        })
+    }
+
+    /// Ends everything in order; what was handed in is written.
+    pub async fn stop(mut self) -> Result<(), Error> {
+        self.cancel.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        let pipeline = self.context.pipeline.clone();
+        drop(self.context);
+        pipeline.intake.close().await;
+        join("verifier", self.verifiers).await?;
+        let _ = pipeline.writer.send(Task::Stop).await;
+        join("writer", vec![self.writer]).await
+    }
+}
