@@ -26,6 +26,9 @@ pub struct StateDigest {
     pub messages: u64,
 }
 
+/// Reads the fact that a row stands for.
+type ReadFact = fn(&Row<'_>) -> rusqlite::Result<Fact>;
+
 impl State<'_> {
     /// The digest as kept by the writer: a look-up.
     pub fn digest(&self) -> Result<StateDigest, Error> {
@@ -108,7 +111,7 @@ impl State<'_> {
     }
 
     fn sum_accounts(&self, sums: &mut StateHash) -> Result<(), Error> {
-        let tables: [(&str, &str, fn(&Row<'_>) -> rusqlite::Result<Fact>); 3] = [
+        let tables: [(&str, &str, ReadFact); 3] = [
             ("balances", balances::COLUMNS, balances::balance_fact),
             ("credit_lots", credits::LOT_COLUMNS, credits::lot_fact),
             ("costs", costs::COLUMNS, costs::cost_fact),
