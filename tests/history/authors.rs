@@ -100,14 +100,14 @@ impl Authors {
             return self.treasury();
         }
         match self.dice.below(100) {
-            0..20 => self.post(),
-            20..36 => self.amend(),
-            36..50 => self.element(),
-            50..58 => self.delegation(),
-            58..72 => self.file(),
-            72..81 => self.machine(),
-            81..93 => self.forget(),
-            93..96 if self.is_alone => self.forget_aggregate(),
+            0..16 => self.post(),
+            16..32 => self.amend(),
+            32..45 => self.element(),
+            45..52 => self.delegation(),
+            52..68 => self.file(),
+            68..77 => self.machine(),
+            77..89 => self.forget(),
+            89..92 if self.is_alone => self.forget_aggregate(),
             _ => self.treasury(),
         }
     }
@@ -123,7 +123,7 @@ impl Authors {
 
     /// Content time: one of few.
     pub(super) fn time(&mut self) -> i64 {
-        EPOCH + self.dice.below(6) as i64
+        EPOCH + self.dice.below(3) as i64
     }
 
     /// Who signs, and for whom.

@@ -28,7 +28,7 @@ impl Authors {
         let mut touches = vec![add(touch::funds(&owner)), look(PRICE)];
         let mut tag = None;
         match self.dice.below(10) {
-            0..4 => {
+            0..5 => {
                 let first = self.some(|item| item.kind == Kind::File);
                 if let Some(first) = first.map(|first| self.items[first].hash.clone()) {
                     content["ref"] = json!(first);
@@ -36,7 +36,7 @@ impl Authors {
                     tag = Some(first);
                 }
             }
-            4..6 => {
+            5..8 => {
                 content["ref"] = json!("a-label");
                 tag = Some(format!("{owner}/a-label"));
             }
@@ -186,7 +186,7 @@ impl Authors {
             }
         }
         let mut content = json!({
-            "chain": *self.dice.one(&["ETH", "ETH", "SOL"]), "main_height": 10 + self.dice.below(4), "balances": balances,
+            "chain": *self.dice.one(&["ETH", "ETH", "SOL"]), "main_height": 10 + self.dice.below(2), "balances": balances,
             "n": self.number(),
         });
         if self.dice.percent(15) {

@@ -4,7 +4,11 @@
 
 mod contract;
 mod faults;
+#[path = "../history/history.rs"]
+mod history;
 mod import;
+mod kills;
 mod local;
 mod programs;
 mod replicate;
+mod restarts;
