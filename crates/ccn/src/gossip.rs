@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use beth_network::payload::{decode_candidates, encode_payload};
 use beth_network::{Network, Received};
-use beth_protocol::json::to_sorted_string;
+use beth_protocol::json::{parse_written, to_sorted_string};
 use beth_protocol::{Message, limits as protocol_limits};
 use beth_store::pending::Arrival;
 use serde_json::Value;
@@ -150,7 +150,7 @@ pub(crate) async fn listen(
 fn decode(data: &[u8]) -> Option<Value> {
     decode_candidates(data)
         .iter()
-        .filter_map(|text| serde_json::from_str::<Value>(text).ok())
+        .filter_map(|text| parse_written(text).ok())
         .find(|value| Message::parse(value).is_ok())
 }
 

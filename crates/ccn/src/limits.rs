@@ -56,6 +56,8 @@ pub const JOB_ROWS: usize = 1_000;
 /// Files touched more recently than this are not deleted: a message that names
 /// them may be on its way.
 pub const FILE_IDLE_MIN: Duration = Duration::from_secs(3_600);
+/// Longest explanation in a header of an answer.
+pub const HEADER_TEXT_CHARS_MAX: usize = 1_000;
 /// Largest JSON body of a request, in bytes (core-api.md §1.9).
 pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
 /// Longest silence in the middle of a request body.

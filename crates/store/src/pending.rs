@@ -1,5 +1,6 @@
 //! What waits and what was refused (processing.md §3, §6).
 
+use beth_protocol::json::parse_written;
 use beth_protocol::rejection::Code;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Message, Rejection, Status};
@@ -119,6 +120,7 @@ impl State<'_> {
         if self.is_applied(item_hash)? {
             return Ok(());
         }
+        self.searched(item_hash, true);
         self.run(
             "INSERT INTO message_status (item_hash, status, reception_time) VALUES (?1, 'pending', ?2)
              ON CONFLICT (item_hash) DO UPDATE SET status = 'pending', reception_time = min(reception_time, ?2)
@@ -300,8 +302,12 @@ fn amended(rejection: &Rejection, raw: &Value) -> Option<String> {
     if rejection.code != Code::PostAmendTargetNotFound {
         return None;
     }
-    let content: Value = serde_json::from_str(raw["item_content"].as_str()?).ok()?;
-    content["ref"].as_str().map(str::to_owned)
+    let content = parse_written(raw["item_content"].as_str()?).ok()?;
+    let reference = &content["ref"];
+    let named = reference
+        .as_str()
+        .or_else(|| reference["item_hash"].as_str());
+    named.map(str::to_owned)
 }
 
 /// The hash that a missing dependency names: a bare hash, `{"message": hash}`,

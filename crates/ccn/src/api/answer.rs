@@ -3,15 +3,18 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tracing::error;
 
+use crate::limits::HEADER_TEXT_CHARS_MAX;
 use crate::pipeline::SubmitError;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// Why a request was refused, where clients expect a body that does not say so.
+const REASON: HeaderName = HeaderName::from_static("x-beth-reason");
 
 /// A JSON body with a status.
 #[derive(Debug)]
@@ -40,6 +43,7 @@ pub struct ApiError {
     status: StatusCode,
     content_type: HeaderValue,
     body: String,
+    explanation: Option<String>,
 }
 
 impl ApiError {
@@ -49,7 +53,14 @@ impl ApiError {
             status,
             content_type: TEXT,
             body: text.into(),
+            explanation: None,
         }
+    }
+
+    /// Says in a header what the body may not.
+    pub fn explained(mut self, explanation: impl Into<String>) -> ApiError {
+        self.explanation = Some(explanation.into());
+        self
     }
 
     /// The body is the number of the status, a colon and this reason.
@@ -104,6 +115,9 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = answer(self.status, self.content_type, self.body);
+        if let Some(text) = self.explanation {
+            response.headers_mut().insert(REASON, header_text(&text));
+        }
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             response
                 .headers_mut()
@@ -129,8 +143,9 @@ impl From<beth_store::Error> for ApiError {
 impl From<SubmitError> for ApiError {
     fn from(failure: SubmitError) -> ApiError {
         match failure {
-            SubmitError::InvalidFormat(_) => {
+            SubmitError::InvalidFormat(rejection) => {
                 ApiError::text(StatusCode::UNPROCESSABLE_ENTITY, "InvalidMessageFormat")
+                    .explained(rejection.to_string())
             }
             SubmitError::Unavailable => {
                 ApiError::text(StatusCode::SERVICE_UNAVAILABLE, failure.to_string())
@@ -146,6 +161,19 @@ fn answer(status: StatusCode, content_type: HeaderValue, body: String) -> Respon
         .headers_mut()
         .insert(header::CONTENT_TYPE, content_type);
     response
+}
+
+/// The beginning of a text, in characters that every client reads in a header.
+fn header_text(text: &str) -> HeaderValue {
+    let shown: String = text
+        .chars()
+        .take(HEADER_TEXT_CHARS_MAX)
+        .map(|c| match c {
+            ' '..='~' => c,
+            _ => '?',
+        })
+        .collect();
+    HeaderValue::try_from(shown).unwrap_or(HeaderValue::from_static("?"))
 }
 
 /// One thing wrong with a parameter or body.

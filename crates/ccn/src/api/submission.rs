@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use beth_protocol::json::parse_written;
 use beth_store::rows::Outcome;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -75,12 +76,19 @@ fn publication(submitted: &Submitted) -> Value {
 
 async fn submit(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
-    let request: Value = serde_json::from_slice(&bytes)
-        .map_err(|_| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))?;
+    let request = read_json(&bytes)?;
     let (message, sync) = read_request(&request)?;
     Ok(accept(&context, message, Mode::of(sync))
         .await?
         .into_response())
+}
+
+/// A body may carry a content as deep as any node lets in.
+fn read_json(bytes: &[u8]) -> Result<Value, ApiError> {
+    std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| parse_written(text).ok())
+        .ok_or_else(|| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))
 }
 
 /// `{"message": object, "sync": bool = false}`.
@@ -152,8 +160,7 @@ pub fn boolean(value: &Value) -> Option<bool> {
 async fn publish(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
     let unprocessable = |text: &str| ApiError::reason(StatusCode::UNPROCESSABLE_ENTITY, text);
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
-    let request: Value = serde_json::from_slice(&bytes)
-        .map_err(|_| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))?;
+    let request = read_json(&bytes)?;
     let topic = &context.config.p2p.message_topic;
     let named = request["topic"].as_str();
     if named != Some(topic.as_str()) {
@@ -164,7 +171,7 @@ async fn publish(State(context): State<Arc<Context>>, body: Body) -> Result<Resp
         ));
     }
     let message = match &request["data"] {
-        Value::String(text) => serde_json::from_str(text)
+        Value::String(text) => parse_written(text)
             .map_err(|_| unprocessable("'data': must be deserializable as JSON."))?,
         object @ Value::Object(_) => object.clone(),
         _ => return Err(unprocessable("'data': expected a serialized JSON string.")),

@@ -1,7 +1,8 @@
 //! HTTP bodies that are no message.
 
-use http::StatusCode;
+use http::{Request, StatusCode};
 use serde_json::json;
+use tower::ServiceExt;
 
 use super::Offline;
 
@@ -67,6 +68,26 @@ async fn bodies_that_are_no_message() {
     node.still_works().await;
 }
 
+/// Clients expect exactly that body; a header says what is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_tells_what_is_wrong() {
+    let node = Offline::new();
+    let mut message = node.post(json!("é"));
+    message["chain"] = json!("é\u{1}");
+    let body = json!({ "message": message }).to_string();
+    let request = Request::post("/api/v0/messages")
+        .body(axum::body::Body::from(body))
+        .unwrap();
+    let response = node.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let reason = response.headers()["x-beth-reason"].to_str().unwrap();
+    assert!(
+        reason.starts_with("error 0: the message does not follow the format; "),
+        "{reason}"
+    );
+    assert!(reason.contains("Input should be 'ARB', "), "{reason}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_larger_than_a_megabyte() {
     let node = Offline::new();
@@ -87,7 +108,7 @@ async fn members_named_twice() {
         .submit(format!(r#"{{"sync":true,"message":{text}}}"#))
         .await;
     assert_eq!(status, StatusCode::OK, "{answer}");
-    let last = post.to_string();
+    let last = node.post(json!("the last counts")).to_string();
     let text = format!(r#"{},"sender":5}}"#, &last[..last.len() - 1]);
     let (status, answer) = node
         .submit(format!(r#"{{"sync":true,"message":{text}}}"#))

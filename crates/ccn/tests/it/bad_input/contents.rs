@@ -3,7 +3,7 @@
 
 use beth_protocol::MessageType;
 use beth_store::rows::Outcome;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Offline;
 
@@ -22,6 +22,10 @@ fn of_length(node: &Offline, filler: char, chars: usize) -> String {
 
 fn nested(levels: usize) -> String {
     "[".repeat(levels) + &"]".repeat(levels)
+}
+
+fn nested_value(levels: usize) -> Value {
+    (0..levels).fold(json!(1), |inner, _| json!([inner]))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +112,11 @@ async fn texts_that_look_bad_and_are_not() {
         let message = node.sign_text(MessageType::Post, &around(&node, content));
         assert_eq!(node.offer(&message).await, Outcome::Processed, "{content}");
     }
+    // Clients may send the content once more beside its text.
+    let mut message = node.sign_text(MessageType::Post, &around(&node, &nested(899)));
+    message["content"] = nested_value(1_000);
+    let body = json!({"sync": true, "message": message}).to_string();
+    assert_eq!(node.submit(body).await.0, http::StatusCode::OK);
     // The last of two members counts.
     let text = around(&node, "1").replacen("{", r#"{"type":5,"address":"somebody else","#, 1);
     let message = node.sign_text(MessageType::Post, &text);
