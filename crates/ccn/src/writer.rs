@@ -298,12 +298,16 @@ fn handle(state: &State<'_>, task: &Task, rules: &Rules, jitter: f64) -> Result<
 
 /// Keeps or drops what an arrival says about a transaction.
 fn note_confirmation(state: &State<'_>, entry: &Entry, done: &Settled) -> Result<(), Error> {
-    let item_hash = entry.arrival.raw["item_hash"].as_str();
-    match (item_hash, &done.outcome) {
-        (Some(item_hash), Some(outcome)) => {
-            state.note_confirmation(item_hash, &entry.arrival, outcome)
-        }
-        _ => Ok(()),
+    let Some(outcome) = &done.outcome else {
+        return Ok(());
+    };
+    // Nearly every message: nothing to keep, nothing to drop.
+    if entry.arrival.transaction.is_none() && !matches!(outcome, Outcome::Rejected(_)) {
+        return Ok(());
+    }
+    match entry.arrival.raw["item_hash"].as_str() {
+        Some(item_hash) => state.note_confirmation(item_hash, &entry.arrival, outcome),
+        None => Ok(()),
     }
 }
 

@@ -49,6 +49,7 @@ impl State<'_> {
         status: Status,
         at: Timestamp,
     ) -> Result<(), Error> {
+        self.searched(item_hash, true);
         self.run(
             "INSERT INTO message_status (item_hash, status, reception_time) VALUES (?1, ?2, ?3)
              ON CONFLICT (item_hash) DO UPDATE SET status = ?2, reception_time = min(reception_time, ?3)",

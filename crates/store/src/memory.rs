@@ -18,6 +18,8 @@ pub(crate) struct Memory {
     touched: [bool; Part::ALL.len()],
     counted: BTreeMap<(i64, i64), i64>,
     pub(crate) waiting: Option<bool>,
+    /// The hash looked for last, when it was not among those out of force.
+    unknown: Option<String>,
 }
 
 impl Memory {
@@ -37,6 +39,20 @@ impl Memory {
 }
 
 impl State<'_> {
+    /// True when this hash was just looked for among those out of force
+    /// (pending, rejected, forgotten, removed), and is not there.
+    pub(crate) fn is_unknown(&self, item_hash: &str) -> bool {
+        self.memory()
+            .is_some_and(|memory| memory.borrow().unknown.as_deref() == Some(item_hash))
+    }
+
+    /// Remembers what a search among those out of force found.
+    pub(crate) fn searched(&self, item_hash: &str, is_there: bool) {
+        if let Some(memory) = self.memory() {
+            memory.borrow_mut().unknown = (!is_there).then(|| item_hash.to_owned());
+        }
+    }
+
     /// A fact holds now.
     pub(crate) fn fact_added(&self, fact: &Fact) {
         if let Some(memory) = self.memory() {
@@ -77,6 +93,7 @@ impl State<'_> {
         };
         let mut memory = memory.borrow_mut();
         memory.waiting = None;
+        memory.unknown = None;
         for part in Part::ALL {
             if std::mem::take(&mut memory.touched[part as usize]) {
                 self.run(

@@ -90,11 +90,15 @@ impl<'a> State<'a> {
         &self,
         item_hash: &str,
     ) -> Result<Option<(Status, Timestamp)>, Error> {
+        if self.is_unknown(item_hash) {
+            return Ok(None);
+        }
         let row = self.one(
             "SELECT status, reception_time FROM message_status WHERE item_hash = ?1",
             [item_hash],
             |row| Ok((row.get::<_, String>(0)?, row.get(1)?)),
         )?;
+        self.searched(item_hash, row.is_some());
         row.map(|(status, micros)| Ok((status_of(&status)?, Timestamp::from_micros(micros))))
             .transpose()
     }
@@ -176,6 +180,9 @@ impl View for State<'_> {
     }
 
     fn forgotten_signature(&self, item_hash: &str) -> Result<Option<Option<String>>, ViewError> {
+        if self.is_unknown(item_hash) {
+            return Ok(None);
+        }
         Ok(self.one(
             "SELECT signature FROM forgotten WHERE item_hash = ?1",
             [item_hash],
