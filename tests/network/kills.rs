@@ -59,7 +59,7 @@ fn nothing_accepted_is_lost_and_nothing_is_half_done() {
         running.stop();
         (sent, report)
     });
-    println!("{report}");
+    eprintln!("{report}");
 
     let steps: Vec<Step> = sent
         .iter()
@@ -138,7 +138,9 @@ fn is_own_amend(post: &Step, amend: &Step) -> bool {
     let is_post = |step: &Step| step.message.message_type == MessageType::Post;
     let amended = content(amend)["ref"].clone();
     let is_plain = content(post)["type"] == "note" || content(post)["type"] == "blog";
-    is_plain
+    let is_same = post.message.sender == amend.message.sender;
+    is_same
+        && is_plain
         && is_post(post)
         && is_post(amend)
         && is_own(post)

@@ -122,7 +122,7 @@ fn ten_thousand_copies_change_nothing() {
     let began = Instant::now();
     flood(&known, 10_000, Answer::Processed);
     let rate = 10_000.0 / began.elapsed().as_secs_f64();
-    println!("copies of a processed message: {rate:.0} per second");
+    eprintln!("copies of a processed message: {rate:.0} per second");
     // Only what the node notes for itself: ten thousand writes take megabytes.
     assert!(written() < before + 100_000, "copies were written");
 
