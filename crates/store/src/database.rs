@@ -12,6 +12,9 @@ use crate::limits;
 use crate::memory::Memory;
 use crate::state::State;
 
+/// The schema before the first of [`MIGRATIONS`]: that of a development version
+/// that is not brought up to date.
+const SCHEMA_ABANDONED: i64 = 1;
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 
 /// An open database: its writer and its readers.
@@ -68,15 +71,20 @@ fn prepare(connection: &Connection, cache_kib: i64) -> Result<(), Error> {
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    let known = MIGRATIONS.len() as i64;
+    let known = SCHEMA_ABANDONED + MIGRATIONS.len() as i64;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > known {
         return Err(Error::TooNew { found, known });
     }
-    for (index, sql) in MIGRATIONS.iter().enumerate().skip(found as usize) {
+    if (1..=SCHEMA_ABANDONED).contains(&found) {
+        return Err(Error::TooOld { found });
+    }
+    let done = (found - SCHEMA_ABANDONED).max(0) as usize;
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(done) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
         transaction.execute_batch(sql)?;
-        transaction.pragma_update(None, "user_version", index as i64 + 1)?;
+        let version = SCHEMA_ABANDONED + index as i64 + 1;
+        transaction.pragma_update(None, "user_version", version)?;
         transaction.commit()?;
     }
     Ok(())
@@ -181,5 +189,35 @@ impl Drop for Lent<'_> {
                 .push(connection);
             self.pool.returned.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_of_other_versions_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.sqlite");
+        drop(Store::open(&path).unwrap());
+        drop(Store::open(&path).unwrap());
+        let set = |version: i64| {
+            let connection = Connection::open(&path).unwrap();
+            connection
+                .pragma_update(None, "user_version", version)
+                .unwrap();
+        };
+        set(SCHEMA_ABANDONED);
+        assert!(matches!(
+            Store::open(&path),
+            Err(Error::TooOld { found: 1 })
+        ));
+        set(99);
+        assert!(matches!(
+            Store::open(&path),
+            Err(Error::TooNew { found: 99, .. })
+        ));
     }
 }

@@ -28,6 +28,14 @@ pub enum Error {
         /// Newest version known.
         known: i64,
     },
+    /// The database was written by an early development version.
+    #[error(
+        "the database has schema {found} of an early development version, which is not brought up to date: start with an empty folder (`beth up --fresh` for a local network) and `beth ccn import` the messages from a node that has them"
+    )]
+    TooOld {
+        /// Version in the file.
+        found: i64,
+    },
     /// The bytes are not those of the hash.
     #[error("the content does not have the hash {expected} but {computed}")]
     WrongHash {
