@@ -1,6 +1,6 @@
 //! JSON as the network writes and reads it (messages.md §4, core-api.md §1.5).
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::limits::JSON_DEPTH_MAX;
@@ -31,20 +31,29 @@ pub fn parse_content(text: &str) -> Result<Value, ContentFault> {
 /// Parses JSON that a node wrote: contents inside it may be as deep as
 /// [`parse_content`] lets in, so the parser's own limit must not apply.
 pub fn parse_written(text: &str) -> Result<Value, ContentFault> {
+    read_written(text.as_bytes())
+}
+
+/// [`parse_written`] of bytes, into any type.
+pub fn read_written<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ContentFault> {
+    let text = std::str::from_utf8(bytes).map_err(|error| syntax(&error))?;
     if depth(text) > JSON_DEPTH_MAX + ENVELOPE_DEPTH {
         return Err(ContentFault::Syntax("Recursion limit reached".into()));
     }
     parse_bounded(text)
 }
 
-fn parse_bounded(text: &str) -> Result<Value, ContentFault> {
+fn parse_bounded<T: DeserializeOwned>(text: &str) -> Result<T, ContentFault> {
     let mut reader = serde_json::Deserializer::from_str(text);
     // The depth is known to be bounded.
     reader.disable_recursion_limit();
-    let syntax = |error: serde_json::Error| ContentFault::Syntax(error.to_string());
-    let value = Value::deserialize(&mut reader).map_err(syntax)?;
-    reader.end().map_err(syntax)?;
+    let value = T::deserialize(&mut reader).map_err(|error| syntax(&error))?;
+    reader.end().map_err(|error| syntax(&error))?;
     Ok(value)
+}
+
+fn syntax(error: &impl std::fmt::Display) -> ContentFault {
+    ContentFault::Syntax(error.to_string())
 }
 
 /// Levels that pages and envelopes add around a content.
@@ -121,5 +130,10 @@ mod tests {
         assert!(parse_content(&nested(900)).is_ok());
         assert!(parse_content(&nested(1_100)).is_err());
         assert!(parse_content(" {\"a\":1,\"a\":2} ").is_ok());
+        assert!(parse_written(&nested(1_020)).is_ok());
+        assert!(parse_written(&nested(1_100)).is_err());
+        assert_eq!(read_written::<Vec<u8>>(b"[1,2]"), Ok(vec![1, 2]));
+        assert!(read_written::<Vec<u8>>(b"[1,2] 3").is_err());
+        assert!(read_written::<Value>(b"\"\xff\"").is_err());
     }
 }

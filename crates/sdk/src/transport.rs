@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Once;
 use std::time::Duration;
 
+use beth_protocol::json::read_written;
 use bytes::{Bytes, BytesMut};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
@@ -199,8 +200,7 @@ impl Transport {
         if !answer.status.is_success() {
             return Err(self.refused(answer));
         }
-        serde_json::from_slice(&answer.body)
-            .map_err(|error| self.malformed(&answer.url, error.to_string()))
+        read_written(&answer.body).map_err(|fault| self.malformed(&answer.url, fault.to_string()))
     }
 
     pub fn refused(&self, answer: &Answer) -> Error {

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use beth_protocol::json::parse_written;
+use beth_protocol::json::{parse_written, read_written};
 use beth_store::rows::Outcome;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -85,10 +85,7 @@ async fn submit(State(context): State<Arc<Context>>, body: Body) -> Result<Respo
 
 /// A body may carry a content as deep as any node lets in.
 fn read_json(bytes: &[u8]) -> Result<Value, ApiError> {
-    std::str::from_utf8(bytes)
-        .ok()
-        .and_then(|text| parse_written(text).ok())
-        .ok_or_else(|| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))
+    read_written(bytes).map_err(|_| ApiError::standard(StatusCode::UNPROCESSABLE_ENTITY))
 }
 
 /// `{"message": object, "sync": bool = false}`.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use beth_protocol::json::read_written;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -223,7 +224,7 @@ async fn ask(client: &reqwest::Client, node: &str, query: &[(&str, &str)]) -> Re
             is_final: status.is_client_error() && status.as_u16() != 429 && status.as_u16() != 408,
         });
     }
-    serde_json::from_slice(&body).map_err(|error| again(format!("no JSON: {error}")))
+    read_written(&body).map_err(|fault| again(fault.to_string()))
 }
 
 /// An error with what caused it: reqwest's own text is silent about that.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use beth_protocol::json::read_written;
 use beth_protocol::time::Timestamp;
 
 use super::tally::Skipped;
@@ -133,7 +134,7 @@ impl Entry {
                 if line.is_empty() {
                     return Ok(None);
                 }
-                serde_json::from_slice(line).map_err(|_| skipped("no JSON"))?
+                read_written(line).map_err(|_| skipped("no JSON"))?
             }
         };
         let Value::Object(mut members) = value else {
