@@ -12,6 +12,7 @@
 //! first start of a node every job waits one interval of its own.
 
 mod garbage;
+mod orphans;
 mod solvency;
 
 use std::sync::Arc;

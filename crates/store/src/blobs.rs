@@ -5,6 +5,10 @@
 //! right: it is written beside, synced, and renamed. So a crash leaves at most
 //! a temporary file, which the next start removes.
 
+mod shelves;
+
+pub use shelves::Shelf;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

@@ -6,11 +6,11 @@ use beth_protocol::time::Timestamp;
 use futures::future::BoxFuture;
 use tracing::warn;
 
-use super::{Desk, Job, JobError};
+use super::{Desk, Job, JobError, orphans};
 use crate::limits::{FILE_IDLE_MIN, JOB_ROWS};
 
-/// The job `garbage_collector`: ended grace pins, then files without pins, then
-/// messages whose removal is due.
+/// The job `garbage_collector`: ended grace pins, then files without pins or
+/// rows, then messages whose removal is due.
 pub(super) struct GarbageCollector {
     pub every: Duration,
 }
@@ -35,7 +35,9 @@ impl Job for GarbageCollector {
                 .pipeline
                 .work(move |state| state.drop_ended_pins(now))
                 .await?;
-            let files = sweep(desk, now).await?;
+            let unused_since = before(now);
+            let mut files = sweep(desk, unused_since).await?;
+            files += orphans::sweep(desk, unused_since).await?;
             let mut messages = 0;
             loop {
                 let finish = desk
@@ -56,11 +58,7 @@ impl Job for GarbageCollector {
 
 /// Deletes files without pins. Their bytes go after the commit, so that a
 /// crash leaves bytes without a row, never a row without bytes.
-async fn sweep(desk: &Desk, now: Timestamp) -> Result<usize, JobError> {
-    let micros = u64::try_from(now.micros()).unwrap_or(0);
-    let unused_since: SystemTime = UNIX_EPOCH
-        .checked_add(Duration::from_micros(micros).saturating_sub(FILE_IDLE_MIN))
-        .unwrap_or(UNIX_EPOCH);
+async fn sweep(desk: &Desk, unused_since: SystemTime) -> Result<usize, JobError> {
     let (mut count, mut after) = (0, None);
     loop {
         let blobs = desk.blobs.clone();
@@ -85,4 +83,12 @@ async fn sweep(desk: &Desk, now: Timestamp) -> Result<usize, JobError> {
             return Ok(count);
         }
     }
+}
+
+/// Contents that were not touched since then are idle.
+fn before(now: Timestamp) -> SystemTime {
+    let micros = u64::try_from(now.micros()).unwrap_or(0);
+    UNIX_EPOCH
+        .checked_add(Duration::from_micros(micros).saturating_sub(FILE_IDLE_MIN))
+        .unwrap_or(UNIX_EPOCH)
 }

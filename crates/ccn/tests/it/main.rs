@@ -5,5 +5,6 @@ mod accounts;
 mod api;
 mod bad_input;
 mod fetch;
+mod orphans;
 mod robust;
 mod scenarios;
