@@ -55,7 +55,7 @@ fn every_order_gives_the_same_state() {
             tally.add(&thread.join().unwrap());
         }
     });
-    println!("{tally:?}");
+    eprintln!("{tally:?}");
     let failed = &tally.failures;
     assert!(
         failed.is_empty(),
@@ -302,7 +302,7 @@ fn tell(history: &History, ending: &Ending) {
     for (place, (step, status)) in history.steps.iter().zip(&ending.statuses).enumerate() {
         let content = step.message.item_content.as_deref().unwrap_or_default();
         let kind = step.message.message_type;
-        println!("{place} {} {kind} {status:?} {content}", step.hash());
+        eprintln!("{place} {} {kind} {status:?} {content}", step.hash());
     }
 }
 
