@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
 # Measures and prints tables; docs/benchmarks.md keeps the last figures.
+# With --full the pipeline is measured up to three million stored messages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/guest.sh
 cargo build --release --locked --workspace --bins --examples
+for what in "pipeline ${1:-}" http replay "replay --network"; do
+    echo "== measure_pipeline $what"
+    # Words of a command line.
+    # shellcheck disable=SC2086
+    target/release/examples/measure_pipeline $what
+done
 for measure in measure_network measure_wasm measure_microvm; do
     echo "== $measure"
     "target/release/examples/$measure"

@@ -100,8 +100,6 @@ pub const IMPORT_PAUSE: Duration = Duration::from_millis(250);
 pub const IMPORT_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Pause between two looks at what still waits at the end of an import.
 pub const IMPORT_SETTLE_PERIOD: Duration = Duration::from_millis(200);
-/// An import ends when nothing has changed for so long.
-pub const IMPORT_SETTLE_SILENCE: Duration = Duration::from_secs(4);
 /// How often the first page is asked for.
 pub const IMPORT_FIRST_ATTEMPTS_MAX: u32 = 3;
 /// Messages that an export reads at once.

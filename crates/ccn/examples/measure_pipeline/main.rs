@@ -1,152 +1,139 @@
-//! Measures the pipeline of a core node:
+//! Measures a core node: its pipeline in process, its HTTP API, and imports.
 //! `cargo run --release -p beth-ccn --example measure_pipeline -- --help`.
 //!
 //! ```text
-//!  file of signed messages ─▶ lines ─▶ submitting tasks ─▶ Pipeline ─▶ processed and durable
-//!                                      parse, offer        (no HTTP)
+//!  pipeline  lines ─▶ submitting tasks ─▶ Pipeline ─▶ processed and durable     (no HTTP)
+//!  http      lines ─▶ another process ─ POST, GET ─▶ node
+//!  replay    lines ─▶ import ─▶ node ─ pages ─▶ import ─▶ another node
 //! ```
 //!
-//! With more and more messages stored it submits rounds of new ones and says
-//! what a message costs: processor time of the whole process (submitting and
-//! parsing included), messages a second, peak memory; beside it the processor
-//! time of one bare recovery of a public key, and the ratio of the two.
+//! What belongs to the measurement and not to the node (clients, the node that
+//! is walked) runs in processes of its own: this program again, with another
+//! word.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod client;
 mod feed;
+mod http;
 mod meter;
+mod replay;
+mod rounds;
 mod table;
 
 use std::path::PathBuf;
 
-use beth_ccn::{CcnConfig, node};
 use beth_sdk::workload::{Profile, Workload};
 
-use feed::{Feed, Lines, Tally};
-use meter::{Meter, recovery_micros};
-use table::{Row, Table};
-
-const LEVELS: [u64; 4] = [10_000, 100_000, 1_000_000, 3_000_000];
-const ROUNDS: usize = 5;
-/// Messages submitted between two looks at the clock while levels are reached.
-const CHUNK: usize = 20_000;
 const USAGE: &str = "\
-measure_pipeline [--level N]… [--full] [--in-flight N] [--network] [--folder DIR]
-  --level N      measure with N messages stored (default: 10000, 100000, 1000000)
+measure_pipeline [pipeline] [--level N]… [--full] [--in-flight N] [--network]
+measure_pipeline http [--level N] [--rate N] [--seconds N]
+measure_pipeline replay [--level N] [--network]
+
+pipeline: what a message costs from its submission in process until it is processed and durable
+  --level N      with N messages stored (default: 10000, 100000, 1000000)
   --full         the default levels and 3000000
   --in-flight N  submissions that wait for their outcome at once (default 2048)
   --network      amends, aggregates and forgets among the posts
-  --folder DIR   where the node and the messages are kept (default: the target folder)";
+http: messages a second through POST /api/v0/messages, then the time until they are listed at a steady rate
+  --level N      messages stored before (default 100000)
+  --rate N       the steady rate, messages a second (default 2500)
+  --seconds N    for how long (default 20)
+replay: import of N messages from a file, and from another node
+  --level N      messages (default 1000000)
+everywhere:
+  --folder DIR   where nodes and messages are kept (default: the target folder)";
 
+/// What was asked for.
 struct Options {
     levels: Vec<u64>,
+    is_full: bool,
     in_flight: usize,
+    rate: u32,
+    seconds: u32,
     profile: Profile,
     folder: PathBuf,
 }
 
 #[tokio::main]
 async fn main() {
-    let Some(options) = options(std::env::args().skip(1)) else {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let verb = match words.first() {
+        Some(first) if !first.starts_with('-') => words.remove(0),
+        _ => "pipeline".to_owned(),
+    };
+    match verb.as_str() {
+        "client" => return client::run(&words).await,
+        "serve" => return replay::serve(&words[0]).await,
+        _ => {}
+    }
+    let Some(options) = Options::read(words.into_iter()) else {
         println!("{USAGE}");
         return;
     };
-    measure(options).await;
-}
-
-async fn measure(options: Options) {
-    let deepest = options.levels.iter().max().copied().unwrap_or_default();
-    let count = deepest + (ROUNDS * round_of(deepest)) as u64;
-    println!(
-        "{count} messages of {} accounts: making them, unless they are there …",
-        beth_sdk::workload::SENDERS
-    );
-    let workload = Workload::new(options.profile, 1);
-    let path = workload
-        .cached(&options.folder.join("workload"), count)
-        .unwrap();
-    let mut lines = Lines::open(&path);
-
-    std::fs::create_dir_all(options.folder.join("bench")).unwrap();
-    let data = tempfile::tempdir_in(options.folder.join("bench")).unwrap();
-    let context = node::offline(CcnConfig::in_folder(data.path())).unwrap();
-    // What refers to others stays in order.
-    let tasks = if options.profile == Profile::Posts {
-        2
-    } else {
-        1
-    };
-    let feed = Feed::new(context.pipeline.clone(), options.in_flight, tasks);
-
-    let mut table = Table::begin();
-    let mut stored = 0;
-    for level in options.levels {
-        while stored < level {
-            let chunk = lines.take(CHUNK.min((level - stored) as usize));
-            let tally = feed.submit(&chunk).await;
-            tally.expect_processed();
-            stored += tally.count;
-        }
-        let mut rounds = Vec::new();
-        let mut last = lines.take(0);
-        for _ in 0..ROUNDS {
-            last = lines.take(round_of(level));
-            let (row, tally) = round(&feed, &last).await;
-            tally.expect_processed();
-            stored += tally.count;
-            rounds.push(row);
-        }
-        table.row(level, "new", &rounds);
-        let mut rounds = Vec::new();
-        for _ in 0..ROUNDS {
-            let (row, tally) = round(&feed, &last).await;
-            tally.expect_known();
-            rounds.push(row);
-        }
-        table.row(level, "duplicate", &rounds);
+    match verb.as_str() {
+        "pipeline" => rounds::measure(options).await,
+        "http" => http::measure(options).await,
+        "replay" => replay::measure(options).await,
+        _ => println!("{USAGE}"),
     }
-    table.end(data.path());
 }
 
-/// One round: what it cost beside what a recovery costs now.
-async fn round(feed: &Feed, lines: &feed::Chunk) -> (Row, Tally) {
-    let meter = Meter::start();
-    let tally = feed.submit(lines).await;
-    let cost = meter.stop(tally.count);
-    let row = Row {
-        cost,
-        recovery_micros: recovery_micros(lines),
-    };
-    (row, tally)
-}
-
-fn round_of(level: u64) -> usize {
-    (level as usize / 10).clamp(2_000, 20_000)
-}
-
-fn options(mut words: impl Iterator<Item = String>) -> Option<Options> {
-    // target/release/examples/measure_pipeline
-    let target = std::env::current_exe().ok()?.ancestors().nth(3)?.to_owned();
-    let mut options = Options {
-        levels: Vec::new(),
-        in_flight: 2_048,
-        profile: Profile::Posts,
-        folder: target,
-    };
-    let mut is_full = false;
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--level" => options.levels.push(words.next()?.parse().ok()?),
-            "--full" => is_full = true,
-            "--in-flight" => options.in_flight = words.next()?.parse().ok()?,
-            "--network" => options.profile = Profile::Network,
-            "--folder" => options.folder = words.next()?.into(),
-            _ => return None,
+impl Options {
+    fn read(mut words: impl Iterator<Item = String>) -> Option<Options> {
+        // target/release/examples/measure_pipeline
+        let target = std::env::current_exe().ok()?.ancestors().nth(3)?.to_owned();
+        let mut options = Options {
+            levels: Vec::new(),
+            is_full: false,
+            in_flight: 2_048,
+            rate: 2_500,
+            seconds: 20,
+            profile: Profile::Posts,
+            folder: target,
+        };
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--level" => options.levels.push(words.next()?.parse().ok()?),
+                "--full" => options.is_full = true,
+                "--in-flight" => options.in_flight = words.next()?.parse().ok()?,
+                "--rate" => options.rate = words.next()?.parse().ok()?,
+                "--seconds" => options.seconds = words.next()?.parse().ok()?,
+                "--network" => options.profile = Profile::Network,
+                "--folder" => options.folder = words.next()?.into(),
+                _ => return None,
+            }
         }
+        options.levels.sort_unstable();
+        Some(options)
     }
-    if options.levels.is_empty() {
-        let count = if is_full { 4 } else { 3 };
-        options.levels.extend(&LEVELS[..count]);
+
+    fn level_or(&self, usual: u64) -> u64 {
+        self.levels.last().copied().unwrap_or(usual)
     }
-    options.levels.sort_unstable();
-    Some(options)
+
+    /// At least so many messages in a file; made when they are not there yet.
+    fn messages(&self, count: u64) -> PathBuf {
+        let (workload, folder) = self.workload(count);
+        workload.cached_at_least(&folder, count).unwrap()
+    }
+
+    /// Exactly so many messages in a file.
+    fn dump(&self, count: u64) -> PathBuf {
+        let (workload, folder) = self.workload(count);
+        workload.cached(&folder, count).unwrap()
+    }
+
+    fn workload(&self, count: u64) -> (Workload, PathBuf) {
+        let accounts = beth_sdk::workload::SENDERS;
+        println!("{count} messages of {accounts} accounts: making them, unless they are there …");
+        let folder = self.folder.join("workload");
+        (Workload::new(self.profile, 1), folder)
+    }
+
+    /// A folder for a node, gone at the end.
+    fn scratch(&self) -> tempfile::TempDir {
+        let folder = self.folder.join("bench");
+        std::fs::create_dir_all(&folder).unwrap();
+        tempfile::tempdir_in(folder).unwrap()
+    }
 }

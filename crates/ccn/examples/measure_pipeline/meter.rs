@@ -39,7 +39,7 @@ impl Meter {
         fs::write("/proc/self/clear_refs", "5").unwrap();
         Meter {
             threads: threads(),
-            cpu: clock(ClockId::ProcessCPUTime),
+            cpu: process_cpu(),
             begun: Instant::now(),
         }
     }
@@ -47,7 +47,7 @@ impl Meter {
     /// The cost of each of so many messages.
     pub fn stop(self, count: u64) -> Cost {
         let wall = self.begun.elapsed();
-        let cpu = clock(ClockId::ProcessCPUTime) - self.cpu;
+        let cpu = process_cpu() - self.cpu;
         let mut threads = threads();
         for (name, micros) in &mut threads {
             *micros -= self.threads.get(name).copied().unwrap_or_default();
@@ -86,6 +86,11 @@ fn parts(line: &[u8]) -> ([u8; 32], RecoverableSignature) {
     let signature = RecoverableSignature::from_compact(&bytes[..64], recovery).unwrap();
     let digest = evm::digest(message.verification_buffer().as_bytes());
     (digest, signature)
+}
+
+/// Processor time of this process so far.
+pub fn process_cpu() -> Duration {
+    clock(ClockId::ProcessCPUTime)
 }
 
 fn clock(id: ClockId) -> Duration {

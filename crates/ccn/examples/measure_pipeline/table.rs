@@ -1,5 +1,6 @@
 //! The table that is printed, row by row.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::meter::Cost;
@@ -10,61 +11,63 @@ pub struct Row {
     pub recovery_micros: f64,
 }
 
-/// A table of medians.
-pub struct Table;
-
-impl Table {
-    pub fn begin() -> Table {
-        println!(
-            "| stored | submitted | CPU µs a message (lowest–highest round) | bare recovery µs | ratio | messages/s | peak memory MiB |"
-        );
-        println!("|---|---|---|---|---|---|---|");
-        Table
-    }
-
-    /// The medians of rounds, and where the threads spent their time.
-    pub fn row(&mut self, stored: u64, what: &str, rounds: &[Row]) {
-        let of = |value: fn(&Row) -> f64| {
-            let mut values: Vec<f64> = rounds.iter().map(value).collect();
-            values.sort_by(f64::total_cmp);
-            values
-        };
-        let median = |value: fn(&Row) -> f64| {
-            let values = of(value);
-            values[values.len() / 2]
-        };
-        let cpu = of(|row| row.cost.cpu_micros);
-        println!(
-            "| {stored} | {what} | {:.1} ({:.1}–{:.1}) | {:.1} | {:.2} | {:.0} | {:.0} |",
-            median(|row| row.cost.cpu_micros),
-            cpu[0],
-            cpu[cpu.len() - 1],
-            median(|row| row.recovery_micros),
-            median(|row| row.cost.cpu_micros / row.recovery_micros),
-            median(|row| row.cost.per_second),
-            median(|row| row.cost.peak_mib),
-        );
-        println!("{}", threads(rounds));
-    }
-
-    /// Says how large the folder of the node has become.
-    pub fn end(self, folder: &Path) {
-        let bytes: u64 = std::fs::read_dir(folder)
-            .unwrap()
-            .flatten()
-            .filter_map(|entry| entry.metadata().ok())
-            .map(|file| file.len())
-            .sum();
-        println!("\nthe state takes {} MB on disk", bytes / 1_000_000);
-    }
+pub fn begin() {
+    println!(
+        "| stored | submitted | CPU µs a message (lowest–highest round) | bare recovery µs | ratio | messages/s | peak memory MiB |"
+    );
+    println!("|---|---|---|---|---|---|---|");
 }
 
-/// Mean processor time by thread, most first; below a tenth left out.
-fn threads(rounds: &[Row]) -> String {
-    let mut sums = std::collections::BTreeMap::<&str, f64>::new();
-    for row in rounds {
-        for (name, micros) in &row.cost.threads {
-            *sums.entry(name).or_default() += micros / rounds.len() as f64;
+/// The medians of rounds, and where the threads spent their time.
+pub fn row(stored: u64, what: &str, rounds: &[Row]) {
+    let of = |value: fn(&Row) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let median = |value: fn(&Row) -> f64| {
+        let values = of(value);
+        values[values.len() / 2]
+    };
+    let cpu = of(|row| row.cost.cpu_micros);
+    println!(
+        "| {stored} | {what} | {:.1} ({:.1}–{:.1}) | {:.1} | {:.2} | {:.0} | {:.0} |",
+        median(|row| row.cost.cpu_micros),
+        cpu[0],
+        cpu[cpu.len() - 1],
+        median(|row| row.recovery_micros),
+        median(|row| row.cost.cpu_micros / row.recovery_micros),
+        median(|row| row.cost.per_second),
+        median(|row| row.cost.peak_mib),
+    );
+    let costs: Vec<&Cost> = rounds.iter().map(|row| &row.cost).collect();
+    println!("<!-- µs by thread: {} -->", threads(&costs));
+}
+
+/// Says how large the folder of the node has become.
+pub fn end(folder: &Path) {
+    println!(
+        "\nthe state takes {} MB on disk",
+        folder_bytes(folder) / 1_000_000
+    );
+}
+
+/// Bytes of the files in a folder.
+pub fn folder_bytes(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).unwrap().flatten();
+    files
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|file| file.len())
+        .sum()
+}
+
+/// Mean processor time a message by thread, most first; below a tenth of a
+/// microsecond left out.
+pub fn threads(costs: &[&Cost]) -> String {
+    let mut sums = BTreeMap::<&str, f64>::new();
+    for cost in costs {
+        for (name, micros) in &cost.threads {
+            *sums.entry(name).or_default() += micros / costs.len() as f64;
         }
     }
     let mut sums: Vec<_> = sums
@@ -76,5 +79,5 @@ fn threads(rounds: &[Row]) -> String {
         .iter()
         .map(|(name, spent)| format!("{name} {spent:.1}"))
         .collect();
-    format!("<!-- µs by thread: {} -->", sums.join(", "))
+    sums.join(", ")
 }

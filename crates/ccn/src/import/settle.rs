@@ -1,9 +1,9 @@
 //! The end of an import: what still waits is tried as long as that helps.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use beth_protocol::Status;
+use beth_protocol::time::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -13,33 +13,30 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::pipeline::now;
 
-/// Follows the messages that waited until none does, or until nothing has
-/// changed for a while and nothing is being tried.
+/// Follows the messages that waited: each that is due gets a try, and as long
+/// as that helps any, whoever waited for those gets one too.
 pub(super) async fn settle(
     context: &Arc<Context>,
     tally: &mut Tally,
     progress: &watch::Sender<Progress>,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let mut changed = Instant::now();
-    loop {
-        let before = tally.late.len();
+    let mut before = usize::MAX;
+    while tally.late.len() < before {
+        before = tally.late.len();
+        let round = now();
+        // A try puts the next one off; what is being tried is still due.
+        while !tally.late.is_empty() && is_due(context, round).await? {
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = tokio::time::sleep(limits::IMPORT_SETTLE_PERIOD) => {}
+            }
+            resolve(context, tally).await?;
+            progress.send_modify(|now| now.waiting = tally.waiting());
+        }
         resolve(context, tally).await?;
-        progress.send_modify(|now| now.waiting = tally.waiting());
-        if tally.late.is_empty() {
-            return Ok(());
-        }
-        if tally.late.len() < before || is_busy(context).await? {
-            changed = Instant::now();
-        }
-        if changed.elapsed() >= limits::IMPORT_SETTLE_SILENCE {
-            return Ok(());
-        }
-        tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            () = tokio::time::sleep(limits::IMPORT_SETTLE_PERIOD) => {}
-        }
     }
+    Ok(())
 }
 
 /// Counts what no longer waits.
@@ -76,8 +73,8 @@ async fn resolve(context: &Arc<Context>, tally: &mut Tally) -> Result<(), Error>
     Ok(())
 }
 
-/// True while a message that is due has not been tried.
-async fn is_busy(context: &Arc<Context>) -> Result<bool, Error> {
+/// True while a message that was due at a time has not been tried.
+async fn is_due(context: &Arc<Context>, at: Timestamp) -> Result<bool, Error> {
     let due = context.read(|state| state.next_due()).await?;
-    Ok(due.is_some_and(|due| due <= now()))
+    Ok(due.is_some_and(|due| due <= at))
 }

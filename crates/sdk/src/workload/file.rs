@@ -48,16 +48,7 @@ impl Workload {
 
     /// The first messages as a file in a folder; made when it is not there yet.
     pub fn cached(&self, folder: &Path, count: u64) -> io::Result<PathBuf> {
-        let profile = match self.profile {
-            Profile::Posts => "posts",
-            Profile::Network => "network",
-            Profile::NetworkWithFiles => "files",
-        };
-        let name = format!(
-            "{profile}-{VERSION}-{}-{}-{count}.jsonl",
-            self.seed,
-            self.senders.len()
-        );
+        let name = format!("{}{count}{SUFFIX}", self.prefix());
         let path = folder.join(&name);
         if path.is_file() {
             return Ok(path);
@@ -70,6 +61,37 @@ impl Workload {
         Ok(path)
     }
 
+    /// The same, or a file that has more of them.
+    pub fn cached_at_least(&self, folder: &Path, count: u64) -> io::Result<PathBuf> {
+        let prefix = self.prefix();
+        let length = |name: &str| -> Option<u64> {
+            let number = name.strip_prefix(&prefix)?.strip_suffix(SUFFIX)?;
+            number.parse().ok()
+        };
+        let found = fs::read_dir(folder).into_iter().flatten().flatten();
+        let longer = found
+            .map(|entry| entry.path())
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                length(&name).is_some_and(|length| length >= count)
+            })
+            .min();
+        match longer {
+            Some(path) => Ok(path),
+            None => self.cached(folder, count),
+        }
+    }
+
+    fn prefix(&self) -> String {
+        let profile = match self.profile {
+            Profile::Posts => "posts",
+            Profile::Network => "network",
+            Profile::NetworkWithFiles => "files",
+        };
+        let senders = self.senders.len();
+        format!("{profile}-{VERSION}-{}-{senders}-", self.seed)
+    }
+
     fn lines(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
         let mut lines = Vec::with_capacity(1_024 * CHUNK as usize);
         for index in range {
@@ -80,6 +102,7 @@ impl Workload {
     }
 }
 
+const SUFFIX: &str = ".jsonl";
 /// Raised whenever the messages of a seed change.
 const VERSION: u32 = 3;
 
@@ -111,6 +134,9 @@ mod tests {
         fs::write(&path, "kept").unwrap();
         let again = workload.cached(folder.path(), 250).unwrap();
         assert_eq!(fs::read_to_string(again).unwrap(), "kept");
+        assert_eq!(workload.cached_at_least(folder.path(), 9).unwrap(), path);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let longer = workload.cached_at_least(folder.path(), 251).unwrap();
+        assert_eq!(fs::read_to_string(longer).unwrap().lines().count(), 251);
     }
 }
