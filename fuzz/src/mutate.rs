@@ -209,7 +209,7 @@ fn change(document: &mut Value, dice: &mut Dice) {
                 .get(dice.roll(items.len()))
                 .unwrap_or(&Value::Null)
                 .clone();
-            let times = [1, 1, 2, 17, 300][dice.roll(5)];
+            let times = [1, 1, 2, 17, 300][dice.roll(5)].min(NODES_MAX / count(&item));
             items.extend(std::iter::repeat_n(item, times));
         }
         (0..=4, Value::String(text)) => *text = changed_text(text, dice),
@@ -230,6 +230,9 @@ fn changed_number(number: &serde_json::Number, dice: &mut Dice) -> Value {
         _ => json!(number.to_string()),
     }
 }
+
+/// Most nodes that one change adds: larger inputs would be thrown away.
+const NODES_MAX: usize = 20_000;
 
 /// Wraps a value in lists or objects.
 fn deep(mut value: Value, dice: &mut Dice) -> Value {
