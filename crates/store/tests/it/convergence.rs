@@ -19,7 +19,7 @@ use crate::history::{Dice, History};
 use node::{NOW, Node};
 
 /// Histories of one run, and orders of each.
-const HISTORIES: u64 = 250;
+const HISTORIES: u64 = 200;
 const ORDERS: u64 = 5;
 const LENGTH: usize = 45;
 /// Every so many, the digest is compared after every single message.
