@@ -17,6 +17,7 @@ use axum::routing::get;
 use beth_ccn::CcnConfig;
 use beth_ccn::node::Node;
 use beth_sdk::workload::{Profile, Workload};
+use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -218,14 +219,18 @@ async fn everything_of_another_node() {
     let source = Resting::new();
     let running = source.start(&cancel).await;
     let workload = Workload::of_senders(Profile::NetworkWithFiles, 13, 20);
-    for index in 0..3_000 {
+    let offers = (0..3_000).map(|index| {
         if let Some(file) = workload.file(index) {
             running.context.blobs.put(&file).unwrap();
         }
         let message = serde_json::to_value(workload.message(index)).unwrap();
-        let outcome = running.context.pipeline.offer(message).await.unwrap();
-        assert_eq!(outcome, beth_store::rows::Outcome::Processed, "{index}");
+        running.context.pipeline.offer(message)
+    });
+    let mut outcomes = futures::stream::iter(offers).buffered(64);
+    while let Some(outcome) = outcomes.next().await {
+        assert_eq!(outcome.unwrap(), beth_store::rows::Outcome::Processed);
     }
+    drop(outcomes);
     let url = running.url.clone();
     let copy = Resting::new();
     let (result, refused, copied, exported) = tokio::task::spawn_blocking(move || {

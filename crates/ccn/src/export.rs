@@ -7,7 +7,7 @@
 use std::io::Write;
 
 use beth_protocol::time::Timestamp;
-use beth_store::Store;
+use beth_store::Readers;
 use beth_store::query::{Order, Place, Span, Window};
 
 use crate::config::CcnConfig;
@@ -35,7 +35,7 @@ pub fn write(config: &CcnConfig, out: &mut impl Write) -> Result<u64, Failure> {
         );
         return Err(Error::Config(text).into());
     }
-    let readers = Store::open(&path).map_err(Error::from)?.readers;
+    let readers = Readers::open(&path, 1).map_err(Error::from)?;
     let (mut count, mut last) = (0, None);
     loop {
         let window = Window::After {
