@@ -32,7 +32,7 @@ pub struct Context {
     /// Permits to rewrite a large document.
     pub rewrites: Semaphore,
     /// No other process works with the folder.
-    pub lock: Lock,
+    pub lock: Arc<Lock>,
 }
 
 impl Context {

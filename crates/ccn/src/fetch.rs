@@ -39,6 +39,11 @@ impl Fetcher {
         }
     }
 
+    /// True when a content is here.
+    pub fn has(&self, hash: &str) -> bool {
+        self.blobs.contains(hash)
+    }
+
     /// Makes a content available here; false when nobody has it. A source that
     /// lies costs its download and the next one is asked.
     pub async fn obtain(&self, hash: &str) -> bool {

@@ -27,7 +27,6 @@ mod tally;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -36,7 +35,7 @@ use crate::config::CcnConfig;
 use crate::error::Error;
 use crate::limits;
 use crate::node::quiet::Quiet;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Handed, Pipeline};
 
 use checkpoint::Checkpoint;
 use source::{Batch, Place};
@@ -112,13 +111,10 @@ pub async fn run(
     };
     let is_resumed = walk.checkpoint.place != Place::default();
     let failure = walk.follow(&source, &node, &cancel).await.err();
-    walk.checkpoint.save()?;
-    if failure.is_none() {
-        walk.progress.send_modify(|now| now.is_settling = true);
-        settle::settle(&node.context, &mut walk.tally, &walk.progress, &cancel).await?;
-        walk.checkpoint.remove()?;
-    }
+    let ended = walk.end(&failure, &node, &cancel).await;
+    // Whatever happened, the folder is ours until the node has stopped.
     node.stop().await?;
+    ended?;
     Ok(Report {
         tally: walk.tally,
         is_resumed,
@@ -147,17 +143,18 @@ impl Walk {
         let reader = source.read(from, node.client.clone(), sender);
         let mut reader = AbortOnDropHandle::new(reader);
         let pipeline = &node.context.pipeline;
-        let mut done = futures::stream::poll_fn(|context| batches.poll_recv(context))
-            .map(|batch| AbortOnDropHandle::new(tokio::spawn(submit(pipeline.clone(), batch))))
+        let done = futures::stream::poll_fn(|context| batches.poll_recv(context))
+            .then(|batch| submit(pipeline, batch))
+            .map(collect)
             .buffered(limits::IMPORT_BATCHES_SUBMITTED);
+        let mut done = std::pin::pin!(done);
         loop {
             let next = tokio::select! {
                 () = cancel.cancelled() => return Err(Failure::Interrupted),
                 next = done.next() => next,
             };
             match next {
-                Some(Ok(Ok(batch))) => self.count(batch)?,
-                Some(_) => return Err(Failure::Unavailable),
+                Some(batch) => self.count(batch?)?,
                 None => break,
             }
         }
@@ -165,6 +162,22 @@ impl Walk {
             Ok(ended) => ended.map_err(Failure::Source),
             Err(_) => Err(Failure::Source("reading ended badly".into())),
         }
+    }
+
+    /// Keeps the place, and at the end of the source lets what waits settle.
+    async fn end(
+        &mut self,
+        failure: &Option<Failure>,
+        node: &Quiet,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        self.checkpoint.save()?;
+        if failure.is_none() {
+            self.progress.send_modify(|now| now.is_settling = true);
+            settle::settle(&node.context, &mut self.tally, &self.progress, cancel).await?;
+            self.checkpoint.remove()?;
+        }
+        Ok(())
     }
 
     fn count(&mut self, done: Done) -> Result<(), Failure> {
@@ -193,30 +206,51 @@ struct Done {
     share: Option<f64>,
 }
 
-async fn submit(pipeline: Pipeline, batch: Batch) -> Result<Done, Failure> {
+/// A batch that was handed in.
+struct Submitted {
+    tally: Tally,
+    handed: Vec<(String, Handed)>,
+    end: Place,
+    share: Option<f64>,
+}
+
+/// Hands a batch in, in the order of the source: what a message is allowed or
+/// can pay depends on those before it.
+async fn submit(pipeline: &Pipeline, batch: Batch) -> Result<Submitted, Failure> {
     let mut tally = Tally::default();
-    let mut offers = FuturesUnordered::new();
+    let mut handed = Vec::with_capacity(batch.entries.len());
     for entry in batch.entries {
         match entry.message() {
             Ok(Some(message)) => {
                 let item_hash = message["item_hash"].as_str().unwrap_or_default().to_owned();
-                let pipeline = &pipeline;
-                offers.push(async move { (item_hash, pipeline.offer(message).await) });
+                let message = pipeline.hand(message).await;
+                handed.push((item_hash, message.map_err(|_| Failure::Unavailable)?));
             }
             Ok(None) => {}
             Err(skipped) => tally.skip(skipped),
         }
     }
-    while let Some((item_hash, outcome)) = offers.next().await {
-        match outcome {
+    Ok(Submitted {
+        tally,
+        handed,
+        end: batch.end,
+        share: batch.share,
+    })
+}
+
+/// Waits for the outcome of every message of a batch.
+async fn collect(submitted: Result<Submitted, Failure>) -> Result<Done, Failure> {
+    let Submitted {
+        mut tally,
+        handed,
+        end,
+        share,
+    } = submitted?;
+    for (item_hash, message) in handed {
+        match message.outcome().await {
             Ok(outcome) => tally.add(item_hash, outcome),
             Err(_) => return Err(Failure::Unavailable),
         }
     }
-    drop(offers);
-    Ok(Done {
-        tally,
-        end: batch.end,
-        share: batch.share,
-    })
+    Ok(Done { tally, end, share })
 }

@@ -26,6 +26,8 @@ pub mod lock;
 pub mod node;
 pub mod pipeline;
 pub mod retry;
+mod room;
+mod turns;
 mod verify;
 mod writer;
 

@@ -9,6 +9,11 @@ pub const WRITER_QUEUE: usize = 4_096;
 /// Room for messages between the entrance and the commit, in KiB: bounds the
 /// memory of a backlog whatever the messages are.
 pub const IN_FLIGHT_KIB: usize = 96 * 1024;
+/// Room for contents that are files, between reading and commit, in KiB of
+/// parsed JSON.
+pub const BODIES_KIB: usize = 96 * 1024;
+/// Longest pause between two looks at whose turn it is.
+pub const ROOM_LOOK: Duration = Duration::from_millis(20);
 /// Messages that a verifier takes at once.
 pub const VERIFY_CHUNK: usize = 16;
 /// Longest body of a message whose content is a file, in bytes. Upstream reads
@@ -29,8 +34,10 @@ pub const BATCH_MAX: usize = 4_000;
 pub const EVENTS_QUEUE: usize = 4_096;
 /// Copies remembered to drop repeats from gossip.
 pub const SEEN_MAX: usize = 200_000;
-/// Waiting messages tried in one round.
-pub const RETRY_ROUND: usize = 256;
+/// Waiting messages tried at once.
+pub const TRIES_MAX: usize = 256;
+/// Longest time between two looks at what is due while messages are tried.
+pub const RETRY_LOOK: Duration = Duration::from_secs(1);
 /// Files and contents fetched from other nodes at once.
 pub const FETCHES_MAX: usize = 16;
 /// Longest silence of another node while a file is fetched.

@@ -28,6 +28,8 @@ use crate::jobs::Jobs;
 use crate::lock::Lock;
 use crate::pipeline::{Pipeline, now};
 use crate::retry::Retry;
+use crate::room::Bodies;
+use crate::turns::Turns;
 use crate::verify::{Intake, Verifiers};
 use crate::writer::Task;
 use crate::{api, catch_up, gossip, limits, verify, writer};
@@ -122,13 +124,10 @@ impl Node {
             network.stop().await;
         }
         let pipeline = self.context.pipeline.clone();
+        // The folder stays ours until nobody writes to it.
+        let _lock = self.context.lock.clone();
         drop(self.context);
-        // First the verifiers, then the writer: what was handed in is written.
-        // A request that is still open keeps its own senders; nobody waits for it.
-        pipeline.intake.close().await;
-        join("verifier", self.verifiers).await?;
-        let _ = pipeline.writer.send(Task::Stop).await;
-        join("writer", vec![self.writer]).await?;
+        end(pipeline, self.verifiers, self.writer).await?;
         info!("core node stopped");
         Ok(())
     }
@@ -140,6 +139,20 @@ fn without_delay(listener: TcpListener) -> impl Listener<Addr = SocketAddr> {
         // A socket that refuses is only slower.
         let _ = stream.set_nodelay(true);
     })
+}
+
+/// First the verifiers, then the writer: what was handed in is written. A
+/// request that is still open keeps its own senders; nobody waits for it.
+async fn end(
+    pipeline: Pipeline,
+    verifiers: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
+) -> Result<(), Error> {
+    pipeline.intake.close().await;
+    let verified = join("verifier", verifiers).await;
+    let _ = pipeline.writer.send(Task::Stop).await;
+    let written = join("writer", vec![writer]).await;
+    verified.and(written)
 }
 
 /// Waits for threads that were told to end.
@@ -248,10 +261,13 @@ impl Parts {
         let retry = Arc::new(Notify::new());
         let failed =
             |error: std::io::Error| Error::Config(format!("a thread cannot start: {error}"));
+        let turns = Turns::default();
         let verifiers = Verifiers {
             writer: writer.clone(),
             blobs: blobs.clone(),
             readers: Arc::new(store.readers.more(verify::count())?),
+            now: turns.now(),
+            bodies: Bodies::new(),
         };
         let verifiers = verifiers.spawn(jobs, cancel).map_err(failed)?;
         let rules = config.rules.clone();
@@ -260,7 +276,7 @@ impl Parts {
             retry: retry.clone(),
         };
         let writer_thread =
-            writer::spawn(store.writer, tasks, rules, told, cancel).map_err(failed)?;
+            writer::spawn(store.writer, tasks, (rules, turns), told, cancel).map_err(failed)?;
 
         let readers = Arc::new(store.readers);
         let gossip = Gossip::new(network.clone(), &config.p2p.message_topic);
@@ -284,6 +300,7 @@ impl Parts {
             intake,
             wake: retry,
             fetcher,
+            fetches: Semaphore::new(limits::FETCHES_MAX),
         };
         running.spawn(retries.run(cancel.child_token()));
         running.spawn(catch_up::run(
@@ -306,7 +323,7 @@ impl Parts {
             events,
             jobs,
             rewrites: Semaphore::new(limits::REWRITES_MAX),
-            lock,
+            lock: Arc::new(lock),
         });
         Ok(Wired {
             context,

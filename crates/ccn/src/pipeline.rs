@@ -107,12 +107,20 @@ impl Pipeline {
             Answer::Malformed(rejection) => return Err(SubmitError::InvalidFormat(rejection)),
         };
         let failed = match &outcome {
-            Outcome::Processed | Outcome::Known | Outcome::Pending(_) => {
-                self.gossip.publish(payload).await
-            }
-            Outcome::Rejected(_) | Outcome::Final(_) => Vec::new(),
+            Outcome::Processed | Outcome::Pending(_) => self.gossip.publish(payload).await,
+            // Of a known message nothing but its name was looked at here.
+            Outcome::Known | Outcome::Rejected(_) | Outcome::Final(_) => Vec::new(),
         };
         Ok(Submitted { outcome, failed })
+    }
+
+    /// Hands a message in and answers as soon as there is room for it. Messages
+    /// are judged in the order in which they were handed in.
+    pub(crate) async fn hand(&self, raw: Value) -> Result<Handed, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.intake.send(arrival(raw), Source::Node, Some(reply));
+        sent.await.map_err(|_| SubmitError::Unavailable)?;
+        Ok(Handed(answer))
     }
 
     /// Hands a message to the pipeline without publishing it.
@@ -221,6 +229,20 @@ fn arrival(raw: Value) -> Arrival {
         origin: "p2p",
         transaction: None,
         retry_of: None,
+    }
+}
+
+/// A message that was handed in.
+pub(crate) struct Handed(oneshot::Receiver<Answer>);
+
+impl Handed {
+    /// What became of it.
+    pub async fn outcome(self) -> Result<Outcome, SubmitError> {
+        match self.0.await {
+            Ok(Answer::Settled(outcome)) => Ok(outcome),
+            Ok(Answer::Malformed(rejection)) => Ok(Outcome::Rejected(rejection)),
+            Err(_) => Err(SubmitError::Unavailable),
+        }
     }
 }
 

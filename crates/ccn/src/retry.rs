@@ -3,6 +3,7 @@
 //! The schedule is the database. The loop sleeps until the next message is due
 //! or somebody wakes it; without waiting messages it sleeps for ever.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use beth_store::Readers;
 use beth_store::pending::{Arrival, CONTRACT};
 use beth_store::rows::PendingMessage;
 use futures::StreamExt;
-use tokio::sync::{Notify, oneshot};
+use futures::stream::FuturesUnordered;
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -21,42 +23,49 @@ use crate::limits;
 use crate::pipeline::{Source, now};
 use crate::verify::Intake;
 
-/// How a round went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    /// Nothing was due.
-    Idle,
-    /// Something was tried and its outcome written.
-    Progress,
-    /// The state could not be read or written.
-    Failed,
-}
-
 /// Everything the loop needs.
 pub(crate) struct Retry {
     pub readers: Arc<Readers>,
     pub intake: Intake,
     pub wake: Arc<Notify>,
     pub fetcher: Fetcher,
+    /// Permits to fetch for a message.
+    pub fetches: Semaphore,
 }
 
 impl Retry {
-    /// Runs until cancelled.
+    /// Runs until cancelled. Each try goes its own way: one that fetches a large
+    /// file holds nobody up.
     pub async fn run(self, cancel: CancellationToken) {
+        let mut tries = FuturesUnordered::new();
+        let mut trying = HashSet::new();
         loop {
-            let round = tokio::select! {
-                () = cancel.cancelled() => return,
-                round = self.round() => round,
-            };
+            let begun = self.next(&trying).await;
+            let mut has_failed = begun.is_none();
+            for pending in begun.unwrap_or_default() {
+                trying.insert(pending.id);
+                tries.push(self.attempt(pending));
+            }
             let rest = async {
-                match round {
-                    Round::Progress => {}
-                    Round::Failed => tokio::time::sleep(limits::FAILED_ROUND_PAUSE).await,
-                    Round::Idle => self.rest().await,
+                match (has_failed, trying.is_empty()) {
+                    (true, _) => tokio::time::sleep(limits::FAILED_ROUND_PAUSE).await,
+                    (false, true) => self.rest().await,
+                    (false, false) => {
+                        // Others may come due while these are tried.
+                        let woken = self.wake.notified();
+                        let _ = tokio::time::timeout(limits::RETRY_LOOK, woken).await;
+                    }
                 }
             };
             tokio::select! {
                 () = cancel.cancelled() => return,
+                Some((id, is_written)) = tries.next(), if !tries.is_empty() => {
+                    trying.remove(&id);
+                    has_failed = !is_written;
+                    if has_failed {
+                        tokio::time::sleep(limits::FAILED_ROUND_PAUSE).await;
+                    }
+                }
                 () = rest => {}
             }
         }
@@ -72,39 +81,33 @@ impl Retry {
         }
     }
 
-    /// Tries everything that is due once.
-    async fn round(&self) -> Round {
+    /// What is due and not being tried, as many as there is room for; `None`
+    /// when the state could not be read.
+    async fn next(&self, trying: &HashSet<i64>) -> Option<Vec<PendingMessage>> {
+        let room = limits::TRIES_MAX.saturating_sub(trying.len());
+        // Reading anew for each that ended would read the others again.
+        if room < limits::TRIES_MAX / 2 {
+            return Some(Vec::new());
+        }
         let readers = self.readers.clone();
-        let due = tokio::task::spawn_blocking(move || {
-            readers.read(|state| state.due(now(), limits::RETRY_ROUND))
-        })
-        .await;
-        let due = match due {
-            Ok(Ok(due)) => due,
+        let limit = trying.len() + room;
+        let read = move || readers.read(|state| state.due(now(), limit));
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(due)) => {
+                let fresh = due.into_iter().filter(|row| !trying.contains(&row.id));
+                Some(fresh.take(room).collect())
+            }
             Ok(Err(failure)) => {
                 warn!(%failure, "waiting messages could not be read");
-                return Round::Failed;
+                None
             }
-            Err(_) => return Round::Failed,
-        };
-        if due.is_empty() {
-            return Round::Idle;
-        }
-        let written = futures::stream::iter(due)
-            .map(|pending| self.attempt(pending))
-            .buffer_unordered(limits::FETCHES_MAX)
-            .filter(|written| std::future::ready(*written))
-            .count()
-            .await;
-        if written > 0 {
-            Round::Progress
-        } else {
-            Round::Failed
+            Err(_) => None,
         }
     }
 
-    /// Tries one message; true when its outcome was written.
-    async fn attempt(&self, pending: PendingMessage) -> bool {
+    /// Tries one message; answers its row and whether its outcome was written.
+    async fn attempt(&self, pending: PendingMessage) -> (i64, bool) {
+        let id = pending.id;
         if let Ok(message) = Message::parse(&pending.message) {
             let fetched = self.fetch_needs(&message);
             let _ = tokio::time::timeout(limits::FETCH_DEADLINE, fetched).await;
@@ -118,16 +121,24 @@ impl Retry {
             retry_of: Some(pending.id),
         };
         let (reply, answer) = oneshot::channel();
-        // The round ends when every attempt is written, so that the next round
-        // does not read them again.
+        // The row is free for another try only when this one is written.
         let sent = self.intake.send(arrival, Source::Node, Some(reply)).await;
-        sent.is_ok() && answer.await.is_ok()
+        (id, sent.is_ok() && answer.await.is_ok())
+    }
+
+    /// Makes a content available here, in turn with other fetches.
+    async fn obtain(&self, hash: &str) -> bool {
+        if self.fetcher.has(hash) {
+            return true;
+        }
+        let _turn = self.fetches.acquire().await;
+        self.fetcher.obtain(hash).await
     }
 
     async fn fetch_needs(&self, message: &Message) {
         let content = if message.item_type == ItemType::Inline {
             message.inline_content().ok().flatten()
-        } else if self.fetcher.obtain(message.item_hash.as_str()).await {
+        } else if self.obtain(message.item_hash.as_str()).await {
             self.fetcher
                 .read(message.item_hash.as_str())
                 .and_then(|bytes| message.fetched_content(&bytes).ok())
@@ -135,7 +146,7 @@ impl Retry {
             None
         };
         if let Some(Content::Store(store)) = content.map(|content| content.typed) {
-            self.fetcher.obtain(store.item_hash.as_str()).await;
+            self.obtain(store.item_hash.as_str()).await;
         }
     }
 

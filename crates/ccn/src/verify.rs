@@ -20,6 +20,8 @@ use tracing::error;
 
 use crate::limits;
 use crate::pipeline::{Answer, Source};
+use crate::room::{Bodies, BodyRoom, Room};
+use crate::turns::Now;
 use crate::writer::{Entry, Task, Verified};
 
 /// A message at the entrance.
@@ -81,8 +83,21 @@ impl Intake {
 /// times its text.
 fn weight(raw: &Value) -> u32 {
     let text = raw["item_content"].as_str().map_or(0, str::len);
-    let kib = 2 + text * 8 / 1024;
+    let kib = 2 + (footprint(raw) + text * 7) / 1024;
     u32::try_from(kib.min(limits::IN_FLIGHT_KIB)).unwrap_or(1)
+}
+
+/// About how much memory a value takes, in bytes.
+fn footprint(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 32 + text.len(),
+        Value::Array(items) => 32 + items.iter().map(footprint).sum::<usize>(),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| 96 + name.len() + footprint(value);
+            32 + members.iter().map(member).sum::<usize>()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 32,
+    }
 }
 
 /// Verifiers, one per core.
@@ -97,7 +112,14 @@ pub(crate) struct Verifiers {
     pub blobs: Arc<Blobs>,
     /// One connection for each, so that pages of clients never hold them up.
     pub readers: Arc<Readers>,
+    /// Whose turn it is to be judged.
+    pub now: Now,
+    /// Room for contents that are files.
+    pub bodies: Arc<Bodies>,
 }
+
+/// Where the verifiers take messages from, and the number of the next one.
+type Entrance = Mutex<(mpsc::Receiver<Option<Job>>, u64)>;
 
 impl Verifiers {
     /// Starts one verifier per core. They end when the intake is closed; `end`
@@ -107,7 +129,7 @@ impl Verifiers {
         intake: mpsc::Receiver<Option<Job>>,
         end: &CancellationToken,
     ) -> std::io::Result<Vec<JoinHandle<()>>> {
-        let intake = Arc::new(Mutex::new(intake));
+        let intake: Arc<Entrance> = Arc::new(Mutex::new((intake, 0)));
         (0..count())
             .map(|index| {
                 let (intake, verifier) = (intake.clone(), self.clone());
@@ -122,19 +144,24 @@ impl Verifiers {
             .collect()
     }
 
-    fn run(&self, intake: &Mutex<mpsc::Receiver<Option<Job>>>) {
+    fn run(&self, intake: &Entrance) {
         let mut jobs = Vec::with_capacity(limits::VERIFY_CHUNK);
         loop {
-            let taken = {
+            let (taken, numbers) = {
                 let mut intake = intake.lock().unwrap_or_else(PoisonError::into_inner);
-                take(&mut intake, &mut jobs)
+                let taken = take(&mut intake.0, &mut jobs);
+                let first = intake.1;
+                intake.1 += jobs.len() as u64;
+                (taken, first..)
             };
             let known = self.known(&jobs);
-            for (job, known) in jobs.drain(..).zip(known) {
-                let Some(task) = checked(job, known, &self.blobs) else {
-                    continue;
-                };
-                if self.writer.blocking_send(task).is_err() {
+            for ((job, known), number) in jobs.drain(..).zip(known).zip(numbers) {
+                let task = self.checked(job, known, number).map(Box::new);
+                if self
+                    .writer
+                    .blocking_send(Task::Turn { number, task })
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -158,6 +185,55 @@ impl Verifiers {
         // The writer looks again: this one may fail without harm.
         looked.unwrap_or_else(|_| vec![None; jobs.len()])
     }
+
+    /// Verifies a job; `None` when it is answered already.
+    fn checked(&self, job: Job, known: Option<Outcome>, number: u64) -> Option<Task> {
+        let answer = |reply: Option<Reply>, answer| {
+            if let Some(reply) = reply {
+                let _ = reply.send(answer);
+            }
+            None
+        };
+        if let Some(outcome) = known {
+            return answer(job.reply, Answer::Settled(outcome));
+        }
+        let verified = catch_unwind(AssertUnwindSafe(|| self.verify(&job.arrival, number)));
+        let Found { verdict, body } = verified.unwrap_or_else(|_| {
+            error!(message = %job.arrival.raw["item_hash"], "a message could not be verified; please report it");
+            Found {
+                verdict: Verified::Failed,
+                body: None,
+            }
+        });
+        match (job.source, verdict) {
+            (
+                Source::Client,
+                Verified::Malformed { rejection, .. } | Verified::Invalid { rejection, .. },
+            ) => answer(job.reply, Answer::Malformed(rejection)),
+            (_, verdict) => Some(Task::Message {
+                entry: Box::new(Entry {
+                    arrival: job.arrival,
+                    verdict,
+                }),
+                reply: job.reply,
+                room: Room::new(job.room, body),
+            }),
+        }
+    }
+
+    fn verify(&self, arrival: &Arrival, number: u64) -> Found {
+        let mut body = None;
+        let verdict = verify(arrival, &self.blobs, |size_bytes| {
+            body = Some(self.bodies.take(size_bytes, || self.now.is(number)));
+        });
+        Found { verdict, body }
+    }
+}
+
+/// A verdict, with the room that its content takes.
+struct Found {
+    verdict: Verified,
+    body: Option<BodyRoom>,
 }
 
 #[derive(PartialEq)]
@@ -184,42 +260,9 @@ fn take(intake: &mut mpsc::Receiver<Option<Job>>, jobs: &mut Vec<Job>) -> Taken 
     }
 }
 
-/// Verifies a job; `None` when it is answered already.
-fn checked(job: Job, known: Option<Outcome>, blobs: &Blobs) -> Option<Task> {
-    let answer = |reply: Option<Reply>, answer| {
-        if let Some(reply) = reply {
-            let _ = reply.send(answer);
-        }
-        None
-    };
-    if let Some(outcome) = known {
-        return answer(job.reply, Answer::Settled(outcome));
-    }
-    let verified = catch_unwind(AssertUnwindSafe(|| verify(&job.arrival, blobs)));
-    let verdict = verified.unwrap_or_else(|_| {
-        error!(message = %job.arrival.raw["item_hash"], "a message could not be verified; please report it");
-        Verified::Failed
-    });
-    match (job.source, verdict) {
-        (Source::Client, Verified::Malformed { rejection, .. }) => {
-            answer(job.reply, Answer::Malformed(rejection))
-        }
-        (Source::Client, Verified::Invalid { rejection, .. }) => {
-            answer(job.reply, Answer::Malformed(rejection))
-        }
-        (_, verdict) => Some(Task::Message {
-            entry: Box::new(Entry {
-                arrival: job.arrival,
-                verdict,
-            }),
-            reply: job.reply,
-            room: job.room,
-        }),
-    }
-}
-
 /// Envelope, signature, content, presence of files: in this order.
-fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
+/// `begin` is told how long a content is before it is read.
+fn verify(arrival: &Arrival, blobs: &Blobs, begin: impl FnMut(u64)) -> Verified {
     let message = match Message::parse(&arrival.raw) {
         Ok(message) => message,
         Err(rejection) => {
@@ -243,7 +286,7 @@ fn verify(arrival: &Arrival, blobs: &Blobs) -> Verified {
             };
         }
     };
-    match complete((&message, arrival), inline, blobs) {
+    match complete((&message, arrival), inline, blobs, begin) {
         Ok((content, file_bytes)) => Verified::Complete {
             complete: Box::new(Complete { message, content }),
             file_bytes,
@@ -265,13 +308,14 @@ fn complete(
     (message, arrival): (&Message, &Arrival),
     inline: Option<MessageContent>,
     blobs: &Blobs,
+    begin: impl FnMut(u64),
 ) -> Result<(MessageContent, Option<u64>), Rejection> {
     if arrival.origin != CONTRACT {
         signature::verify(message)?;
     }
     let content = match inline {
         Some(content) => content,
-        None => message.fetched_content(&body(message, blobs)?)?,
+        None => message.fetched_content(&body(message, blobs, begin)?)?,
     };
     let file_bytes = match &content.typed {
         Content::Store(store) => file_length(&store.item_hash, store.item_type, blobs)?,
@@ -281,12 +325,18 @@ fn complete(
 }
 
 /// The body of a message whose content is a file.
-fn body(message: &Message, blobs: &Blobs) -> Result<Vec<u8>, Rejection> {
+fn body(
+    message: &Message,
+    blobs: &Blobs,
+    mut begin: impl FnMut(u64),
+) -> Result<Vec<u8>, Rejection> {
     let hash = message.item_hash.as_str();
     let missing = || {
         let text = format!("File not found: {hash} (could not fetch message content)");
         Rejection::text(Code::ContentUnavailable, text)
     };
+    // Not to be collected while the message is on its way.
+    blobs.claim(hash).ok().flatten().ok_or_else(missing)?;
     let (mut file, size_bytes) = blobs.file(hash).ok().flatten().ok_or_else(missing)?;
     if size_bytes > limits::CONTENT_BYTES_MAX {
         return Err(Rejection::invalid_format(format!(
@@ -294,6 +344,7 @@ fn body(message: &Message, blobs: &Blobs) -> Result<Vec<u8>, Rejection> {
             limits::CONTENT_BYTES_MAX
         )));
     }
+    begin(size_bytes);
     let mut bytes = Vec::with_capacity(size_bytes as usize);
     file.read_to_end(&mut bytes).map_err(|_| missing())?;
     Ok(bytes)

@@ -10,13 +10,15 @@ use beth_protocol::{Content, Message, Rejection, Status};
 use beth_store::pending::Arrival;
 use beth_store::rows::{Outcome, StoredMessage};
 use beth_store::{Error, State, Writer};
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::events::{Event, Events};
 use crate::limits::BATCH_MAX;
 use crate::pipeline::{Answer, FileKind, now};
+use crate::room::Room;
+use crate::turns::Turns;
 use crate::verify::Reply;
 
 /// What a verifier found.
@@ -63,7 +65,13 @@ pub(crate) enum Task {
         entry: Box<Entry>,
         reply: Option<Reply>,
         /// Given back when the message is written.
-        room: OwnedSemaphorePermit,
+        room: Room,
+    },
+    /// What a verifier has to say about the message of this number; `None` when
+    /// it is answered already. Messages are judged in the order they came in.
+    Turn {
+        number: u64,
+        task: Option<Box<Task>>,
     },
     /// A file that is on the disk.
     File {
@@ -106,7 +114,7 @@ enum News {
 pub(crate) fn spawn(
     writer: Writer,
     tasks: mpsc::Receiver<Task>,
-    rules: Rules,
+    (rules, turns): (Rules, Turns),
     told: Told,
     end: &CancellationToken,
 ) -> std::io::Result<JoinHandle<()>> {
@@ -115,6 +123,7 @@ pub(crate) fn spawn(
         writer,
         tasks,
         rules,
+        turns,
         told,
         random: Random::seeded(),
     };
@@ -134,6 +143,7 @@ struct Loop {
     writer: Writer,
     tasks: mpsc::Receiver<Task>,
     rules: Rules,
+    turns: Turns,
     told: Told,
     random: Random,
 }
@@ -150,6 +160,12 @@ impl Loop {
                     Task::Work(work) => {
                         self.commit(std::mem::take(&mut batch));
                         self.do_work(work);
+                    }
+                    Task::Turn { number, task } => {
+                        self.turns.put(number, task);
+                        while let Some(task) = self.turns.next() {
+                            batch.extend(task.map(|task| *task));
+                        }
                     }
                     task => batch.push(task),
                 }
@@ -249,7 +265,7 @@ impl Loop {
             self.told.retry.notify_one();
         }
         match task {
-            Task::Stop | Task::Work(_) => {}
+            Task::Stop | Task::Work(_) | Task::Turn { .. } => {}
             Task::File { reply, .. } => drop(reply.send(())),
             Task::Message { entry, reply, room } => {
                 drop(room);
@@ -269,7 +285,7 @@ impl Loop {
 /// Decides about one task and writes the decision.
 fn handle(state: &State<'_>, task: &Task, rules: &Rules, jitter: f64) -> Result<Settled, Error> {
     match task {
-        Task::Stop | Task::Work(_) => Ok(Settled::default()),
+        Task::Stop | Task::Work(_) | Task::Turn { .. } => Ok(Settled::default()),
         Task::File {
             hash,
             size_bytes,
@@ -332,8 +348,14 @@ fn settle(state: &State<'_>, entry: &Entry, rules: &Rules, jitter: f64) -> Resul
             }));
         }
         Verified::Failed => {
-            state.discard(arrival)?;
-            return Ok(Settled::default());
+            let hash = arrival.raw["item_hash"].as_str();
+            return match (hash, arrival.retry_of) {
+                (Some(hash), Some(_)) => {
+                    let rejection = Rejection::bare(Code::InternalError);
+                    Ok(Settled::of(state.reject(hash, arrival, rejection)?))
+                }
+                _ => Ok(Settled::default()),
+            };
         }
         Verified::Incomplete { message, rejection }
         | Verified::Refused { message, rejection }
@@ -346,10 +368,15 @@ fn settle(state: &State<'_>, entry: &Entry, rules: &Rules, jitter: f64) -> Resul
     if !rejection.code.is_retryable() {
         return refuse(state, message, arrival, rejection);
     }
-    if state.is_applied(message.item_hash.as_str())? {
+    if let Some(signature) = state.applied_signature(message.item_hash.as_str())? {
         // Another copy was complete; this one has nothing to wait for.
-        state.discard(arrival)?;
-        return Ok(Settled::of(Outcome::Known));
+        if signature == message.signature {
+            state.discard(arrival)?;
+            return Ok(Settled::of(Outcome::Known));
+        }
+        let text = format!("Invalid signature for {}", message.item_hash);
+        let rejection = Rejection::text(Code::InvalidSignature, text);
+        return refuse(state, message, arrival, rejection);
     }
     // The first fetch begins at once.
     let pause = if arrival.retry_of.is_some() {
@@ -460,8 +487,11 @@ fn refuse(
     rejection: Rejection,
 ) -> Result<Settled, Error> {
     let outcome = state.reject(message.item_hash.as_str(), arrival, rejection)?;
+    // A bad copy of a message that waits or is in force is nobody's news.
+    let status = state.status(message.item_hash.as_str())?;
+    let is_recorded = status.is_some_and(|(status, _)| status == Status::Rejected);
     let news = match &outcome {
-        Outcome::Rejected(rejection) => News::Rejected(rejection.clone()),
+        Outcome::Rejected(rejection) if is_recorded => News::Rejected(rejection.clone()),
         _ => News::None,
     };
     Ok(Settled {

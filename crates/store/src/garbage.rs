@@ -31,10 +31,11 @@ impl State<'_> {
         )
     }
 
-    /// Drops grace pins that ended before `now`; answers how many.
+    /// Drops grace pins of uploads that ended before `now`; answers how many.
+    /// That of a STORE about to be removed goes with its message.
     pub fn drop_ended_pins(&self, now: Timestamp) -> Result<usize, Error> {
         self.run(
-            "DELETE FROM file_pins WHERE kind = 'grace' AND delete_by < ?1",
+            "DELETE FROM file_pins WHERE kind = 'grace' AND item_hash IS NULL AND delete_by < ?1",
             [now.micros()],
         )
     }
@@ -75,9 +76,10 @@ impl State<'_> {
         let due: Vec<String> = self.all(
             "SELECT item_hash FROM removed WHERE removed_at IS NULL AND NOT EXISTS (
                  SELECT 1 FROM file_pins AS pin
-                 WHERE pin.item_hash = removed.item_hash AND pin.kind IN ('message', 'grace'))
+                 WHERE pin.item_hash = removed.item_hash
+                 AND (pin.kind = 'message' OR (pin.kind = 'grace' AND pin.delete_by >= ?2)))
              ORDER BY item_hash LIMIT ?1",
-            [limit as i64],
+            [limit as i64, now.micros()],
             |row| row.get(0),
         )?;
         for item_hash in &due {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::confirmations::Transaction;
 use crate::error::Error;
+use crate::keys::{prefix, type_of};
 use crate::limits::{ATTEMPTS_MAX, RETRY_SECONDS_MAX};
 use crate::rows::{Outcome, PendingMessage, RejectedMessage};
 use crate::state::{State, json};
@@ -42,19 +43,30 @@ impl State<'_> {
         })
     }
 
-    /// What is settled about a copy before anything of it is checked: it is in
-    /// force with the same signature, or final. `None`: go on.
+    /// What is settled about a copy before anything of it is checked: the very
+    /// envelope is in force, or the hash is final. `None`: go on.
     pub fn settled_copy(&self, raw: &Value) -> Result<Option<Outcome>, Error> {
         let Some(hash) = raw["item_hash"].as_str() else {
             return Ok(None);
         };
-        match self.applied_signature(hash)? {
-            Some(signature) if signature.as_deref() == raw["signature"].as_str() => {
-                Ok(Some(Outcome::Known))
-            }
-            Some(_) => Ok(None),
-            None => self.settled(hash),
-        }
+        let applied = self.one(
+            "SELECT signature, chain, type, (SELECT text FROM names WHERE id = sender)
+             FROM messages INDEXED BY messages_hash WHERE prefix = ?1 AND item_hash = ?2",
+            (prefix(hash), hash),
+            |row| {
+                let texts: [Option<String>; 3] = [row.get(0)?, row.get(1)?, row.get(3)?];
+                Ok((texts, row.get::<_, i64>(2)?))
+            },
+        )?;
+        let Some(([signature, chain, sender], code)) = applied else {
+            return self.settled(hash);
+        };
+        let same = |name: &str, known: Option<&str>| known.is_some() && raw[name].as_str() == known;
+        let is_copy = same("signature", signature.as_deref())
+            && same("chain", chain.as_deref())
+            && same("sender", sender.as_deref())
+            && same("type", Some(type_of(code)?.as_str()));
+        Ok(is_copy.then_some(Outcome::Known))
     }
 
     /// Keeps a message that waits for something, or rejects it when it was
@@ -85,6 +97,14 @@ impl State<'_> {
             .first()
             .and_then(waits_for)
             .or_else(|| amended(&rejection, &arrival.raw));
+        let is_here = match (&rejection.code, &waits_for) {
+            // It came while this try was under way: its wake found nobody.
+            (Code::FileUnavailable | Code::ContentUnavailable, Some(file)) => {
+                tried > 0 && self.knows_file(file)?
+            }
+            _ => false,
+        };
+        let pause = if is_here { 0 } else { pause };
         let code = rejection.code.number();
         self.run(
             "INSERT INTO pending (item_hash, sender, signature, message, retries, next_attempt, waits_for, error_code,

@@ -108,7 +108,7 @@ impl State<'_> {
             self.erase(&stored)?;
         }
         self.run(
-            "DELETE FROM file_pins WHERE item_hash = ?1 AND kind = 'content'",
+            "DELETE FROM file_pins WHERE item_hash = ?1 AND kind IN ('content', 'grace')",
             [item_hash],
         )?;
         self.run(

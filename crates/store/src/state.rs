@@ -104,10 +104,7 @@ impl<'a> State<'a> {
     }
 
     /// The signature of a message in force; `Some(None)` when it has none.
-    pub(crate) fn applied_signature(
-        &self,
-        item_hash: &str,
-    ) -> Result<Option<Option<String>>, Error> {
+    pub fn applied_signature(&self, item_hash: &str) -> Result<Option<Option<String>>, Error> {
         self.one(
             "SELECT signature FROM messages INDEXED BY messages_hash WHERE prefix = ?1 AND item_hash = ?2",
             (prefix(item_hash), item_hash),

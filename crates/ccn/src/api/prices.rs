@@ -13,6 +13,7 @@ use beth_protocol::cost::{self, CostRow, FileRef, Sizes};
 use beth_protocol::decimal::Decimal;
 use beth_protocol::judge::payment::{ViewSizes, prices};
 use beth_protocol::time::Timestamp;
+use beth_protocol::view::ViewError;
 use beth_protocol::{Content, ItemHash, ItemType, MessageType, Status};
 use beth_store::{Error, State as Snapshot};
 use http::StatusCode;
@@ -266,7 +267,7 @@ fn bill_of_gone(
     let estimated = Estimated {
         by_reference: HashMap::new(),
         stored: Some(size.max(0) as u64),
-        known: state,
+        known: ViewSizes::new(state),
     };
     let lines = bill(state, hash, &content, (&estimated, rules))?;
     Ok(lines.ok().map(|lines| {
@@ -286,8 +287,11 @@ fn bill(
     content: &Content,
     (sizes, rules): (&Estimated<'_>, &beth_protocol::judge::Rules),
 ) -> Result<Lines, Error> {
-    let prices = prices(state, rules).map_err(|failure| Error::Damaged(failure.to_string()))?;
-    Ok(cost::bill(hash, content, &prices, sizes)
+    let damaged = |failure: ViewError| Error::Damaged(failure.to_string());
+    let prices = prices(state, rules).map_err(damaged)?;
+    let bill = cost::bill(hash, content, &prices, sizes);
+    sizes.known.check().map_err(damaged)?;
+    Ok(bill
         .map(|rows| rows.into_iter().map(Line::from).collect())
         .map_err(|error| error.to_string()))
 }
@@ -296,18 +300,18 @@ fn bill(
 struct Estimated<'a> {
     by_reference: HashMap<String, u64>,
     stored: Option<u64>,
-    known: &'a Snapshot<'a>,
+    known: ViewSizes<'a, Snapshot<'a>>,
 }
 
 impl Sizes for Estimated<'_> {
     fn referenced(&self, file: FileRef<'_>) -> Option<u64> {
         let stated = self.by_reference.get(file.reference).copied();
-        stated.or_else(|| ViewSizes(self.known).referenced(file))
+        stated.or_else(|| self.known.referenced(file))
     }
 
     fn stored(&self, file_hash: &str) -> Option<u64> {
         self.stored
-            .or_else(|| ViewSizes(self.known).stored(file_hash))
+            .or_else(|| self.known.stored(file_hash))
     }
 }
 
@@ -365,7 +369,7 @@ async fn answer_estimate(
                 let sizes = Estimated {
                     by_reference,
                     stored,
-                    known: state,
+                    known: ViewSizes::new(state),
                 };
                 bill(state, item_hash.as_str(), &typed, (&sizes, &rules))
             }

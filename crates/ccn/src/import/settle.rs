@@ -1,6 +1,7 @@
 //! The end of an import: what still waits is tried as long as that helps.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use beth_protocol::Status;
 use beth_protocol::time::Timestamp;
@@ -11,6 +12,7 @@ use super::tally::{Refused, Tally};
 use super::{Progress, limits};
 use crate::context::Context;
 use crate::error::Error;
+use crate::limits as node_limits;
 use crate::pipeline::now;
 
 /// Follows the messages that waited: each that is due gets a try, and as long
@@ -22,6 +24,7 @@ pub(super) async fn settle(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let mut before = usize::MAX;
+    let (mut left, mut since) = (tally.late.len(), Instant::now());
     while tally.late.len() < before {
         before = tally.late.len();
         let round = now();
@@ -33,6 +36,12 @@ pub(super) async fn settle(
             }
             resolve(context, tally).await?;
             progress.send_modify(|now| now.waiting = tally.waiting());
+            if tally.late.len() != left {
+                (left, since) = (tally.late.len(), Instant::now());
+            } else if since.elapsed() > 2 * node_limits::FETCH_DEADLINE {
+                // Nothing can be written or fetched; they stay waiting.
+                return Ok(());
+            }
         }
         resolve(context, tally).await?;
     }

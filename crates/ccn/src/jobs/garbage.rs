@@ -35,9 +35,6 @@ impl Job for GarbageCollector {
                 .pipeline
                 .work(move |state| state.drop_ended_pins(now))
                 .await?;
-            let unused_since = before(now);
-            let mut files = sweep(desk, unused_since).await?;
-            files += orphans::sweep(desk, unused_since).await?;
             let mut messages = 0;
             loop {
                 let finish = desk
@@ -49,6 +46,9 @@ impl Job for GarbageCollector {
                     break;
                 }
             }
+            let unused_since = before(now);
+            let mut files = sweep(desk, unused_since).await?;
+            files += orphans::sweep(desk, unused_since).await?;
             Ok(format!(
                 "{pins} pins ended, {files} files deleted, {messages} messages removed"
             ))

@@ -7,11 +7,10 @@ use std::thread::JoinHandle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Parts, http_client, join, open};
+use super::{Parts, end, http_client, open};
 use crate::config::CcnConfig;
 use crate::context::Context;
 use crate::error::Error;
-use crate::writer::Task;
 
 /// A running quiet node. To be [stopped](Quiet::stop).
 pub struct Quiet {
@@ -56,10 +55,8 @@ impl Quiet {
         self.cancel.cancel();
         while self.tasks.join_next().await.is_some() {}
         let pipeline = self.context.pipeline.clone();
+        let _lock = self.context.lock.clone();
         drop(self.context);
-        pipeline.intake.close().await;
-        join("verifier", self.verifiers).await?;
-        let _ = pipeline.writer.send(Task::Stop).await;
-        join("writer", vec![self.writer]).await
+        end(pipeline, self.verifiers, self.writer).await
     }
 }

@@ -9,8 +9,9 @@ CREATE TABLE message_status (
     reception_time INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- An id is never given twice: a retry holds it while the row may go.
 CREATE TABLE pending (
-    id             INTEGER PRIMARY KEY,
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
     item_hash      TEXT NOT NULL,
     sender         TEXT NOT NULL,
     signature      TEXT NOT NULL,
