@@ -78,21 +78,94 @@ fn grants(entry: &Value, sender: &str, action: Action<'_>) -> bool {
             || list_allows(entry.get("aggregate_keys"), action.aggregate_key))
 }
 
+/// A text names the chain, a list those that are allowed.
 fn chain_allows(filter: Option<&Value>, chain: Chain) -> bool {
     match filter {
         Some(Value::String(text)) if !text.is_empty() => text == chain.as_str(),
-        _ => true,
+        other => list_allows(other, Some(chain.as_str())),
     }
 }
 
-/// An absent, null or empty list allows everything; a value that the message
-/// lacks is only allowed when the list contains null.
+/// An absent, null or empty filter allows everything; a value that the message
+/// lacks is only allowed when the list contains null. What is no list (nor
+/// empty) allows nothing: a mistake in a delegation must not widen it.
 fn list_allows(filter: Option<&Value>, value: Option<&str>) -> bool {
     match filter {
-        Some(Value::Array(items)) if !items.is_empty() => match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Array(items)) if items.is_empty() => true,
+        Some(Value::Array(items)) => match value {
             Some(value) => items.iter().any(|item| item.as_str() == Some(value)),
             None => items.iter().any(Value::is_null),
         },
-        _ => true,
+        Some(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn filters_of_every_shape() {
+        let post = Action {
+            chain: Chain::Eth,
+            channel: Some("NOTES"),
+            message_type: MessageType::Post,
+            post_type: Some("blog"),
+            aggregate_key: None,
+        };
+        let aggregate = Action {
+            message_type: MessageType::Aggregate,
+            post_type: None,
+            aggregate_key: Some("profile"),
+            ..post
+        };
+        let lists = [
+            ("channels", post, "NOTES"),
+            ("types", post, "POST"),
+            ("post_types", post, "blog"),
+            ("aggregate_keys", aggregate, "profile"),
+        ];
+        let entry = |field: &str, filter: Value| json!({"address": "0xa", field: filter});
+        for (field, action, value) in lists.into_iter().chain([("chain", post, "ETH")]) {
+            for (filter, is_granted) in [
+                (json!(null), true),
+                (json!(""), true),
+                (json!([]), true),
+                (json!([value]), true),
+                (json!(["other", 7, value]), true),
+                (json!(["other"]), false),
+                (json!([[value]]), false),
+                (json!("other"), false),
+                (json!(value), field == "chain"),
+                (json!({}), false),
+                (json!({value: true}), false),
+                (json!(0), false),
+                (json!(1), false),
+                (json!(false), false),
+                (json!(true), false),
+            ] {
+                let found = grants(&entry(field, filter.clone()), "0xA", action);
+                assert_eq!(found, is_granted, "{field} {filter}");
+            }
+        }
+        let without_channel = Action {
+            channel: None,
+            ..post
+        };
+        for (filter, is_granted) in [
+            (json!(["NOTES"]), false),
+            (json!([null]), true),
+            (json!([]), true),
+            (json!({}), false),
+        ] {
+            let found = grants(&entry("channels", filter.clone()), "0xA", without_channel);
+            assert_eq!(found, is_granted, "no channel, {filter}");
+        }
+        for malformed in [json!(null), json!([]), json!("0xA"), json!({"address": 7})] {
+            assert!(!grants(&malformed, "0xA", post), "{malformed}");
+        }
     }
 }
