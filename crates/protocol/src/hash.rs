@@ -5,6 +5,8 @@ mod naming;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::limits::EXCERPT_CHARS_MAX;
+
 pub use naming::Naming;
 
 /// Where a hash is resolved.
@@ -21,7 +23,7 @@ pub enum HashKind {
 #[serde(transparent)]
 pub struct ItemHash(String);
 
-/// The text is no item hash.
+/// The text is no item hash. Of a long one only the beginning is kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Could not determine hash type: '{0}'")]
 pub struct UnknownHash(pub String);
@@ -53,12 +55,18 @@ pub fn classify_loosely(text: &str) -> Option<HashKind> {
     (text.chars().count() == 64).then_some(HashKind::Storage)
 }
 
+/// The beginning of a text that somebody sent: refusals are stored and served.
+pub(crate) fn excerpt(text: &str) -> &str {
+    let end = text.char_indices().nth(EXCERPT_CHARS_MAX);
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
 impl ItemHash {
     /// Reads a hash with the strict classifier of messages.md §3.1.
     pub fn parse(text: &str) -> Result<ItemHash, UnknownHash> {
         match classify(text) {
             Some(_) => Ok(ItemHash(text.to_owned())),
-            None => Err(UnknownHash(text.to_owned())),
+            None => Err(UnknownHash(excerpt(text).to_owned())),
         }
     }
 
@@ -142,6 +150,15 @@ mod tests {
             "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4",
         ] {
             assert!(ItemHash::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_repeated() {
+        for text in ["a", "é"].map(|one| one.repeat(1 << 20)) {
+            let UnknownHash(told) = ItemHash::parse(&text).unwrap_err();
+            assert_eq!(told.chars().count(), EXCERPT_CHARS_MAX);
+            assert!(text.starts_with(&told));
         }
     }
 }

@@ -169,4 +169,37 @@ mod tests {
         let errors = parse(MessageType::Post, &json!([])).unwrap_err();
         assert_eq!(errors[0].to_details()["loc"], "('content',)");
     }
+
+    #[test]
+    fn long_values_are_not_repeated() {
+        let long = "k".repeat(1 << 20);
+        let entry = json!({"address": "a", "amount": 1, "price": long, "provider": "p"});
+        let credits = json!({"distribution": {"token": "T", "chain": "ETH", "credits": [entry]}});
+        for (label, told) in [
+            ("unknown member", {
+                let mut post = json!({"address": "a", "time": 1, "type": "t", "content": {}});
+                post[&long] = json!(1);
+                told(MessageType::Post, &post)
+            }),
+            ("hash to forget", {
+                let forget = json!({"address": "a", "time": 1, "hashes": [long]});
+                told(MessageType::Forget, &forget)
+            }),
+            (
+                "price",
+                credits::written(&credits::distribution(&credits).unwrap_err()),
+            ),
+        ] {
+            let repeated = told.matches('k').count();
+            assert!((100..300).contains(&repeated), "{label}: {repeated}");
+        }
+    }
+
+    fn told(message_type: MessageType, content: &Value) -> String {
+        let Err(faults) = parse(message_type, content) else {
+            return String::new();
+        };
+        let told: Vec<Value> = faults.iter().map(SchemaError::to_details).collect();
+        Value::from(told).to_string()
+    }
 }

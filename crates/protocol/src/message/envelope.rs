@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ItemType, Message, MessageType};
 use crate::content::{Content, SchemaError};
-use crate::hash::classify_loosely;
+use crate::hash::{classify_loosely, excerpt};
 use crate::limits;
 use crate::rejection::{Code, Rejection};
 use crate::time::Timestamp;
@@ -291,10 +291,4 @@ fn check_text(text: &str, field: &str, bytes_max: usize, faults: &mut Faults) ->
         return false;
     }
     true
-}
-
-/// The beginning of a text: refusals are stored and served.
-fn excerpt(text: &str) -> &str {
-    let end = text.char_indices().nth(limits::EXCERPT_CHARS_MAX);
-    end.map_or(text, |(end, _)| &text[..end])
 }

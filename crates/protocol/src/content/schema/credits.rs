@@ -10,6 +10,7 @@ use super::walk::{Fields, Reader, Walk};
 use super::{SchemaError, quoted};
 use crate::credits::{Charge, Distribution, Grant, Handover};
 use crate::decimal::Decimal;
+use crate::hash::excerpt;
 use crate::time::Timestamp;
 
 /// Reads `{"distribution": {…}}`.
@@ -229,7 +230,7 @@ fn price<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Decimal> {
         match value {
             Value::String(text) => walk.broken(format!(
                 "price must be a valid decimal string, got {}",
-                quoted(text)
+                quoted(excerpt(text))
             )),
             other => drop(text(walk, other)),
         }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::quoted;
 use super::scalar::{check_length, text_ref};
 use super::walk::Walk;
+use crate::hash::excerpt;
 use crate::limits;
 
 /// Reads a list of tags.
@@ -37,7 +38,8 @@ pub(super) fn metadata<'v>(walk: &mut Walk<'v>, value: &'v Value) -> Option<Map<
     for (key, value) in entries {
         if key.chars().count() > limits::METADATA_KEY_CHARS_MAX {
             let max = limits::METADATA_KEY_CHARS_MAX;
-            walk.broken(format!("metadata key {} exceeds {max} chars", quoted(key)));
+            let key = quoted(excerpt(key));
+            walk.broken(format!("metadata key {key} exceeds {max} chars"));
             return None;
         }
         if key == "tags" {

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::SchemaError;
+use crate::hash::excerpt;
 use crate::limits::SCHEMA_FAULTS_MAX;
 
 /// Reads one value into a typed one, or notes at least one fault.
@@ -36,7 +37,7 @@ impl<'v> Walk<'v> {
         self.faults
     }
 
-    /// Notes a fault here.
+    /// Notes a fault here. Of long keys on the way only the beginning is told.
     pub fn fault(&mut self, kind: &str, msg: impl Into<String>, ctx: Value) {
         self.count += 1;
         if self.faults.len() >= SCHEMA_FAULTS_MAX {
@@ -46,7 +47,7 @@ impl<'v> Walk<'v> {
             .path
             .iter()
             .map(|step| match step {
-                Step::Key(key) => Value::from(*key),
+                Step::Key(key) => Value::from(excerpt(key)),
                 Step::Index(index) => Value::from(*index),
             })
             .collect();
