@@ -5,10 +5,18 @@
 //! replayed messages.
 //!
 //! ```text
-//!  dependencies ─▶ permissions ─▶ payment ─▶ effects
+//!  permissions ─▶ dependencies ─▶ payment ─▶ effects
 //!       │               │             │          │
-//!     Wait           Reject        Reject      Accept(Effects)
+//!    Reject           Wait         Reject      Accept(Effects)
 //! ```
+//!
+//! Permissions come before dependencies (processing.md §5): who may not act is
+//! told so at once. One difference by name: an amend whose original is not
+//! known waits for it (101), even where the sender's rights could be denied by
+//! the amend itself. The original decides what those rights are, so an earlier
+//! answer would depend on the order in which the two arrive. For the same
+//! reason the targets of a FORGET are asked for permission only where they are
+//! known.
 //!
 //! A refusal is a value. `Err` means that the state could not be read: the
 //! message stays pending and nobody is to blame but us.
@@ -22,6 +30,8 @@ pub mod payment;
 mod posts;
 pub mod rules;
 pub mod solvency;
+#[cfg(test)]
+mod testing;
 
 pub use effects::{BalanceUpdate, Effect, Effects, MachineRow, PostRow};
 pub use rules::Rules;
@@ -93,6 +103,31 @@ pub fn judge<V: View>(
     }
 }
 
+/// Says of a STORE whose file is not here yet whether to refuse it without
+/// fetching anything: its sender may not act for the owner, or the owner cannot
+/// pay (processing.md §4, §15.4; a file of unknown size costs nothing here).
+pub fn refuse_unfetched<V: View>(
+    complete: &Complete,
+    view: &V,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Option<Rejection>, ViewError> {
+    let Content::Store(store) = &complete.content.typed else {
+        return Ok(None);
+    };
+    let check = || -> Result<(), Stop> {
+        base_permission(complete, view)?;
+        files::permission(complete, store, view)?;
+        payment::judge_resource(complete, view, rules, now, &mut Effects::new())
+    };
+    match check() {
+        Ok(()) => Ok(None),
+        Err(Stop::Refuse(rejection)) if rejection.code.is_retryable() => Ok(None),
+        Err(Stop::Refuse(rejection)) => Ok(Some(rejection)),
+        Err(Stop::Fail(error)) => Err(error),
+    }
+}
+
 fn refuse(rejection: Rejection) -> Verdict {
     if rejection.code.is_retryable() {
         Verdict::Wait(rejection)
@@ -155,15 +190,15 @@ fn accept<V: View>(
             });
         }
         Content::Store(store) => {
-            files::dependencies(store, view)?;
             base_permission(complete, view)?;
             files::permission(complete, store, view)?;
+            files::dependencies(store, view)?;
             payment::judge_resource(complete, view, rules, now, &mut effects)?;
             files::effects(complete, store, &mut effects)?;
         }
         Content::Program(_) | Content::Instance(_) | Content::VerifiedProgram(_) => {
-            machines::dependencies(&content.typed, view)?;
             base_permission(complete, view)?;
+            machines::dependencies(&content.typed, view)?;
             payment::judge_resource(complete, view, rules, now, &mut effects)?;
             effects.push(Effect::Machine(Box::new(machines::row(complete)?)));
         }
@@ -197,4 +232,63 @@ fn base_permission<V: View>(complete: &Complete, view: &V) -> Result<(), Stop> {
 fn content_time(content: &MessageContent) -> Result<Timestamp, Stop> {
     Timestamp::from_seconds_f64(content.typed.time())
         .ok_or_else(|| Rejection::invalid_format("content.time is out of range").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{Known, complete};
+    use super::*;
+    use crate::view::KnownTag;
+    use serde_json::json;
+
+    /// Who may not act is told so, also where something else is missing.
+    #[test]
+    fn permissions_come_before_dependencies() {
+        let unknown = "f".repeat(64);
+        let mut view = Known::default();
+        let original = view.add_post("0xA", 1, None);
+        let amend = view.add_post("0xA", 2, Some(&original));
+        let tag = KnownTag {
+            owner: "0xOther".to_owned(),
+            file_hash: unknown.clone(),
+            last_updated: Timestamp::from_seconds(1),
+        };
+        view.tags.insert("e".repeat(64), tag);
+        let store = |reference: &str| json!({"address": "0xA", "time": 1, "item_type": "storage", "item_hash": unknown, "ref": reference});
+        let amend_of = |target: &str| json!({"address": "0xA", "time": 3, "type": "amend", "ref": target, "content": {}});
+        let program = json!({
+            "address": "0xA", "time": 1, "allow_amend": false, "type": "vm-function",
+            "code": {"encoding": "zip", "entrypoint": "main", "ref": unknown},
+            "runtime": {"ref": unknown, "comment": ""},
+            "on": {"http": true}, "environment": {}, "resources": {}, "volumes": [],
+        });
+        use Code::*;
+        for (kind, content, owner_gets, stranger_gets) in [
+            ("STORE", store(&unknown), StoreRefNotFound, PermissionDenied),
+            (
+                "STORE",
+                store(&"e".repeat(64)),
+                PermissionDenied,
+                PermissionDenied,
+            ),
+            ("PROGRAM", program, VmVolumeNotFound, PermissionDenied),
+            ("POST", amend_of(&amend), PostAmendAmend, PermissionDenied),
+            (
+                "POST",
+                amend_of(&unknown),
+                PostAmendTargetNotFound,
+                PostAmendTargetNotFound,
+            ),
+        ] {
+            for (sender, expected) in [("0xA", owner_gets), ("0xB", stranger_gets)] {
+                let message = complete(kind, sender, content.clone());
+                let now = Timestamp::from_seconds(1);
+                let found = match judge(&message, &view, &Rules::default(), now) {
+                    Ok(Verdict::Wait(rejection) | Verdict::Reject(rejection)) => rejection.code,
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(found, expected, "{sender}: {content}");
+            }
+        }
+    }
 }

@@ -310,8 +310,7 @@ impl Sizes for Estimated<'_> {
     }
 
     fn stored(&self, file_hash: &str) -> Option<u64> {
-        self.stored
-            .or_else(|| self.known.stored(file_hash))
+        self.stored.or_else(|| self.known.stored(file_hash))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Payment: balances that posts set, and checks that resources need
 //! (processing.md §14, §15).
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 
 use super::rules::{
@@ -26,17 +28,43 @@ pub fn prices<V: View>(view: &V, rules: &Rules) -> Result<Prices, ViewError> {
     ))
 }
 
-/// File sizes as the state has them.
-pub struct ViewSizes<'a, V>(pub &'a V);
+/// File sizes as the state has them. A size that could not be read looks like
+/// an unknown one until [`check`](Self::check): no bill may be used before.
+pub struct ViewSizes<'a, V> {
+    view: &'a V,
+    failure: RefCell<Option<ViewError>>,
+}
+
+impl<'a, V: View> ViewSizes<'a, V> {
+    /// The sizes of this state.
+    pub fn new(view: &'a V) -> ViewSizes<'a, V> {
+        ViewSizes {
+            view,
+            failure: RefCell::new(None),
+        }
+    }
+
+    /// The first failed read since the last check, if there was one.
+    pub fn check(&self) -> Result<(), ViewError> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn known<T>(&self, read: Result<Option<T>, ViewError>) -> Option<T> {
+        read.unwrap_or_else(|failure| {
+            self.failure.borrow_mut().get_or_insert(failure);
+            None
+        })
+    }
+}
 
 impl<V: View> Sizes for ViewSizes<'_, V> {
     fn referenced(&self, file: FileRef<'_>) -> Option<u64> {
-        let hash = machines::resolve(file, self.0).ok().flatten()?;
-        self.0.file_size(&hash).ok().flatten()
+        let hash = self.known(machines::resolve(file, self.view))?;
+        self.stored(&hash)
     }
 
     fn stored(&self, file_hash: &str) -> Option<u64> {
-        self.0.file_size(file_hash).ok().flatten()
+        self.known(self.view.file_size(file_hash))
     }
 }
 
@@ -53,8 +81,11 @@ pub(super) fn judge_resource<V: View>(
     let time = complete.message.time;
     method_is_allowed(content, payment, time)?;
     let item_hash = complete.message.item_hash.as_str();
-    let rows = cost::bill(item_hash, content, &prices(view, rules)?, &ViewSizes(view))
-        .map_err(|error: CostError| Rejection::text(Code::InternalError, error.to_string()))?;
+    let sizes = ViewSizes::new(view);
+    let bill = cost::bill(item_hash, content, &prices(view, rules)?, &sizes);
+    sizes.check()?;
+    let rows =
+        bill.map_err(|error: CostError| Rejection::text(Code::InternalError, error.to_string()))?;
     let total = cost::total(&rows, payment);
     let owner = content.address().to_owned();
     if let Some(due) = due(content, payment, time, &total, view)? {
@@ -214,4 +245,38 @@ fn balances(content: &Value) -> Result<Vec<BalanceUpdate>, Rejection> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::judge::testing::{Known, complete};
+    use crate::judge::{Verdict, judge};
+
+    #[test]
+    fn an_unreadable_size_is_no_bill() {
+        let hash = "0".repeat(64);
+        let content =
+            json!({"address": "0xA", "time": 1, "item_type": "storage", "item_hash": hash});
+        let store = complete("STORE", "0xA", content);
+        let mut view = Known::default();
+        view.files.insert(hash.clone(), 100 << 20);
+        for (unreadable, is_judged) in [(None, true), (Some(hash), false)] {
+            view.unreadable = unreadable;
+            let now = Timestamp::from_seconds(1);
+            let verdict = judge(&store, &view, &Rules::default(), now);
+            assert_eq!(verdict.is_ok(), is_judged, "{verdict:?}");
+            if let Ok(verdict) = verdict {
+                let Verdict::Accept(effects) = verdict else {
+                    panic!("{verdict:?}");
+                };
+                let rows = effects.iter().find_map(|effect| match effect {
+                    Effect::Costs { rows, .. } => Some(rows.len()),
+                    _ => None,
+                });
+                assert_eq!(rows, Some(1));
+            }
+        }
+    }
 }

@@ -38,15 +38,15 @@ pub(super) fn judge<V: View>(
     let Some(original) = view.post(&target)? else {
         return Err(Rejection::bare(Code::PostAmendTargetNotFound).into());
     };
-    if original.post_type == "amend" {
-        return Err(Rejection::bare(Code::PostAmendAmend).into());
-    }
     amend_permission(complete, post, &target, view)?;
     if original.owner != post.address {
         return Err(denied(format!(
             "Cannot amend post {target}: amend message address {} does not match original post owner {}",
             post.address, original.owner
         )));
+    }
+    if original.post_type == "amend" {
+        return Err(Rejection::bare(Code::PostAmendAmend).into());
     }
     row.is_latest = is_later(complete.message.item_hash.as_str(), created, &original);
     row.amends = Some(target);
