@@ -13,6 +13,8 @@ pub(crate) use aggregates::{merged_to, sum_of};
 pub(crate) use messages::in_force;
 pub(crate) use tags::points_to;
 
+use std::collections::BTreeSet;
+
 use beth_protocol::Status;
 use beth_protocol::aggregate::Element;
 use beth_protocol::judge::{Complete, Effect, MachineRow, Rules};
@@ -35,8 +37,13 @@ impl State<'_> {
         let since = self.clear_status(complete.message.item_hash.as_str())?;
         let reception_time = since.map_or(reception_time, |since| since.min(reception_time));
         let id = self.insert_message(complete, reception_time)?;
+        let mut touched = BTreeSet::new();
         for effect in effects {
-            self.apply_effect((id, complete), effect, rules)?;
+            self.apply_effect((id, complete), effect, (rules, &mut touched))?;
+        }
+        // Once each: a FORGET may name every revision of an aggregate.
+        for (owner, key) in &touched {
+            self.rebuild_aggregate(owner, key)?;
         }
         Ok(())
     }
@@ -74,11 +81,12 @@ impl State<'_> {
         Ok(Some(since))
     }
 
+    /// `touched`: owner and key of aggregates that must be merged again.
     fn apply_effect(
         &self,
         (id, complete): (i64, &Complete),
         effect: &Effect,
-        rules: &Rules,
+        (rules, touched): (&Rules, &mut BTreeSet<(String, String)>),
     ) -> Result<(), Error> {
         let item_hash = complete.message.item_hash.as_str();
         match effect {
@@ -148,8 +156,13 @@ impl State<'_> {
             Effect::Balances(updates) => self.apply_balances(updates),
             Effect::Credits(credits) => self.apply_credits(item_hash, credits),
             Effect::Forget { item_hash: target } => {
-                self.forget(target, item_hash, complete.message.time)
+                touched.extend(self.forget(target, item_hash, complete.message.time)?);
+                Ok(())
             }
+            Effect::ForgetAgain {
+                item_hash: target,
+                times,
+            } => self.forget_again(target, item_hash, *times),
         }
     }
 

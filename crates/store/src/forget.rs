@@ -5,23 +5,26 @@ use beth_protocol::digest::{Fact, Part};
 use beth_protocol::judge::files::tag_of;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Content, MessageType, Status};
-use serde_json::json;
+use serde_json::Value;
 
 use crate::balances::clock;
 use crate::error::Error;
 use crate::limits::GRACE_SECONDS;
-use crate::state::State;
+use crate::state::{State, json};
 
 impl State<'_> {
-    /// Deletes one message on behalf of a FORGET.
+    /// Deletes one message on behalf of a FORGET. Answers owner and key of the
+    /// aggregate that lost a revision by it: it must be merged again before the
+    /// transaction ends.
     pub(crate) fn forget(
         &self,
         item_hash: &str,
         forgotten_by: &str,
         at: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<(String, String)>, Error> {
         let Some(target) = self.stored_message(item_hash)? else {
-            return self.forget_again(item_hash, forgotten_by);
+            self.forget_again(item_hash, forgotten_by, 1)?;
+            return Ok(None);
         };
         let id = self.message_id(item_hash)?.unwrap_or_default();
         let message = &target.message;
@@ -49,12 +52,12 @@ impl State<'_> {
                 target.content["payment"]["type"].as_str().unwrap_or("hold"),
                 size,
                 at.micros(),
-                json!([forgotten_by]).to_string(),
+                serde_json::json!([forgotten_by]).to_string(),
             ],
         )?;
         self.fact_added(&forgotten_fact(
             item_hash,
-            &json!([forgotten_by]).to_string(),
+            &serde_json::json!([forgotten_by]).to_string(),
         ));
         if message.message_type == MessageType::Post {
             self.forget_post(item_hash)?;
@@ -67,34 +70,43 @@ impl State<'_> {
             [item_hash],
         )?;
         match message.message_type {
-            MessageType::Aggregate => self.forget_element(id, &target.content),
-            MessageType::Store => match Content::parse(MessageType::Store, &target.content) {
-                Ok(Content::Store(content)) => self.forget_file(item_hash, &content),
-                _ => Ok(()),
-            },
-            MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => self
-                .run("DELETE FROM machines WHERE item_hash = ?1", [item_hash])
-                .map(drop),
-            MessageType::Post | MessageType::Forget => Ok(()),
+            MessageType::Aggregate => return self.forget_element(id, &target.content),
+            MessageType::Store => {
+                let content = Content::parse(MessageType::Store, &target.content);
+                if let Ok(Content::Store(content)) = content {
+                    self.forget_file(item_hash, &content)?;
+                }
+            }
+            MessageType::Program | MessageType::Instance | MessageType::VerifiedProgram => {
+                self.run("DELETE FROM machines WHERE item_hash = ?1", [item_hash])?;
+            }
+            MessageType::Post | MessageType::Forget => {}
         }
+        Ok(None)
     }
 
-    fn forget_again(&self, item_hash: &str, forgotten_by: &str) -> Result<(), Error> {
-        let by = |state: &Self| -> Result<Option<String>, Error> {
-            state.one(
-                "SELECT forgotten_by FROM forgotten WHERE item_hash = ?1",
-                [item_hash],
-                |row| row.get(0),
-            )
-        };
-        let Some(before) = by(self)? else {
+    /// A FORGET names a forgotten message so many times more.
+    pub(crate) fn forget_again(
+        &self,
+        item_hash: &str,
+        forgotten_by: &str,
+        times: usize,
+    ) -> Result<(), Error> {
+        let before: Option<String> = self.one(
+            "SELECT forgotten_by FROM forgotten WHERE item_hash = ?1",
+            [item_hash],
+            |row| row.get(0),
+        )?;
+        let Some(before) = before else {
             return Ok(());
         };
+        let mut list = parse_list(&before)?;
+        list.extend(std::iter::repeat_n(forgotten_by.into(), times));
+        let after = Value::Array(list).to_string();
         self.run(
-            "UPDATE forgotten SET forgotten_by = json_insert(forgotten_by, '$[#]', ?2) WHERE item_hash = ?1",
-            [item_hash, forgotten_by],
+            "UPDATE forgotten SET forgotten_by = ?2 WHERE item_hash = ?1",
+            [item_hash, &after],
         )?;
-        let after = by(self)?.unwrap_or_default();
         self.fact_removed(&forgotten_fact(item_hash, &before));
         self.fact_added(&forgotten_fact(item_hash, &after));
         Ok(())
@@ -199,6 +211,13 @@ impl State<'_> {
             [item_hash, file_hash],
         )?;
         Ok(())
+    }
+}
+
+fn parse_list(text: &str) -> Result<Vec<Value>, Error> {
+    match json(text)? {
+        Value::Array(list) => Ok(list),
+        other => Err(Error::Damaged(format!("no list of hashes: {other}"))),
     }
 }
 

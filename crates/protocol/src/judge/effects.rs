@@ -82,6 +82,14 @@ pub enum Effect {
         /// Which.
         item_hash: String,
     },
+    /// A message that is deleted already was named so many times more: whoever
+    /// deletes it is noted as often again.
+    ForgetAgain {
+        /// Which.
+        item_hash: String,
+        /// How often, at least once.
+        times: usize,
+    },
 }
 
 /// A row of the posts.

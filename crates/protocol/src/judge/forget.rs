@@ -1,4 +1,16 @@
 //! FORGET (processing.md §13).
+//!
+//! ```text
+//!  hashes, keys ─▶ targets, each once ─▶ permission ─▶ 501, 503 ─▶ effects
+//!                  read, checked, let go
+//! ```
+//!
+//! Every target is read and checked once, however often it is named; a hash
+//! named again only counts. The amends of a post follow it where it is first
+//! named, unless they are gone by then: `[amend, original]` deletes the amend
+//! once. An aggregate that is never built cannot be named, only its elements.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -7,7 +19,7 @@ use crate::content::{Content, ForgetContent};
 use crate::message::{Message, MessageType};
 use crate::permissions::{Action, may_act};
 use crate::rejection::{Code, Rejection};
-use crate::view::{KnownMessage, View};
+use crate::view::{KnownMessage, View, ViewError};
 
 pub(super) fn judge<V: View>(
     message: &Message,
@@ -18,53 +30,139 @@ pub(super) fn judge<V: View>(
     if forget.hashes.is_empty() && forget.aggregates.is_empty() {
         return Err(Rejection::bare(Code::ForgetNoTarget).into());
     }
-    let targets = targets(forget, view)?;
-    for (hash, target) in &targets {
-        check(&message.sender, hash, target, view)?;
+    let mut targets = Targets::default();
+    for hash in &forget.hashes {
+        targets.add_message(hash.as_str(), (&message.sender, view))?;
     }
-    for (hash, target) in targets {
-        let amends = match target.message.message_type {
-            MessageType::Post => view.amends(&hash)?,
-            _ => Vec::new(),
-        };
-        effects.push(Effect::Forget { item_hash: hash });
-        effects.extend(
-            amends
-                .into_iter()
-                .map(|item_hash| Effect::Forget { item_hash }),
-        );
+    let mut keys = BTreeSet::new();
+    for key in &forget.aggregates {
+        if keys.insert(key) {
+            targets.add_aggregate((&forget.address, key), (&message.sender, view))?;
+        }
     }
-    Ok(())
+    match targets.refusal {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(push_effects(targets.list, view, effects)?),
+    }
 }
 
-fn targets<V: View>(forget: &ForgetContent, view: &V) -> Result<Vec<(String, KnownMessage)>, Stop> {
-    let mut targets = Vec::new();
-    for hash in &forget.hashes {
-        let target = view.message(hash.as_str())?.ok_or_else(|| {
-            Rejection::with(Code::ForgetTargetNotFound, vec![json!({"message": hash})])
-        })?;
-        if let Some(machine) = view.machine_using(hash.as_str())? {
+/// A message to delete.
+struct Target {
+    item_hash: String,
+    is_post: bool,
+    /// How often it is named again.
+    repeats: usize,
+}
+
+/// Messages to delete, in the order in which they are first named.
+#[derive(Default)]
+struct Targets {
+    list: Vec<Target>,
+    /// Place in the list by hash; `None`: there is no such message.
+    places: BTreeMap<String, Option<usize>>,
+    /// The first target that is missing or in use. Permissions come before.
+    refusal: Option<Rejection>,
+}
+
+impl Targets {
+    fn add_message<V: View>(&mut self, hash: &str, (sender, view): (&str, &V)) -> Result<(), Stop> {
+        if self.count(hash) {
+            return Ok(());
+        }
+        let is_known = self.add(hash, (sender, view))?;
+        if self.refusal.is_some() {
+            return Ok(());
+        }
+        if !is_known {
+            let errors = vec![json!({"message": hash})];
+            self.refusal = Some(Rejection::with(Code::ForgetTargetNotFound, errors));
+        } else if let Some(machine) = view.machine_using(hash)? {
             let text = format!("File {hash} used on vm {machine}");
-            return Err(Rejection::text(Code::ForgetNotAllowed, text).into());
+            self.refusal = Some(Rejection::text(Code::ForgetNotAllowed, text));
         }
-        targets.push((hash.to_string(), target));
+        Ok(())
     }
-    for key in &forget.aggregates {
-        let elements = view.aggregate_elements(&forget.address, key)?;
-        if elements.is_empty() {
-            return Err(Rejection::with(
-                Code::ForgetTargetNotFound,
-                vec![json!({"aggregate": key})],
-            )
-            .into());
+
+    fn add_aggregate<V: View>(
+        &mut self,
+        (owner, key): (&str, &str),
+        (sender, view): (&str, &V),
+    ) -> Result<(), Stop> {
+        if view.aggregate(owner, key)?.is_none() {
+            let errors = vec![json!({"aggregate": key})];
+            let missing = Rejection::with(Code::ForgetTargetNotFound, errors);
+            self.refusal.get_or_insert(missing);
+            return Ok(());
         }
-        for hash in elements {
-            if let Some(target) = view.message(&hash)? {
-                targets.push((hash, target));
+        for hash in view.aggregate_elements(owner, key)? {
+            if !self.count(&hash) {
+                self.add(&hash, (sender, view))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// True when it was named before; that is counted.
+    fn count(&mut self, hash: &str) -> bool {
+        let Some(place) = self.places.get(hash) else {
+            return false;
+        };
+        if let Some(target) = place.and_then(|place| self.list.get_mut(place)) {
+            target.repeats += 1;
+        }
+        true
+    }
+
+    /// Reads a target that was not named before and checks the permission to
+    /// delete it; false when there is no such message.
+    fn add<V: View>(&mut self, hash: &str, (sender, view): (&str, &V)) -> Result<bool, Stop> {
+        let Some(known) = view.message(hash)? else {
+            self.places.insert(hash.to_owned(), None);
+            return Ok(false);
+        };
+        check(sender, hash, &known, view)?;
+        self.places.insert(hash.to_owned(), Some(self.list.len()));
+        self.list.push(Target {
+            item_hash: hash.to_owned(),
+            is_post: known.message.message_type == MessageType::Post,
+            repeats: 0,
+        });
+        Ok(true)
+    }
+}
+
+fn push_effects<V: View>(
+    targets: Vec<Target>,
+    view: &V,
+    effects: &mut Effects,
+) -> Result<(), ViewError> {
+    let mut gone = BTreeSet::new();
+    for target in targets {
+        let Target {
+            item_hash,
+            is_post,
+            repeats,
+        } = target;
+        let is_first = gone.insert(item_hash.clone());
+        let times = repeats + usize::from(!is_first);
+        let amends = match is_post {
+            true => view.amends(&item_hash)?,
+            false => Vec::new(),
+        };
+        if is_first {
+            let item_hash = item_hash.clone();
+            effects.push(Effect::Forget { item_hash });
+        }
+        if times > 0 {
+            effects.push(Effect::ForgetAgain { item_hash, times });
+        }
+        for item_hash in amends {
+            if gone.insert(item_hash.clone()) {
+                effects.push(Effect::Forget { item_hash });
             }
         }
     }
-    Ok(targets)
+    Ok(())
 }
 
 /// The sender must be able to create the target under its owner's permissions.
@@ -90,4 +188,193 @@ fn check<V: View>(sender: &str, hash: &str, target: &KnownMessage, view: &V) -> 
         ),
     )
     .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Known, complete};
+    use super::super::{Rules, Verdict, judge};
+    use super::*;
+    use crate::time::Timestamp;
+    use serde_json::Value;
+
+    fn verdict(view: &Known, sender: &str, targets: Value) -> Verdict {
+        let mut content = json!({"hashes": []});
+        if let (Value::Object(content), Value::Object(targets)) = (&mut content, targets) {
+            content.extend(targets);
+        }
+        content["address"] = "0xA".into();
+        content["time"] = 1.into();
+        let forget = complete("FORGET", sender, content);
+        judge(&forget, view, &Rules::default(), Timestamp::from_seconds(1))
+            .expect("this state can be read")
+    }
+
+    fn code(view: &Known, sender: &str, targets: Value) -> Option<Code> {
+        match verdict(view, sender, targets) {
+            Verdict::Wait(rejection) | Verdict::Reject(rejection) => Some(rejection.code),
+            _ => None,
+        }
+    }
+
+    /// How often each of the messages is deleted, noted again included.
+    fn counts(verdict: Verdict, hashes: &[&str]) -> Vec<usize> {
+        let Verdict::Accept(effects) = verdict else {
+            panic!("{verdict:?}");
+        };
+        let mut counts = vec![0; hashes.len()];
+        for effect in effects {
+            let (hash, times) = match &effect {
+                Effect::Forget { item_hash } => (item_hash, 1),
+                Effect::ForgetAgain { item_hash, times } => (item_hash, *times),
+                other => panic!("{other:?}"),
+            };
+            let place = hashes.iter().position(|known| known == hash);
+            let count = &mut counts[place.expect("a target")];
+            assert_eq!(*count == 0, matches!(effect, Effect::Forget { .. }));
+            *count += times;
+        }
+        counts
+    }
+
+    #[test]
+    fn every_target_goes_once_and_takes_its_amends_along() {
+        let mut view = Known::default();
+        let original = &*view.add_post("0xA", 1, None);
+        let amend = &*view.add_post("0xA", 2, Some(original));
+        let other = &*view.add_post("0xA", 3, Some(original));
+        for (hashes, expected) in [
+            (json!([original]), [1, 1, 1]),
+            (json!([amend]), [0, 1, 0]),
+            (json!([amend, original]), [1, 1, 1]),
+            (json!([original, amend]), [1, 2, 1]),
+            (json!([original, original]), [2, 1, 1]),
+            (json!([amend, original, amend]), [1, 2, 1]),
+            (json!([original, amend, amend, original]), [2, 3, 1]),
+        ] {
+            let verdict = verdict(&view, "0xA", json!({"hashes": &hashes}));
+            let found = counts(verdict, &[original, amend, other]);
+            assert_eq!(found, expected, "{hashes}");
+        }
+    }
+
+    /// An aggregate of `count` elements.
+    fn add_aggregate(view: &mut Known, owner: &str, key: &str, count: u64) -> Vec<String> {
+        let elements: Vec<String> = (0..count)
+            .map(|time| {
+                let content = json!({"address": owner, "time": time, "key": key, "content": {}});
+                view.add(&complete("AGGREGATE", owner, content))
+            })
+            .collect();
+        let place = (owner.to_owned(), key.to_owned());
+        view.aggregates.insert(place.clone(), json!({}));
+        view.elements.insert(place, elements.clone());
+        elements
+    }
+
+    #[test]
+    fn what_is_named_again_is_not_read_again() {
+        let key = "0".repeat(64);
+        let mut view = Known::default();
+        let elements = add_aggregate(&mut view, "0xA", &key, 3);
+        let hashes: Vec<&str> = elements.iter().map(String::as_str).collect();
+        let unknown = "f".repeat(64);
+        for (targets, reads, expected) in [
+            (json!({"aggregates": vec![&key; 1_000]}), 3, Some([1, 1, 1])),
+            (
+                json!({"hashes": vec![hashes[0]; 1_000]}),
+                1,
+                Some([1_000, 0, 0]),
+            ),
+            (
+                json!({"hashes": [hashes[0]], "aggregates": [&key]}),
+                3,
+                Some([2, 1, 1]),
+            ),
+            (json!({"hashes": vec![&unknown; 1_000]}), 1, None),
+        ] {
+            view.reads.set(0);
+            let verdict = verdict(&view, "0xA", targets);
+            // One more look tells whether the FORGET itself is known.
+            assert_eq!(view.reads.get(), reads + 1);
+            if let Some(expected) = expected {
+                assert_eq!(counts(verdict, &hashes), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn permissions_come_before_what_is_missing_or_used() {
+        let key = "0".repeat(64);
+        let unbuilt = "1".repeat(64);
+        let unknown = "f".repeat(64);
+        let mut view = Known::default();
+        let elements = add_aggregate(&mut view, "0xA", &key, 1);
+        add_aggregate(&mut view, "0xA", &unbuilt, 1);
+        let place = ("0xA".to_owned(), unbuilt.clone());
+        view.aggregates.remove(&place);
+        let mine = &*view.add_post("0xA", 1, None);
+        let used = &*view.add_post("0xA", 2, None);
+        view.used.push(used.to_owned());
+        let forget = complete(
+            "FORGET",
+            "0xA",
+            json!({"address": "0xA", "time": 1, "hashes": [mine]}),
+        );
+        let forget = &*view.add(&forget);
+        use Code::*;
+        for (sender, targets, expected) in [
+            ("0xA", json!({"hashes": [mine], "aggregates": [&key]}), None),
+            (
+                "0xA",
+                json!({"hashes": [&unknown]}),
+                Some(ForgetTargetNotFound),
+            ),
+            (
+                "0xA",
+                json!({"hashes": [used, &unknown]}),
+                Some(ForgetNotAllowed),
+            ),
+            (
+                "0xA",
+                json!({"hashes": [&unknown, used]}),
+                Some(ForgetTargetNotFound),
+            ),
+            (
+                "0xA",
+                json!({"hashes": [&unknown, forget]}),
+                Some(ForgetForget),
+            ),
+            (
+                "0xA",
+                json!({"aggregates": [&unbuilt]}),
+                Some(ForgetTargetNotFound),
+            ),
+            (
+                "0xA",
+                json!({"aggregates": [&unknown]}),
+                Some(ForgetTargetNotFound),
+            ),
+            ("0xB", json!({"hashes": [used]}), Some(PermissionDenied)),
+            (
+                "0xB",
+                json!({"hashes": [&unknown, mine]}),
+                Some(PermissionDenied),
+            ),
+            (
+                "0xB",
+                json!({"hashes": [&unknown], "aggregates": [&key]}),
+                Some(PermissionDenied),
+            ),
+            (
+                "0xB",
+                json!({"hashes": [&unknown]}),
+                Some(ForgetTargetNotFound),
+            ),
+        ] {
+            let found = code(&view, sender, targets.clone());
+            assert_eq!(found, expected, "{sender} {targets}");
+        }
+        assert_eq!(elements.len(), 1);
+    }
 }

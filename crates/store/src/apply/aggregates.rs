@@ -87,16 +87,30 @@ impl State<'_> {
         }
     }
 
-    /// Forgets a revision; its message is deleted already.
-    pub(crate) fn forget_element(&self, id: i64, content: &Value) -> Result<(), Error> {
+    /// Forgets a revision; its message is deleted already. Answers owner and
+    /// key of the aggregate, when that is built.
+    pub(crate) fn forget_element(
+        &self,
+        id: i64,
+        content: &Value,
+    ) -> Result<Option<(String, String)>, Error> {
         self.run("DELETE FROM aggregate_elements WHERE id = ?1", [id])?;
         let key = content["key"].as_str().or(content["key"]["name"].as_str());
-        match (content["address"].as_str(), key) {
-            (Some(owner), Some(key)) if self.current(owner, key)?.is_some() => {
-                self.rebuild_aggregate(owner, key)
+        Ok(match (content["address"].as_str(), key) {
+            (Some(owner), Some(key)) if self.is_built(owner, key)? => {
+                Some((owner.to_owned(), key.to_owned()))
             }
-            _ => Ok(()),
-        }
+            _ => None,
+        })
+    }
+
+    fn is_built(&self, owner: &str, key: &str) -> Result<bool, Error> {
+        let found: Option<i64> = self.one(
+            "SELECT 1 FROM aggregates WHERE owner = ?1 AND key = ?2",
+            [owner, key],
+            |row| row.get(0),
+        )?;
+        Ok(found.is_some())
     }
 
     /// Every revision of an aggregate, read from its messages.
@@ -172,4 +186,103 @@ pub(crate) fn merged_to((owner, key): (&str, &str), last: &Place, sum: &str) -> 
         .number(last.0)
         .text(&last.1)
         .text(sum)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use beth_protocol::judge::{Complete, Rules, Verdict, judge};
+    use beth_protocol::{Chain, ItemHash, ItemType, Message, MessageType};
+    use serde_json::json;
+
+    use super::*;
+    use crate::Store;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+    fn apply(state: &State<'_>, message_type: MessageType, content: Value) -> ItemHash {
+        let text = content.to_string();
+        let message = Message {
+            sender: "0xA".to_owned(),
+            chain: Chain::Eth,
+            signature: Some("0x".into()),
+            message_type,
+            item_type: ItemType::Inline,
+            item_hash: ItemHash::of_bytes(text.as_bytes()),
+            item_content: Some(text),
+            time: NOW,
+            channel: None,
+        };
+        let content = message.inline_content().unwrap().unwrap();
+        let complete = Complete { message, content };
+        let rules = Rules::default();
+        let Verdict::Accept(effects) = judge(&complete, state, &rules, NOW).unwrap() else {
+            panic!("not accepted: {}", complete.content.raw);
+        };
+        state.apply(&complete, &effects, &rules, NOW).unwrap();
+        complete.message.item_hash
+    }
+
+    /// The merged content is written once, however many revisions go.
+    #[test]
+    fn many_revisions_go_at_once() {
+        const COUNT: usize = 40;
+        for (forgotten, left) in [(1, 39), (39, 1), (40, 0)] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut store = Store::open(&folder.path().join("state.sqlite")).unwrap();
+            let work = |state: &State<'_>| {
+                let revisions: Vec<ItemHash> = (0..COUNT)
+                    .map(|number| {
+                        let content = json!({"address": "0xA", "time": number, "key": "k",
+                            "content": {format!("n{number}"): number}});
+                        apply(state, MessageType::Aggregate, content)
+                    })
+                    .collect();
+                state.connection().execute_batch(
+                    "CREATE TEMP TABLE writes (at INTEGER);
+                     CREATE TEMP TRIGGER changed AFTER UPDATE ON main.aggregates BEGIN INSERT INTO writes VALUES (1); END;
+                     CREATE TEMP TRIGGER gone AFTER DELETE ON main.aggregates BEGIN INSERT INTO writes VALUES (1); END;",
+                )?;
+                let hashes = &revisions[..forgotten];
+                let content = json!({"address": "0xA", "time": 100, "hashes": hashes});
+                apply(state, MessageType::Forget, content);
+                let writes: Option<i64> =
+                    state.one("SELECT count(*) FROM writes", [], |row| row.get(0))?;
+                assert_eq!(writes, Some(1), "{forgotten} forgotten");
+                let current = state.current("0xA", "k")?;
+                let merged = current.map_or(0, |found| object(&found.content).unwrap().len());
+                assert_eq!(merged, left);
+                Ok::<_, Error>(())
+            };
+            store.writer.transaction(work).unwrap();
+            let digests = |state: &State<'_>| {
+                assert_eq!(state.digest()?, state.recompute_digest()?);
+                Ok::<_, Error>(())
+            };
+            store.writer.transaction(digests).unwrap();
+        }
+    }
+
+    /// A message named again is noted again, so often.
+    #[test]
+    fn what_is_named_again_is_noted_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&folder.path().join("state.sqlite")).unwrap();
+        let work = |state: &State<'_>| {
+            let post = json!({"address": "0xA", "time": 1, "type": "t", "content": {}});
+            let hash = apply(state, MessageType::Post, post);
+            let content = json!({"address": "0xA", "time": 2, "hashes": vec![&hash; 500]});
+            let forget = apply(state, MessageType::Forget, content);
+            let by: Option<String> =
+                state.one("SELECT forgotten_by FROM forgotten", [], |row| row.get(0))?;
+            assert_eq!(json(&by.unwrap())?, json!(vec![forget; 500]));
+            Ok::<_, Error>(())
+        };
+        store.writer.transaction(work).unwrap();
+        let digests = |state: &State<'_>| {
+            assert_eq!(state.digest()?, state.recompute_digest()?);
+            Ok::<_, Error>(())
+        };
+        store.writer.transaction(digests).unwrap();
+    }
 }
