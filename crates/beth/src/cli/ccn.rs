@@ -28,8 +28,15 @@ pub struct Ccn {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Load messages from a dump or from another core node
+    ///
+    /// Every message is judged as if it had come by gossip. An interrupted import goes on where it was
+    /// when the same command runs again. The node must not run meanwhile. Contents and files that
+    /// messages name are fetched from the core node at URL and from `content_peers` of the config file.
     Import(import::Args),
     /// Write every message as a line of JSON
+    ///
+    /// `beth ccn import` reads them. Files and what was forgotten are not among them. The node may run
+    /// meanwhile.
     Export(export::Args),
 }
 

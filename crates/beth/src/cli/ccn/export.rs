@@ -15,10 +15,7 @@ use crate::cli::output::Output;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Write every message of a node as a line of JSON.
-///
-/// `beth ccn import` reads them. Files and what was forgotten are not among
-/// them. The node may run meanwhile.
+/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to write; `-` for standard output

@@ -18,12 +18,7 @@ use crate::node::Signals;
 /// Pause between two looks at the progress.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Load messages from a dump or from another core node.
-///
-/// Every message is judged as if it had come by gossip. An interrupted import
-/// goes on where it was when the same command runs again. The node must not run
-/// meanwhile. Contents and files that messages name are fetched from the core
-/// node at URL and from `content_peers` of the config file.
+/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A file with one JSON message a line, perhaps compressed by gzip; `-` for standard input; or the
