@@ -57,7 +57,12 @@ pub fn classify_loosely(text: &str) -> Option<HashKind> {
 
 /// The beginning of a text that somebody sent: refusals are stored and served.
 pub(crate) fn excerpt(text: &str) -> &str {
-    let end = text.char_indices().nth(EXCERPT_CHARS_MAX);
+    excerpt_of(EXCERPT_CHARS_MAX, text)
+}
+
+/// At most so many characters of the beginning of a text.
+pub(crate) fn excerpt_of(chars_max: usize, text: &str) -> &str {
+    let end = text.char_indices().nth(chars_max);
     end.map_or(text, |(end, _)| &text[..end])
 }
 

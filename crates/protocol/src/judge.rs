@@ -15,8 +15,7 @@
 //! known waits for it (101), even where the sender's rights could be denied by
 //! the amend itself. The original decides what those rights are, so an earlier
 //! answer would depend on the order in which the two arrive. For the same
-//! reason the targets of a FORGET are asked for permission only where they are
-//! known.
+//! reason a FORGET waits for its targets (501) before any is asked for permission.
 //!
 //! A refusal is a value. `Err` means that the state could not be read: the
 //! message stays pending and nobody is to blame but us.

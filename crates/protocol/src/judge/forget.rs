@@ -1,14 +1,16 @@
 //! FORGET (processing.md §13).
 //!
 //! ```text
-//!  hashes, keys ─▶ targets, each once ─▶ permission ─▶ 501, 503 ─▶ effects
+//!  hashes, keys ─▶ targets, each once ─▶ 501 ─▶ permission ─▶ 503 ─▶ effects
 //!                  read, checked, let go
 //! ```
 //!
 //! Every target is read and checked once, however often it is named; a hash
 //! named again only counts. The amends of a post follow it where it is first
 //! named, unless they are gone by then: `[amend, original]` deletes the amend
-//! once. An aggregate that is never built cannot be named, only its elements.
+//! once. While a target is missing the FORGET waits for it, whatever may be said
+//! of the others: else the answer would depend on the order in which they come.
+//! An aggregate that is never built cannot be named, only its elements.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +42,7 @@ pub(super) fn judge<V: View>(
             targets.add_aggregate((&forget.address, key), (&message.sender, view))?;
         }
     }
-    match targets.refusal {
+    match targets.missing.or(targets.denied).or(targets.used) {
         Some(refusal) => Err(refusal.into()),
         None => Ok(push_effects(targets.list, view, effects)?),
     }
@@ -60,8 +62,12 @@ struct Targets {
     list: Vec<Target>,
     /// Place in the list by hash; `None`: there is no such message.
     places: BTreeMap<String, Option<usize>>,
-    /// The first target that is missing or in use. Permissions come before.
-    refusal: Option<Rejection>,
+    /// The first that is not there.
+    missing: Option<Rejection>,
+    /// The first that the sender may not delete.
+    denied: Option<Rejection>,
+    /// The first that a machine uses.
+    used: Option<Rejection>,
 }
 
 impl Targets {
@@ -69,16 +75,13 @@ impl Targets {
         if self.count(hash) {
             return Ok(());
         }
-        let is_known = self.add(hash, (sender, view))?;
-        if self.refusal.is_some() {
-            return Ok(());
-        }
-        if !is_known {
+        if !self.add(hash, (sender, view))? {
             let errors = vec![json!({"message": hash})];
-            self.refusal = Some(Rejection::with(Code::ForgetTargetNotFound, errors));
-        } else if let Some(machine) = view.machine_using(hash)? {
+            let missing = Rejection::with(Code::ForgetTargetNotFound, errors);
+            self.missing.get_or_insert(missing);
+        } else if let (None, Some(machine)) = (&self.used, view.machine_using(hash)?) {
             let text = format!("File {hash} used on vm {machine}");
-            self.refusal = Some(Rejection::text(Code::ForgetNotAllowed, text));
+            self.used = Some(Rejection::text(Code::ForgetNotAllowed, text));
         }
         Ok(())
     }
@@ -91,7 +94,7 @@ impl Targets {
         if view.aggregate(owner, key)?.is_none() {
             let errors = vec![json!({"aggregate": key})];
             let missing = Rejection::with(Code::ForgetTargetNotFound, errors);
-            self.refusal.get_or_insert(missing);
+            self.missing.get_or_insert(missing);
             return Ok(());
         }
         for hash in view.aggregate_elements(owner, key)? {
@@ -120,7 +123,10 @@ impl Targets {
             self.places.insert(hash.to_owned(), None);
             return Ok(false);
         };
-        check(sender, hash, &known, view)?;
+        match check(sender, hash, &known, view) {
+            Err(Stop::Refuse(denied)) => drop(self.denied.get_or_insert(denied)),
+            other => other?,
+        }
         self.places.insert(hash.to_owned(), Some(self.list.len()));
         self.list.push(Target {
             item_hash: hash.to_owned(),
@@ -304,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn permissions_come_before_what_is_missing_or_used() {
+    fn what_is_missing_comes_first_then_permissions() {
         let key = "0".repeat(64);
         let unbuilt = "1".repeat(64);
         let unknown = "f".repeat(64);
@@ -333,7 +339,7 @@ mod tests {
             (
                 "0xA",
                 json!({"hashes": [used, &unknown]}),
-                Some(ForgetNotAllowed),
+                Some(ForgetTargetNotFound),
             ),
             (
                 "0xA",
@@ -343,7 +349,7 @@ mod tests {
             (
                 "0xA",
                 json!({"hashes": [&unknown, forget]}),
-                Some(ForgetForget),
+                Some(ForgetTargetNotFound),
             ),
             (
                 "0xA",
@@ -355,16 +361,18 @@ mod tests {
                 json!({"aggregates": [&unknown]}),
                 Some(ForgetTargetNotFound),
             ),
+            ("0xA", json!({"hashes": [used]}), Some(ForgetNotAllowed)),
+            ("0xA", json!({"hashes": [used, forget]}), Some(ForgetForget)),
             ("0xB", json!({"hashes": [used]}), Some(PermissionDenied)),
             (
                 "0xB",
                 json!({"hashes": [&unknown, mine]}),
-                Some(PermissionDenied),
+                Some(ForgetTargetNotFound),
             ),
             (
                 "0xB",
                 json!({"hashes": [&unknown], "aggregates": [&key]}),
-                Some(PermissionDenied),
+                Some(ForgetTargetNotFound),
             ),
             (
                 "0xB",

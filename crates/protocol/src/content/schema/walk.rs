@@ -6,8 +6,12 @@
 use serde_json::{Map, Value, json};
 
 use super::SchemaError;
-use crate::hash::excerpt;
+use crate::hash::excerpt_of;
 use crate::limits::SCHEMA_FAULTS_MAX;
+
+/// Most characters of a key that a place tells: a key that is just too long
+/// for its object is told whole, as on the network.
+const KEY_CHARS_MAX: usize = 256;
 
 /// Reads one value into a typed one, or notes at least one fault.
 pub(super) type Reader<'v, T> = fn(&mut Walk<'v>, &'v Value) -> Option<T>;
@@ -47,7 +51,7 @@ impl<'v> Walk<'v> {
             .path
             .iter()
             .map(|step| match step {
-                Step::Key(key) => Value::from(excerpt(key)),
+                Step::Key(key) => Value::from(excerpt_of(KEY_CHARS_MAX, key)),
                 Step::Index(index) => Value::from(*index),
             })
             .collect();
