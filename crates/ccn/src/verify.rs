@@ -291,14 +291,39 @@ fn verify(arrival: &Arrival, blobs: &Blobs, begin: impl FnMut(u64)) -> Verified 
             complete: Box::new(Complete { message, content }),
             file_bytes,
         },
-        Err(rejection) if rejection.code.is_retryable() => Verified::Incomplete {
+        Err(Lacking {
+            content: Some(content),
+            rejection,
+        }) if rejection.code.is_retryable() => Verified::Unfetched {
+            complete: Box::new(Complete {
+                message,
+                content: *content,
+            }),
+            rejection,
+        },
+        Err(Lacking { rejection, .. }) if rejection.code.is_retryable() => Verified::Incomplete {
             message: Box::new(message),
             rejection,
         },
-        Err(rejection) => Verified::Refused {
+        Err(Lacking { rejection, .. }) => Verified::Refused {
             message: Box::new(message),
             rejection,
         },
+    }
+}
+
+/// What a message lacks; its content, when that is not what it lacks.
+struct Lacking {
+    rejection: Rejection,
+    content: Option<Box<MessageContent>>,
+}
+
+impl From<Rejection> for Lacking {
+    fn from(rejection: Rejection) -> Lacking {
+        Lacking {
+            rejection,
+            content: None,
+        }
     }
 }
 
@@ -309,7 +334,7 @@ fn complete(
     inline: Option<MessageContent>,
     blobs: &Blobs,
     begin: impl FnMut(u64),
-) -> Result<(MessageContent, Option<u64>), Rejection> {
+) -> Result<(MessageContent, Option<u64>), Lacking> {
     if arrival.origin != CONTRACT {
         signature::verify(message)?;
     }
@@ -317,11 +342,17 @@ fn complete(
         Some(content) => content,
         None => message.fetched_content(&body(message, blobs, begin)?)?,
     };
-    let file_bytes = match &content.typed {
-        Content::Store(store) => file_length(&store.item_hash, store.item_type, blobs)?,
-        _ => None,
+    let length = match &content.typed {
+        Content::Store(store) => file_length(&store.item_hash, store.item_type, blobs),
+        _ => Ok(None),
     };
-    Ok((content, file_bytes))
+    match length {
+        Ok(file_bytes) => Ok((content, file_bytes)),
+        Err(rejection) => Err(Lacking {
+            rejection,
+            content: Some(Box::new(content)),
+        }),
+    }
 }
 
 /// The body of a message whose content is a file.

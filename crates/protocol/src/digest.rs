@@ -20,6 +20,10 @@
 use std::fmt;
 
 const LANES: usize = 1024;
+// Every field begins with what it is, so no two lists of fields look alike.
+const ABSENT: u8 = 0;
+const TEXT: u8 = 1;
+const NUMBER: u8 = 2;
 
 /// Which part of the state a fact belongs to. The number is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +92,7 @@ impl Fact {
 
     /// Adds a text.
     pub fn text(mut self, text: &str) -> Fact {
+        self.hasher.update(&[TEXT]);
         self.hasher.update(&(text.len() as u64).to_le_bytes());
         self.hasher.update(text.as_bytes());
         self
@@ -98,7 +103,7 @@ impl Fact {
         match text {
             Some(text) => self.text(text),
             None => {
-                self.hasher.update(&u64::MAX.to_le_bytes());
+                self.hasher.update(&[ABSENT]);
                 self
             }
         }
@@ -106,6 +111,7 @@ impl Fact {
 
     /// Adds a number.
     pub fn number(mut self, number: i64) -> Fact {
+        self.hasher.update(&[NUMBER]);
         self.hasher.update(&number.to_le_bytes());
         self
     }
