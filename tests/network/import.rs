@@ -200,7 +200,7 @@ fn an_import_that_is_killed_goes_on() {
     }
     import.kill().unwrap();
     import.wait().unwrap();
-    assert!(killed.hashes().len() < count as usize / 2);
+    assert!(killed.hashes().len() < straight.hashes().len());
     let result = killed.imported(&path);
     assert_eq!(result["resumed"], true, "{result}");
     assert!(result["processed"].as_u64().unwrap() < count, "{result}");

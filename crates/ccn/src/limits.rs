@@ -92,7 +92,7 @@ pub const IMPORT_EXAMPLES_MAX: usize = 10;
 /// Waiting messages whose end an import reports.
 pub const IMPORT_LATE_MAX: usize = 200_000;
 /// Pause between two checkpoints of an import.
-pub const IMPORT_CHECKPOINT_PERIOD: Duration = Duration::from_secs(1);
+pub const IMPORT_CHECKPOINT_PERIOD: Duration = Duration::from_millis(250);
 /// Messages asked from another node at once; nodes give no more to a cursor.
 pub const IMPORT_PAGE: usize = 200;
 /// Longest answer of another node, in bytes.

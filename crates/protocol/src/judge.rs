@@ -117,6 +117,11 @@ pub fn refuse_unfetched<V: View>(
     let check = || -> Result<(), Stop> {
         base_permission(complete, view)?;
         files::permission(complete, store, view)?;
+        // How long a file of IPFS is, its hash does not tell: it may be free.
+        if store.item_type == ItemType::Ipfs && view.file_size(store.item_hash.as_str())?.is_none()
+        {
+            return Ok(());
+        }
         payment::judge_resource(complete, view, rules, now, &mut Effects::new())
     };
     match check() {

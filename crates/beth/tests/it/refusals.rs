@@ -57,7 +57,7 @@ async fn wrong_usage_is_exit_code_2() {
         ("account show --node 127.0.0.1:4024", "is no node address"),
         (
             "account show --key 123",
-            "neither 64 hexadecimal digits nor an existing file",
+            "neither a private key nor an existing file",
         ),
         ("account show --node https://api.example.org", "pass --key"),
         ("program deploy . --memory 0", "--memory"),
