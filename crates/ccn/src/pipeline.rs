@@ -4,7 +4,7 @@
 //!   submit, gossip, retry
 //!          │  bounded queue
 //!          ▼
-//!   verify (threads)      parse ─▶ signature ─▶ content ─▶ is everything here?
+//!   verify (threads)      known? ─▶ parse ─▶ content ─▶ signature ─▶ all here?
 //!          │  bounded queue                                  │
 //!          ▼                                                 ▼
 //!   writer (one thread)   judge ─▶ apply, reject or wait;   park: wait for a fetch
@@ -15,7 +15,8 @@
 //!
 //! An outcome is answered only after its transaction is committed, so whatever
 //! was answered survives a crash. A full queue slows its source down. There is
-//! one judge and one writer: what is judged is what is applied.
+//! one judge and one writer: what is judged is what is applied, in the order in
+//! which it came in.
 
 use beth_protocol::Rejection;
 use beth_protocol::chain_event::ContractEvent;

@@ -12,8 +12,9 @@
 //! ```
 //!
 //! Only what every node derives from the same messages is a fact. Absent on
-//! purpose: reception times, what waits or was refused, removals (they depend
-//! on when a node looks) and uploads. The costs have a digest of their own that
+//! purpose: reception times, what waits or was refused, and uploads. A removal
+//! takes the facts of its message away: until the jobs of two nodes have both
+//! looked, they differ. The costs have a digest of their own that
 //! the state's does not cover: they depend on the prices in force when a node
 //! processed a message (processing.md §17).
 

@@ -54,17 +54,7 @@ impl State<'_> {
         window: &Window<Place>,
     ) -> Result<Page<ForgottenMessage, Place>, Error> {
         let mut conditions = Conditions::default();
-        for (column, values) in [
-            ("type", &filter.types),
-            ("sender", &filter.senders),
-            ("owner", &filter.owners),
-            ("chain", &filter.chains),
-            ("channel", &filter.channels),
-            ("item_hash", &filter.hashes),
-            ("payment_type", &filter.payment_types),
-        ] {
-            conditions.optional(column, values.as_ref());
-        }
+        conditions.of_gone(filter);
         conditions.within("forgotten_at", filter.span);
         let count = format!("SELECT count(*) FROM forgotten WHERE {}", conditions.sql());
         let count_params = conditions.params();
@@ -85,13 +75,7 @@ impl State<'_> {
                 time: row.forgotten_at,
                 hash: row.item_hash.clone(),
             },
-            || {
-                Ok(self
-                    .one(&count, params_from_iter(count_params), |row| {
-                        row.get::<_, i64>(0)
-                    })?
-                    .unwrap_or(0) as u64)
-            },
+            || self.number(&count, count_params),
         )
     }
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::types::Value;
 
+use super::messages::MessageFilter;
 use super::{Order, Place, Span, Window};
 use crate::keys::prefix;
 
@@ -36,6 +37,22 @@ impl Conditions {
     pub(super) fn optional(&mut self, column: &str, values: Option<&Vec<String>>) {
         if let Some(values) = values {
             self.one_of(column, values);
+        }
+    }
+
+    /// What a filter says of messages that are gone: only their envelopes are
+    /// left, with the texts themselves in the columns.
+    pub(super) fn of_gone(&mut self, filter: &MessageFilter) {
+        for (column, values) in [
+            ("type", &filter.types),
+            ("sender", &filter.senders),
+            ("owner", &filter.owners),
+            ("chain", &filter.chains),
+            ("channel", &filter.channels),
+            ("item_hash", &filter.hashes),
+            ("payment_type", &filter.payment_types),
+        ] {
+            self.optional(column, values.as_ref());
         }
     }
 

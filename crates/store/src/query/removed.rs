@@ -52,17 +52,7 @@ impl State<'_> {
     ) -> Result<Page<RemovedMessage, Place>, Error> {
         let mut conditions = Conditions::default();
         conditions.add("removed_at IS NOT NULL", []);
-        for (column, values) in [
-            ("type", &filter.types),
-            ("sender", &filter.senders),
-            ("owner", &filter.owners),
-            ("chain", &filter.chains),
-            ("channel", &filter.channels),
-            ("item_hash", &filter.hashes),
-            ("payment_type", &filter.payment_types),
-        ] {
-            conditions.optional(column, values.as_ref());
-        }
+        conditions.of_gone(filter);
         conditions.within("removed_at", filter.span);
         let count = format!("SELECT count(*) FROM removed WHERE {}", conditions.sql());
         let count_params = conditions.params();
@@ -79,11 +69,7 @@ impl State<'_> {
                 time: row.removed_at,
                 hash: row.item_hash.clone(),
             },
-            || {
-                let total: Option<i64> =
-                    self.one(&count, params_from_iter(count_params), |row| row.get(0))?;
-                Ok(total.unwrap_or(0).max(0) as u64)
-            },
+            || self.number(&count, count_params),
         )
     }
 }
