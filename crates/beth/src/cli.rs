@@ -4,6 +4,7 @@
 //!  Arguments ─▶ Verb ─┬─ program   deploy, call
 //!                     ├─ post, aggregate, file, message, account
 //!                     ├─ ccn import, export
+//!                     ├─ config
 //!                     └─ up, ccn, crn, doctor (run by main)
 //!
 //!  verb ─▶ Session (node, account) ─▶ beth-sdk ─▶ Output (result | progress) or Failure
@@ -16,6 +17,7 @@
 mod account;
 mod aggregate;
 pub mod ccn;
+mod config;
 mod dev;
 mod failure;
 mod file;
@@ -27,7 +29,6 @@ mod program;
 mod progress;
 mod session;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -57,7 +58,9 @@ pub enum Verb {
     /// Run a core node; import and export messages
     Ccn(ccn::Ccn),
     /// Run a compute node
-    Crn(Role),
+    Crn(crate::config::Told),
+    /// Print the effective configuration of a node, with the source of each value
+    Config(config::Args),
     /// Say what this machine has and lacks
     Doctor(crate::doctor::Args),
     /// Deploy and call programs
@@ -86,14 +89,6 @@ pub enum Verb {
     KvmSelfTest,
 }
 
-/// One role, from one config file.
-#[derive(Debug, clap::Args)]
-pub struct Role {
-    /// Config file
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-}
-
 /// Runs a client verb to its exit code.
 pub async fn run(verb: Verb) -> ExitCode {
     let outcome = match verb {
@@ -106,6 +101,7 @@ pub async fn run(verb: Verb) -> ExitCode {
         Verb::Ccn(ccn::Ccn {
             verb: Some(verb), ..
         }) => ccn::run(verb).await,
+        Verb::Config(args) => config::run(args),
         Verb::Dev(verb) => dev::run(verb).await,
         Verb::Up(_) | Verb::Ccn(_) | Verb::Crn(_) | Verb::Doctor(_) | Verb::KvmSelfTest => {
             // main runs these itself.
@@ -145,6 +141,7 @@ where
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::path::PathBuf;
 
     /// `--help` of every verb equals its file; `BLESS=1` rewrites the files.
     #[test]

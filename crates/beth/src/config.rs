@@ -1,26 +1,36 @@
-//! The config file: one `beth.toml`, one section a role.
+//! What a process is told: one `beth.toml`, one section a role.
 //!
 //! ```text
 //!  [ccn]        a core node      (beth ccn)
 //!  [scheduler]  placement        (beth ccn, beside the core node)
 //!  [crn]        a compute node   (beth crn)
 //!
-//!  environment  BETH_CCN_LISTEN=127.0.0.1:5024   ─▶ ccn.listen
-//!               BETH_CCN_P2P__LISTEN=…           ─▶ ccn.p2p.listen
+//!  --set ccn.listen=127.0.0.1:5024      wins over
+//!  BETH_CCN_LISTEN=127.0.0.1:5024       ─▶ ccn.listen
+//!  BETH_CCN_P2P__LISTEN=…               ─▶ ccn.p2p.listen    wins over
+//!  beth.toml, or upstream's config.yml  (see [`upstream`])   wins over
+//!  defaults                             (deploy/beth.toml shows them all)
 //! ```
 //!
-//! A variable of the environment wins over the file, the file over the default.
-//! Unknown sections and keys are errors.
+//! Unknown sections and keys of `beth.toml` are errors. `beth config` prints what
+//! comes out and where each value is from.
 
-use std::path::Path;
+pub mod layers;
+pub mod shown;
+mod upstream;
 
-use anyhow::{Context, bail};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 use beth_ccn::CcnConfig;
 use beth_crn::config::CrnConfig;
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
 
-const SECTIONS: [&str; 3] = ["ccn", "crn", "scheduler"];
+use layers::Layers;
+
+/// The role sections of a file.
+pub const SECTIONS: [&str; 3] = ["ccn", "crn", "scheduler"];
 
 /// What a process is told.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -37,88 +47,98 @@ pub struct Config {
     pub crn: Option<CrnConfig>,
 }
 
-impl Config {
-    /// Reads a file and the environment of this process.
-    pub fn load(path: &Path) -> anyhow::Result<Config> {
+/// Where a process is told it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Told {
+    /// Config file: beth.toml, or the config.yml of a node of upstream
+    #[arg(long = "config", value_name = "FILE")]
+    pub file: PathBuf,
+    /// A value that wins over file and environment, such as ccn.listen=127.0.0.1:4024
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// A configuration, and how it came to be.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What counts.
+    pub config: Config,
+    /// Which values are not defaults, and why.
+    pub layers: Layers,
+    /// What of the file has no effect, in sentences.
+    pub notes: Vec<String>,
+}
+
+impl Told {
+    /// Reads the file, the environment of this process and the flags.
+    pub fn load(&self) -> anyhow::Result<Loaded> {
+        let variables: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        self.load_with(&variables)
+    }
+
+    fn load_with(&self, variables: &[(String, String)]) -> anyhow::Result<Loaded> {
+        let path = &self.file;
         let text = std::fs::read_to_string(path).with_context(|| {
             format!(
                 "cannot read the config file {}; check its path and permissions",
                 path.display()
             )
         })?;
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        Config::parse(&text, variables)
+        read(&text, path, variables, &self.set)
             .with_context(|| format!("the config file {} is wrong", path.display()))
     }
+}
 
-    /// Reads a text; `variables` win over it.
-    pub fn parse(
-        text: &str,
-        variables: impl Iterator<Item = (String, String)>,
-    ) -> anyhow::Result<Config> {
-        let overrides: Vec<(Vec<String>, String)> = variables
-            .filter_map(|(name, value)| Some((key_of(&name)?, value)))
-            .collect();
-        if overrides.is_empty() {
-            // Parsed from the text itself, an error shows its line.
-            return Ok(toml::from_str(text)?);
+impl Loaded {
+    /// Says in the log what of the file has no effect.
+    pub fn log_notes(&self) {
+        for note in &self.notes {
+            tracing::warn!("{note}");
         }
-        let mut table: Table = toml::from_str(text)?;
-        for (path, value) in overrides {
-            set(&mut table, &path, &value)?;
-        }
-        Ok(table.try_into()?)
     }
+}
 
+impl Config {
     /// The text of a file that says the same.
     pub fn to_toml(&self) -> anyhow::Result<String> {
         Ok(toml::to_string(self)?)
     }
 }
 
-/// `BETH_CCN_P2P__LISTEN` names `ccn.p2p.listen`; other variables name nothing.
-fn key_of(name: &str) -> Option<Vec<String>> {
-    let rest = name.strip_prefix("BETH_")?.to_lowercase();
-    let section = SECTIONS.into_iter().find(|section| {
-        rest.strip_prefix(section)
-            .is_some_and(|rest| rest.starts_with('_'))
-    })?;
-    let keys = rest[section.len() + 1..].split("__").map(str::to_owned);
-    Some(std::iter::once(section.to_owned()).chain(keys).collect())
+fn read(
+    text: &str,
+    path: &Path,
+    variables: &[(String, String)],
+    set: &[String],
+) -> anyhow::Result<Loaded> {
+    let mut notes = Vec::new();
+    let mut layers = if is_upstream(path) {
+        let (layers, ignored) = upstream::read(text, path, variables)?;
+        notes = ignored;
+        layers
+    } else {
+        Layers::of_toml(text, path)?
+    };
+    let alone = layers.add_environment(variables)? + layers.add_flags(set)? == 0;
+    let config = if alone && !is_upstream(path) {
+        // Parsed from the text itself, an error shows its line.
+        toml::from_str(text)?
+    } else {
+        layers.table().clone().try_into()?
+    };
+    Ok(Loaded {
+        config,
+        layers,
+        notes,
+    })
 }
 
-/// A value is TOML where it reads as TOML, else text.
-fn set(table: &mut Table, path: &[String], value: &str) -> anyhow::Result<()> {
-    let Some((last, parents)) = path.split_last() else {
-        return Ok(());
-    };
-    let mut table = table;
-    for (depth, key) in parents.iter().enumerate() {
-        if depth == 0 && !table.contains_key(key) {
-            // A variable never makes a role run.
-            return Ok(());
-        }
-        let entry = table
-            .entry(key.clone())
-            .or_insert_with(|| Value::Table(Table::new()));
-        match entry {
-            Value::Table(inner) => table = inner,
-            _ => bail!(
-                "the environment sets {}, but {key} is no section",
-                path.join(".")
-            ),
-        }
-    }
-    let parsed = toml::from_str::<Table>(&format!("value = {value}"))
-        .ok()
-        .and_then(|mut table| table.remove("value"));
-    table.insert(
-        last.clone(),
-        parsed.unwrap_or_else(|| Value::String(value.to_owned())),
-    );
-    Ok(())
+/// Upstream's files are YAML.
+fn is_upstream(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    matches!(extension, Some("yml" | "yaml"))
 }
 
 #[cfg(test)]
@@ -128,17 +148,17 @@ mod tests {
 
     const FILE: &str = "[ccn]\nfolder = \"/tmp/x\"\n[ccn.p2p]\nlisten = \"/ip4/127.0.0.1/tcp/1\"\n";
 
-    fn parse(text: &str, variables: &[(&str, &str)]) -> anyhow::Result<Config> {
-        Config::parse(
-            text,
-            variables
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        )
+    fn parse(text: &str, variables: &[(&str, &str)], set: &[&str]) -> anyhow::Result<Config> {
+        let variables: Vec<(String, String)> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
+        read(text, Path::new("beth.toml"), &variables, &set).map(|loaded| loaded.config)
     }
 
     #[test]
-    fn the_environment_wins() {
+    fn flags_win_over_the_environment_and_that_over_the_file() {
         let variables = [
             ("BETH_CCN_LISTEN", "127.0.0.1:5"),
             ("BETH_CCN_P2P__LISTEN", "/ip4/127.0.0.1/tcp/2"),
@@ -146,15 +166,16 @@ mod tests {
             ("BETH_LOG", "debug"),
             ("BETH_CRN_REUSE_SECONDS", "1"),
         ];
-        let config = parse(FILE, &variables).unwrap();
+        let config = parse(FILE, &variables, &["ccn.listen=127.0.0.1:6"]).unwrap();
         let ccn = config.ccn.unwrap();
-        assert_eq!(ccn.listen.port(), 5);
+        assert_eq!(ccn.listen.port(), 6);
         assert_eq!(
             (ccn.p2p.listen.as_str(), ccn.content_peers.as_slice()),
             ("/ip4/127.0.0.1/tcp/2", &["http://a".to_owned()][..])
         );
-        assert!(config.crn.is_none());
-        assert_eq!(parse(FILE, &[]).unwrap().ccn.unwrap().listen.port(), 4024);
+        assert!(config.crn.is_none(), "a variable never makes a role run");
+        let default = parse(FILE, &[], &[]).unwrap();
+        assert_eq!(default.ccn.unwrap().listen.port(), 4024);
     }
 
     #[test]
@@ -164,9 +185,12 @@ mod tests {
             "[ccn]\nfolder = \"x\"\nlisten_on = 3\n",
             "[crn]\nreuse_second = 3\n",
         ] {
-            let error = format!("{:#}", parse(text, &[]).unwrap_err());
+            let error = format!("{:#}", parse(text, &[], &[]).unwrap_err());
             assert!(error.contains("unknown field"), "{error}");
         }
-        assert!(parse(FILE, &[("BETH_CCN_LISTN", "x")]).is_err());
+        assert!(parse(FILE, &[("BETH_CCN_LISTN", "x")], &[]).is_err());
+        for flag in ["ccn.listn=x", "listen=x", "ccn.listen", "crn.listen=x"] {
+            assert!(parse(FILE, &[], &[flag]).is_err(), "{flag}");
+        }
     }
 }

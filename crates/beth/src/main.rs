@@ -55,9 +55,9 @@ async fn run(verb: Verb) -> ExitCode {
         Verb::Up(args) => up::run(args).await,
         Verb::Ccn(Ccn {
             verb: None,
-            config: Some(config),
-        }) => node::ccn(&config).await,
-        Verb::Crn(args) => node::crn(&args.config).await,
+            told: Some(told),
+        }) => node::ccn(&told).await,
+        Verb::Crn(told) => node::crn(&told).await,
         Verb::Doctor(args) => doctor::run(args).await,
         client => return cli::run(client).await,
     };

@@ -9,7 +9,6 @@
 //! role ends when that parent ends, however it ends.
 
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::{Context, bail};
 use beth_protocol::Account;
@@ -18,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::Told;
 
 /// Variable of the environment with the process id of the parent.
 pub const PARENT: &str = "BETH_PARENT";
@@ -33,13 +32,15 @@ pub struct Ready {
 }
 
 /// Runs a core node, and placement beside it, until a signal.
-pub async fn ccn(path: &Path) -> anyhow::Result<()> {
+pub async fn ccn(told: &Told) -> anyhow::Result<()> {
     let follows = follow_parent()?;
-    let config = Config::load(path)?;
+    let loaded = told.load()?;
+    loaded.log_notes();
+    let config = loaded.config;
     let Some(ccn) = config.ccn else {
         bail!(
             "{} has no section [ccn]; a core node needs at least `folder` there",
-            path.display()
+            told.file.display()
         );
     };
     let cancel = cancel_on_signal()?;
@@ -67,13 +68,14 @@ pub async fn ccn(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs a compute node until a signal.
-pub async fn crn(path: &Path) -> anyhow::Result<()> {
+pub async fn crn(told: &Told) -> anyhow::Result<()> {
     let follows = follow_parent()?;
-    let config = Config::load(path)?;
-    let Some(crn) = config.crn else {
+    let loaded = told.load()?;
+    loaded.log_notes();
+    let Some(crn) = loaded.config.crn else {
         bail!(
             "{} has no section [crn]; an empty one takes the defaults",
-            path.display()
+            told.file.display()
         );
     };
     let cancel = cancel_on_signal()?;

@@ -3,25 +3,24 @@
 mod export;
 mod import;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use beth_ccn::CcnConfig;
 use clap::Subcommand;
 
 use super::Outcome;
 use super::failure::Failure;
-use crate::config::Config;
+use crate::config::Told;
 
 /// A core node, or something to do with its folder.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 pub struct Ccn {
     /// What to do with the folder of a node
     #[command(subcommand)]
     pub verb: Option<Verb>,
-    /// Config file
-    #[arg(long, value_name = "FILE", required = true)]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub told: Option<Told>,
 }
 
 /// What to do with the folder of a node.
@@ -50,8 +49,14 @@ pub async fn run(verb: Verb) -> Outcome {
 
 /// The section `[ccn]` of a config file.
 fn section(path: &Path) -> Result<CcnConfig, Failure> {
-    let config = Config::load(path).map_err(|error| Failure::new(format!("{error:#}")))?;
-    config.ccn.ok_or_else(|| {
+    let told = Told {
+        file: path.to_owned(),
+        set: Vec::new(),
+    };
+    let loaded = told
+        .load()
+        .map_err(|error| Failure::new(format!("{error:#}")))?;
+    loaded.config.ccn.ok_or_else(|| {
         Failure::new(format!(
             "{} has no section [ccn]; a core node needs at least `folder` there",
             path.display()

@@ -163,7 +163,7 @@ mod tests {
     use crate::up::layout::Ports;
 
     fn read(path: &Path) -> Config {
-        Config::parse(&std::fs::read_to_string(path).unwrap(), std::iter::empty()).unwrap()
+        toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
     #[test]
