@@ -15,6 +15,7 @@ mod body;
 mod cursor;
 mod funds;
 mod information;
+mod ipfs;
 mod json;
 mod messages;
 mod origin;
@@ -47,6 +48,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .merge(prices::routes())
         .merge(storage::routes())
         .merge(upload::routes())
+        .merge(ipfs::routes())
         .merge(information::routes())
         .route("/api/ws0/messages", stream::messages())
         .fallback(async || ApiError::not_found())

@@ -32,6 +32,9 @@ pub struct CcnConfig {
     /// Sizes of uploads.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// Contents named by CIDs.
+    #[serde(default)]
+    pub ipfs: IpfsConfig,
     /// Background work.
     #[serde(default)]
     pub jobs: JobsConfig,
@@ -84,6 +87,31 @@ impl Default for StorageConfig {
     }
 }
 
+/// `[ccn.ipfs]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IpfsConfig {
+    /// Whether contents named by CIDs are taken from clients.
+    pub enabled: bool,
+    /// Largest upload with a signed STORE message, in bytes.
+    pub max_upload_file_size: u64,
+    /// Largest upload without one, in bytes.
+    pub max_unauthenticated_upload_file_size: u64,
+    /// Largest archive of a directory, in bytes.
+    pub max_upload_car_size: u64,
+}
+
+impl Default for IpfsConfig {
+    fn default() -> IpfsConfig {
+        IpfsConfig {
+            enabled: true,
+            max_upload_file_size: 1 << 30,
+            max_unauthenticated_upload_file_size: 25 * 1024 * 1024,
+            max_upload_car_size: 4 << 30,
+        }
+    }
+}
+
 /// `[ccn.jobs]`: how often background work is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -124,6 +152,7 @@ impl CcnConfig {
             rules: Rules::default(),
             well_known_files: BTreeMap::new(),
             storage: StorageConfig::default(),
+            ipfs: IpfsConfig::default(),
             jobs: JobsConfig::default(),
         }
     }

@@ -67,6 +67,8 @@ pub const FILE_IDLE_MIN: Duration = Duration::from_secs(3_600);
 pub const HEADER_TEXT_CHARS_MAX: usize = 1_000;
 /// Largest JSON body of a request, in bytes (core-api.md §1.9).
 pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
+/// Bytes of an upload gathered before they are written.
+pub const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
 /// Longest silence in the middle of a request body.
 pub const BODY_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Streams of messages open at once.

@@ -46,16 +46,16 @@ pub fn routes() -> Router<Arc<Context>> {
 }
 
 async fn limits(State(context): State<Arc<Context>>) -> Response {
-    let storage = &context.config.storage;
+    let (storage, ipfs) = (&context.config.storage, &context.config.ipfs);
     ok(json!({
         "storage": {
             "max_file_size": storage.max_file_size,
             "max_unauthenticated_upload_file_size": storage.max_unauthenticated_upload_file_size,
         },
         "ipfs": {
-            "max_upload_file_size": 1_073_741_824u64,
-            "max_upload_car_size": 4_294_967_296u64,
-            "max_unauthenticated_upload_file_size": storage.max_unauthenticated_upload_file_size,
+            "max_upload_file_size": ipfs.max_upload_file_size,
+            "max_upload_car_size": ipfs.max_upload_car_size,
+            "max_unauthenticated_upload_file_size": ipfs.max_unauthenticated_upload_file_size,
         },
     }))
     .into_response()

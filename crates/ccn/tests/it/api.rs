@@ -4,7 +4,7 @@
 //! A template of the recordings is compared, or listed in
 //! [`expectations`] with the reason why it is not; nothing is skipped silently.
 
-mod exchange;
+pub mod exchange;
 mod expectations;
 mod stream;
 
@@ -86,11 +86,7 @@ impl Fixture {
 
     async fn replay(&self, step: &Value) {
         let name = step["name"].as_str().unwrap();
-        let answer = if step["path"] == "/api/v0/ipfs/add_file" {
-            self.stand_in_for_ipfs(step).await
-        } else {
-            self.ask(request_of(step)).await
-        };
+        let answer = self.ask(request_of(step)).await;
         let expected = step["expect"]["status"].as_u64().unwrap();
         assert_eq!(
             u64::from(answer.status.as_u16()),
@@ -98,34 +94,6 @@ impl Fixture {
             "seed step {name}: {}",
             answer.text()
         );
-    }
-
-    /// The IPFS routes come later: puts the file where they would, and submits
-    /// the message.
-    async fn stand_in_for_ipfs(&self, step: &Value) -> Answer {
-        let part = |name: &str| {
-            step["parts"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .find(|part| part["name"] == name)
-                .unwrap()
-        };
-        let metadata: Value =
-            serde_json::from_str(part("metadata")["text"].as_str().unwrap()).unwrap();
-        let content: Value =
-            serde_json::from_str(metadata["message"]["item_content"].as_str().unwrap()).unwrap();
-        let bytes = exchange::bytes_of(part("file"));
-        let cid = content["item_hash"].as_str().unwrap();
-        let path = self.context.blobs.path(cid).unwrap();
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, &bytes).unwrap();
-        self.context
-            .pipeline
-            .add_file(cid, bytes.len() as u64)
-            .await
-            .unwrap();
-        self.post("/api/v0/messages", &metadata).await
     }
 }
 

@@ -8,3 +8,4 @@ mod fetch;
 mod orphans;
 mod robust;
 mod scenarios;
+mod storage;

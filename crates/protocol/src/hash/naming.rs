@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{HashKind, ItemHash};
-use crate::cid::{Cid, FileCheck};
+use crate::cid::{Cid, FileCheck, FileHasher, Layout};
 
 /// Names bytes the way an expected hash does, so that the two can be compared.
 #[derive(Clone, Debug)]
@@ -13,12 +13,18 @@ pub struct Naming(Way);
 enum Way {
     Sha256(Sha256),
     Cid(Box<FileCheck>),
+    File(Box<FileHasher>),
 }
 
 impl Naming {
     /// By SHA-256.
     pub fn sha256() -> Naming {
         Naming(Way::Sha256(Sha256::new()))
+    }
+
+    /// By the CID of a file in this layout.
+    pub fn cid(layout: Layout) -> Naming {
+        Naming(Way::File(Box::new(FileHasher::new(layout))))
     }
 
     /// The way of a hash; `None` for a CID of which nothing but the network can
@@ -38,6 +44,7 @@ impl Naming {
         match &mut self.0 {
             Way::Sha256(hasher) => hasher.update(bytes),
             Way::Cid(check) => check.update(bytes),
+            Way::File(hasher) => hasher.update(bytes),
         }
     }
 
@@ -49,6 +56,7 @@ impl Naming {
                 let cid = check.finish().unwrap_or_else(|other| other);
                 ItemHash(cid.to_string())
             }
+            Way::File(hasher) => ItemHash(hasher.finish().to_string()),
         }
     }
 }

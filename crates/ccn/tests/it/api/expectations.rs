@@ -140,8 +140,7 @@ const POSTS: &[(&str, Differing, &str)] = &[
         Some((&[], Some(422))),
         MENDED,
     ),
-    ("/api/v0/ipfs/", None, IPFS),
-    ("ipfs/add_file", None, IPFS),
+    ("/api/v0/ipfs/add_json: abc", Some((&[], Some(422))), MENDED),
     ("add_car", None, IPFS),
 ];
 

@@ -1,0 +1,120 @@
+//! Uploads to IPFS (core-api.md §9.2, §9.4, §9.5). No daemon is asked: the node
+//! computes the names of files itself, as `ipfs add` would.
+//!
+//! ```text
+//!  add_json, add_file   bytes ─▶ blobs/incoming, named `Qm…` while they arrive ─▶ file row
+//! ```
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use beth_protocol::cid::Layout;
+use beth_protocol::hash::Naming;
+use beth_store::blobs::{Hashed, Incoming};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::{ApiError, ok};
+use super::storage::blocking;
+use super::upload::form::{self, FilePart};
+use super::upload::metadata::{self, Signed, unprocessable};
+use super::upload::{keep, keep_json, register_upload, success};
+use crate::context::Context;
+
+/// Name of a file whose part has none.
+const UNNAMED: &str = "file";
+
+/// Routes that take contents of IPFS.
+pub fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/api/v0/ipfs/add_json", post(add_json))
+        // The limits of these routes depend on what is uploaded.
+        .route(
+            "/api/v0/ipfs/add_file",
+            post(add_file).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/api/v0/ipfs/add_car", post(add_car))
+}
+
+async fn add_car() -> ApiError {
+    ApiError::reason(StatusCode::FORBIDDEN, "IPFS is disabled on this node")
+}
+
+/// Refuses what an operator does not want.
+fn expect_enabled(context: &Context) -> Result<(), ApiError> {
+    if context.config.ipfs.enabled {
+        return Ok(());
+    }
+    let text = "IPFS is disabled on this node";
+    Err(ApiError::reason(StatusCode::FORBIDDEN, text))
+}
+
+async fn add_json(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
+    expect_enabled(&context)?;
+    let bytes_max = context.config.ipfs.max_unauthenticated_upload_file_size;
+    let kept = keep_json(&context, (body, bytes_max), Naming::cid(Layout::V0)).await?;
+    register_upload(&context, &kept).await?;
+    Ok(ok(success(&kept.hash)).into_response())
+}
+
+async fn add_file(
+    State(context): State<Arc<Context>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    expect_enabled(&context)?;
+    expect_form(&request)?;
+    let ipfs = &context.config.ipfs;
+    let blobs = context.blobs.clone();
+    let begin = move || blobs.begin_named(Naming::cid(Layout::V0));
+    let form = form::receive(request, ipfs.max_upload_file_size, begin).await?;
+    let part = form.file.ok_or_else(no_file)?;
+    let Some(metadata) = form.metadata else {
+        let bytes_max = ipfs.max_unauthenticated_upload_file_size;
+        if part.sink.size_bytes() > bytes_max {
+            return Err(ApiError::too_large(bytes_max));
+        }
+        let (file, name) = finish(part).await?;
+        let kept = keep(&context, file).await?;
+        register_upload(&context, &kept).await?;
+        return Ok(ok(added(&kept, &name)).into_response());
+    };
+    let (message, mode) = metadata::read(&metadata)?;
+    let signed = Signed::verify(message).await?;
+    signed.expect_ipfs()?;
+    signed
+        .expect_funds(&context, part.sink.size_bytes())
+        .await?;
+    let (file, name) = finish(part).await?;
+    signed.expect_hash(&file.hash)?;
+    let kept = keep(&context, file).await?;
+    context
+        .pipeline
+        .add_file(&kept.hash, kept.size_bytes)
+        .await?;
+    signed.publish(&context, mode, added(&kept, &name)).await
+}
+
+fn expect_form(request: &Request) -> Result<(), ApiError> {
+    if form::is_form(request) {
+        return Ok(());
+    }
+    let text = "Expected Content-Type: multipart/form-data";
+    Err(ApiError::reason(StatusCode::BAD_REQUEST, text))
+}
+
+fn no_file() -> ApiError {
+    unprocessable("Missing 'file' in multipart form.")
+}
+
+async fn finish(part: FilePart<Incoming>) -> Result<(Hashed, String), ApiError> {
+    let file = blocking(move || part.sink.finish()).await?;
+    Ok((file, part.name.unwrap_or_else(|| UNNAMED.to_owned())))
+}
+
+fn added(kept: &Hashed, name: &str) -> Value {
+    json!({"status": "success", "hash": kept.hash, "name": name, "size": kept.size_bytes})
+}
