@@ -4,7 +4,7 @@
 //! ```text
 //!            ┌── every 30 s, sooner while it does not answer ──┐
 //!            ▼                                                 │
-//!         probe ──▶ Observed (when it changed)                 │
+//!         probe ──▶ Observed                                   │
 //!            │                                                 │
 //!         push, when the allocation changed, failed, is ───────┘
 //!         a minute old, or the node came back
@@ -193,10 +193,9 @@ impl Agent {
     }
 
     async fn tell(&mut self, report: Report) {
-        if self.last.as_ref() == Some(&report) {
-            return;
-        }
+        let before = self.last.as_ref().map(|report| &report.state.fault);
         match &report.state.fault {
+            fault if before == Some(fault) => {}
             Some(fault) => {
                 tracing::info!(node = %self.node, url = self.url, fault, "compute node cannot be used")
             }

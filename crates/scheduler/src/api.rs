@@ -1,5 +1,8 @@
-//! The scheduler's HTTP API, version 0 (network.md §23.4), with the reasons as
-//! further members.
+//! The scheduler's HTTP API (network.md §23.4): version 0 here, with the reasons
+//! as further members, [version 1](v1) and the [list of nodes](crns) beside it.
+
+mod crns;
+mod v1;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,26 +16,33 @@ use beth_protocol::ItemHash;
 use beth_protocol::placement::{Capability, Kind, Placement, Workload, place};
 use beth_protocol::registry::ResourceNode;
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::allocation::Allocation;
 use crate::limits;
 use crate::view::View;
 
-type Views = watch::Receiver<Arc<View>>;
+/// What the routes answer from.
+#[derive(Clone)]
+struct Shared {
+    views: watch::Receiver<Arc<View>>,
+    frames: broadcast::Sender<Value>,
+}
 
 /// The routes.
-pub fn router(views: Views) -> Router {
+pub fn router(views: watch::Receiver<Arc<View>>, frames: broadcast::Sender<Value>) -> Router {
     Router::new()
         .route("/api/v0/plan", get(show_plan))
         .route("/api/v0/nodes", get(nodes))
         .route("/api/v0/allocation/{vm_hash}", get(allocation))
         .route("/api/v0/simulate", get(simulate))
-        .with_state(views)
+        .merge(v1::routes())
+        .merge(crns::routes())
+        .with_state(Shared { views, frames })
 }
 
-async fn show_plan(State(views): State<Views>) -> Response {
-    let view = views.borrow().clone();
+async fn show_plan(State(shared): State<Shared>) -> Response {
+    let view = shared.views.borrow().clone();
     let mut by_node: BTreeMap<&ItemHash, Allocation> = view
         .network
         .states
@@ -41,14 +51,14 @@ async fn show_plan(State(views): State<Views>) -> Response {
         .collect();
     let mut unplaced = Map::new();
     for (item, placement) in &view.plan {
-        let Some(workload) = view.workloads.get(item) else {
+        let Some(work) = view.workloads.get(item) else {
             continue;
         };
         match &placement.target {
             Some(target) => by_node
                 .entry(&target.compute_node)
                 .or_default()
-                .insert(item, workload.kind),
+                .insert(item, work.workload.kind),
             None => {
                 unplaced.insert(item.to_string(), json!(reason(placement)));
             }
@@ -60,8 +70,8 @@ async fn show_plan(State(views): State<Views>) -> Response {
     )
 }
 
-async fn nodes(State(views): State<Views>) -> Response {
-    let view = views.borrow().clone();
+async fn nodes(State(shared): State<Shared>) -> Response {
+    let view = shared.views.borrow().clone();
     let nodes: Vec<Value> = view
         .network
         .registry
@@ -72,12 +82,12 @@ async fn nodes(State(views): State<Views>) -> Response {
     answer(StatusCode::OK, &json!({"nodes": nodes}))
 }
 
-async fn allocation(State(views): State<Views>, Path(vm_hash): Path<String>) -> Response {
-    let view = views.borrow().clone();
+async fn allocation(State(shared): State<Shared>, Path(vm_hash): Path<String>) -> Response {
+    let view = shared.views.borrow().clone();
     let found = ItemHash::parse(&vm_hash)
         .ok()
         .and_then(|hash| Some((view.plan.get(&hash)?, view.workloads.get(&hash)?)));
-    let Some((placement, workload)) = found else {
+    let Some((placement, work)) = found else {
         return answer(
             StatusCode::NOT_FOUND,
             &json!({"detail": "this scheduler knows no such workload", "vm_hash": vm_hash}),
@@ -96,7 +106,7 @@ async fn allocation(State(views): State<Views>, Path(vm_hash): Path<String>) -> 
         StatusCode::OK,
         &json!({
             "vm_hash": vm_hash,
-            "vm_type": vm_type(workload.kind),
+            "vm_type": vm_type(work.workload.kind),
             "vm_ipv6": null,
             "period": period(&view),
             "node": node_item(&view, node),
@@ -111,7 +121,7 @@ async fn allocation(State(views): State<Views>, Path(vm_hash): Path<String>) -> 
 
 /// Whether an instance of this size would find a place. Sizes in MiB.
 async fn simulate(
-    State(views): State<Views>,
+    State(shared): State<Shared>,
     Query(wish): Query<BTreeMap<String, String>>,
 ) -> Response {
     let number = |name: &str, default: u64| {
@@ -126,7 +136,7 @@ async fn simulate(
             &json!({"detail": "vcpus, memory and disk are whole numbers; memory and disk in MiB"}),
         );
     };
-    let view = views.borrow().clone();
+    let view = shared.views.borrow().clone();
     let workload = Workload {
         item_hash: ItemHash::of_bytes(b"simulation"),
         kind: Kind::Instance,

@@ -11,9 +11,8 @@
 
 use std::time::Duration;
 
-use beth_protocol::placement::Workload;
 use beth_protocol::registry::{self, Registry};
-use beth_protocol::{Content, ItemHash, MessageType};
+use beth_protocol::{ItemHash, MessageType};
 use futures::StreamExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{CoreNode, Stream};
 use crate::probe::Report;
+use crate::work::Work;
 use crate::{Error, limits};
 
 /// Something that may change the plan.
@@ -31,17 +31,17 @@ pub enum Event {
     /// The core node was read completely.
     Listed {
         /// Every workload it has.
-        workloads: Vec<Workload>,
+        workloads: Vec<Work>,
         /// The registry.
         registry: Registry,
     },
     /// The registry was published again.
     Published(Registry),
     /// A workload was accepted.
-    Added(Workload),
+    Added(Work),
     /// Messages were forgotten.
     Forgotten(Vec<ItemHash>),
-    /// A compute node answered otherwise than before, or no longer.
+    /// A compute node answered, or no longer does.
     Observed(ItemHash, Report),
 }
 
@@ -148,7 +148,7 @@ impl Follower {
     async fn list(&self) -> Result<(), End> {
         let registry = self.source.registry().await?;
         let messages = self.source.workload_messages().await?;
-        let workloads = messages.iter().filter_map(workload).collect();
+        let workloads = messages.iter().filter_map(Work::of).collect();
         Ok(self
             .send(Event::Listed {
                 workloads,
@@ -163,8 +163,8 @@ impl Follower {
             return Ok(());
         };
         match message_type(&message) {
-            Some(MessageType::Program | MessageType::Instance) => match workload(&message) {
-                Some(workload) => Ok(self.send(Event::Added(workload)).await?),
+            Some(MessageType::Program | MessageType::Instance) => match Work::of(&message) {
+                Some(work) => Ok(self.send(Event::Added(work)).await?),
                 None => Ok(()),
             },
             Some(MessageType::Forget) => {
@@ -201,18 +201,6 @@ impl Follower {
 
 fn message_type(message: &Value) -> Option<MessageType> {
     MessageType::parse(message.get("type")?.as_str()?)
-}
-
-/// The workload of a message, or `None` when it is none that we place.
-fn workload(message: &Value) -> Option<Workload> {
-    let item_hash = ItemHash::parse(message.get("item_hash")?.as_str()?).ok()?;
-    match Content::parse(message_type(message)?, message.get("content")?) {
-        Ok(content) => Workload::of(&item_hash, &content),
-        Err(errors) => {
-            tracing::warn!(%item_hash, ?errors, "the core node sent a content that we cannot read");
-            None
-        }
-    }
 }
 
 fn forgotten(message: &Value) -> Vec<ItemHash> {

@@ -22,9 +22,11 @@ mod api;
 mod client;
 mod error;
 mod follow;
+mod history;
 pub mod limits;
 mod probe;
 mod view;
+mod work;
 mod world;
 
 use std::path::PathBuf;
@@ -33,7 +35,8 @@ use std::time::Duration;
 
 use beth_protocol::Account;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
@@ -68,6 +71,7 @@ pub struct Scheduler {
     account: Arc<Account>,
     poll: Duration,
     view: watch::Sender<Arc<View>>,
+    frames: broadcast::Sender<Value>,
 }
 
 impl Scheduler {
@@ -83,13 +87,14 @@ impl Scheduler {
             account: Arc::new(account),
             poll,
             view,
+            frames: broadcast::channel(limits::FRAMES_MAX).0,
         })
     }
 
-    /// The routes `/api/v0/plan`, `/nodes`, `/allocation/{hash}`, `/simulate`
-    /// (network.md §23.4). They answer from what `run` saw last.
+    /// The routes of both versions of the API and the list of compute nodes
+    /// (network.md §23.4, §19). They answer from what `run` saw last.
     pub fn router(&self) -> axum::Router {
-        api::router(self.view.subscribe())
+        api::router(self.view.subscribe(), self.frames.clone())
     }
 
     /// Works until cancelled; then joins its tasks.
@@ -100,7 +105,7 @@ impl Scheduler {
         let (events, inbox) = mpsc::channel(limits::EVENTS_MAX);
         let follower = tokio::spawn(follow::follow(self.source, events.clone(), cancel.clone()));
         let agents = agent::Agents::new(self.account, self.poll, events, cancel.clone());
-        World::new(agents, self.view)
+        World::new(agents, self.view, self.frames)
             .run(inbox, cancel.clone())
             .await;
         cancel.cancel();

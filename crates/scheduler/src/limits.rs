@@ -30,6 +30,16 @@ pub const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Durat
 /// Time after which an unchanged allocation is pushed again, so that a node
 /// that lost it gets it back.
 pub const ALLOCATION_INTERVAL: Duration = Duration::from_secs(60);
+/// Changes of placement that are remembered, and workloads that were seen.
+pub const CHANGES_MAX: usize = 10_000;
+/// Changes a slow listener may lag behind.
+pub const FRAMES_MAX: usize = 1_024;
+/// Longest time one frame may take to be written.
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Rows of a page when the client does not say, and at most.
+pub const PAGE_ROWS: usize = 50;
+/// See [`PAGE_ROWS`].
+pub const PAGE_ROWS_MAX: usize = 200;
 /// Questions in a row that a healthy node may leave unanswered.
 pub const FAILURES_MAX: u32 = 2;
 /// Longest wait at the start for every compute node to answer once, before

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use beth_protocol::ItemHash;
 use beth_protocol::placement::{Capability, Cpu, NodeState};
+use beth_protocol::time::Timestamp;
 use serde_json::Value;
 
 use crate::Error;
 use crate::client::json;
+use crate::world::now;
 
 /// What a compute node said.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +19,20 @@ pub struct Report {
     pub state: NodeState,
     /// Network of its machines, e.g. `2001:db8:1::/64`.
     pub ipv6_pool: Option<String>,
+    /// Workloads it lists as running.
+    pub running: BTreeSet<ItemHash>,
+    /// Disk that is left, in MiB.
+    pub disk_available_mib: u64,
+    /// Whether it runs confidential machines.
+    pub confidential: bool,
+    /// Graphics cards nobody uses.
+    pub gpus: Vec<Value>,
+    /// Its whole answer about usage.
+    pub usage: Value,
+    /// Its whole answer about configuration.
+    pub config: Value,
+    /// When it answered, or was found not to.
+    pub at: Timestamp,
 }
 
 impl Report {
@@ -27,7 +44,8 @@ impl Report {
         };
         Report {
             state,
-            ipv6_pool: None,
+            at: now(),
+            ..Report::default()
         }
     }
 
@@ -48,10 +66,15 @@ pub async fn probe(http: &reqwest::Client, url: &str) -> Result<Report, Error> {
         json(http.get(&usage_url), &usage_url),
         json(http.get(&config_url), &config_url)
     )?;
-    read(&usage, &config).ok_or_else(|| Error::Malformed {
+    let mut report = read(&usage, &config).ok_or_else(|| Error::Malformed {
         url: usage_url,
         reason: "no cpu.count or mem.total_kB".to_owned(),
-    })
+    })?;
+    let list_url = format!("{url}/about/executions/list");
+    // A node that does not list its machines can be used all the same.
+    let list = json(http.get(&list_url), &list_url).await;
+    report.running = list.map(|list| running(&list)).unwrap_or_default();
+    Ok(report)
 }
 
 fn read(usage: &Value, config: &Value) -> Option<Report> {
@@ -93,10 +116,27 @@ fn read(usage: &Value, config: &Value) -> Option<Report> {
         .pointer("/networking/IPV6_ADDRESS_POOL")
         .and_then(Value::as_str)
         .map(str::to_owned);
+    let gpus = usage.pointer("/gpu/available_devices");
+    let confidential = config.pointer("/computing/ENABLE_CONFIDENTIAL_COMPUTING");
     Some(Report {
         state,
         ipv6_pool: pool,
+        running: BTreeSet::new(),
+        disk_available_mib: kilobytes_to_mib(number("/disk/available_kB").unwrap_or_default()),
+        confidential: confidential.and_then(Value::as_bool) == Some(true),
+        gpus: gpus.and_then(Value::as_array).cloned().unwrap_or_default(),
+        usage: usage.clone(),
+        config: config.clone(),
+        at: now(),
     })
+}
+
+/// The item hashes that a list of executions has as keys.
+fn running(list: &Value) -> BTreeSet<ItemHash> {
+    let members = list.as_object().into_iter().flatten();
+    members
+        .filter_map(|(hash, _)| ItemHash::parse(hash).ok())
+        .collect()
 }
 
 /// `beth.executors` lists them; a node without that member is upstream's,

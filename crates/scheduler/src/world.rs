@@ -7,21 +7,26 @@ use std::sync::Arc;
 use beth_protocol::ItemHash;
 use beth_protocol::placement::{Plan, Snapshot, Workload, plan};
 use beth_protocol::time::Timestamp;
-use tokio::sync::{mpsc, watch};
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agents;
 use crate::allocation::Allocation;
 use crate::follow::Event;
+use crate::history::History;
 use crate::limits;
 use crate::probe::Report;
 use crate::view::View;
+use crate::work::Work;
 
 /// Owned by one task.
 pub struct World {
     agents: Agents,
     view: watch::Sender<Arc<View>>,
-    workloads: BTreeMap<ItemHash, Workload>,
+    frames: broadcast::Sender<Value>,
+    history: Arc<History>,
+    workloads: BTreeMap<ItemHash, Work>,
     reports: BTreeMap<ItemHash, Report>,
     network: Snapshot,
     plan: Plan,
@@ -31,10 +36,16 @@ pub struct World {
 
 impl World {
     /// An empty world.
-    pub fn new(agents: Agents, view: watch::Sender<Arc<View>>) -> World {
+    pub fn new(
+        agents: Agents,
+        view: watch::Sender<Arc<View>>,
+        frames: broadcast::Sender<Value>,
+    ) -> World {
         World {
             agents,
             view,
+            frames,
+            history: Arc::default(),
             workloads: BTreeMap::new(),
             reports: BTreeMap::new(),
             network: Snapshot::default(),
@@ -72,14 +83,14 @@ impl World {
             } => {
                 self.workloads = workloads
                     .into_iter()
-                    .map(|workload| (workload.item_hash.clone(), workload))
+                    .map(|work| (work.workload.item_hash.clone(), work))
                     .collect();
                 self.network.registry = registry;
                 self.listed = true;
             }
             Event::Published(registry) => self.network.registry = registry,
-            Event::Added(workload) => {
-                self.workloads.insert(workload.item_hash.clone(), workload);
+            Event::Added(work) => {
+                self.workloads.insert(work.workload.item_hash.clone(), work);
             }
             Event::Forgotten(hashes) => hashes.iter().for_each(|hash| {
                 self.workloads.remove(hash);
@@ -88,6 +99,7 @@ impl World {
                 self.network
                     .states
                     .insert(node.clone(), report.state.clone());
+                Arc::make_mut(&mut self.history).observe(&node, &report.running, now());
                 self.reports.insert(node, report);
             }
         }
@@ -115,10 +127,15 @@ impl World {
         // At the start, the first node to answer must not draw everything.
         self.settled |= self.listed && nodes.keys().all(|node| self.reports.contains_key(node));
 
-        let workloads: Vec<Workload> = self.workloads.values().cloned().collect();
+        let workloads: Vec<Workload> = self
+            .workloads
+            .values()
+            .map(|work| work.workload.clone())
+            .collect();
         let plan = plan(&workloads, &self.network);
         if self.listed && self.settled {
             self.log(&plan);
+            self.tell(&plan);
             self.make_true(&nodes, &plan);
             self.plan = plan;
         }
@@ -129,7 +146,20 @@ impl World {
             plan: self.plan.clone(),
             network: self.network.clone(),
             reports: self.reports.clone(),
+            history: self.history.clone(),
         }));
+    }
+
+    /// Notes what the plan changes, for those who look and listen.
+    fn tell(&mut self, plan: &Plan) {
+        if *plan == self.plan {
+            return;
+        }
+        let frames = Arc::make_mut(&mut self.history).compare(&self.plan, plan, now());
+        for frame in frames {
+            // Nobody listening is fine.
+            let _ = self.frames.send(frame);
+        }
     }
 
     fn make_true(&mut self, nodes: &BTreeMap<ItemHash, String>, plan: &Plan) {
@@ -152,11 +182,11 @@ impl World {
             let Some(target) = &placement.target else {
                 continue;
             };
-            if let (Some(allocation), Some(workload)) = (
+            if let (Some(allocation), Some(work)) = (
                 allocations.get_mut(&target.compute_node),
                 self.workloads.get(item),
             ) {
-                allocation.insert(item, workload.kind);
+                allocation.insert(item, work.workload.kind);
             }
         }
         for (node, allocation) in allocations {
@@ -179,7 +209,7 @@ impl World {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since_epoch = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();

@@ -211,8 +211,11 @@ impl ComputeNode {
             .route("/about/usage/system", get(usage))
             .route(
                 "/status/config",
-                get(async || Json(json!({"beth": {"executors": ["wasm", "microvm"]}}))),
+                get(async || {
+                    Json(json!({"version": "1.0", "beth": {"executors": ["wasm", "microvm"]}}))
+                }),
             )
+            .route("/about/executions/list", get(executions))
             .route("/control/allocations", post(allocate))
             .with_state(state);
         let stop = CancellationToken::new();
@@ -254,9 +257,21 @@ impl ComputeNode {
     }
 }
 
+/// Everything it was told runs at once.
+async fn executions(State(state): State<ComputeState>) -> Json {
+    let told = state.told.borrow().clone().unwrap_or_default();
+    let lists = told.as_object().into_iter().flatten();
+    let hashes = lists.flat_map(|(_, list)| list.as_array().cloned().unwrap_or_default());
+    Json(
+        hashes
+            .map(|hash| (hash.as_str().unwrap().to_owned(), json!({})))
+            .collect(),
+    )
+}
+
 async fn usage() -> Json {
     Json(
-        json!({"cpu": {"count": 4}, "mem": {"total_kB": 8_589_935, "available_kB": 1}, "disk": {"total_kB": 100_000_000}, "active": true}),
+        json!({"cpu": {"count": 4}, "mem": {"total_kB": 8_589_935, "available_kB": 1}, "disk": {"total_kB": 100_000_000, "available_kB": 50_000_000}, "active": true}),
     )
 }
 
