@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Values may be written in any type that converts, as upstream allows: `'5000'`
-//! for 5000. What does not convert is an error with its key.
+//! for 5000, `'no'` for false. What does not convert is an error with its key.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,6 +24,7 @@ enum As {
     Text,
     List,
     Integer,
+    Flag,
     /// Hours into seconds.
     Hours,
     /// A port of every address.
@@ -79,6 +80,22 @@ const SAME: &[(&str, As, &str)] = &[
         "storage.max_unauthenticated_upload_file_size",
         As::Integer,
         "ccn.storage.max_unauthenticated_upload_file_size",
+    ),
+    ("ipfs.enabled", As::Flag, "ccn.ipfs.enabled"),
+    (
+        "ipfs.max_upload_file_size",
+        As::Integer,
+        "ccn.ipfs.max_upload_file_size",
+    ),
+    (
+        "ipfs.max_unauthenticated_upload_file_size",
+        As::Integer,
+        "ccn.ipfs.max_unauthenticated_upload_file_size",
+    ),
+    (
+        "ipfs.max_upload_car_size",
+        As::Integer,
+        "ccn.ipfs.max_upload_car_size",
     ),
 ];
 
@@ -226,6 +243,11 @@ impl As {
                 let text = written(value)?;
                 Value::Integer(text.trim().parse().context("a whole number is needed")?)
             }
+            As::Flag => match written(value)?.to_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" => Value::Boolean(true),
+                "false" | "no" | "off" | "0" => Value::Boolean(false),
+                _ => bail!("true or false is needed"),
+            },
             As::Hours => {
                 let hours: f64 = written(value)?.trim().parse().context("hours are needed")?;
                 let seconds = (hours * 3_600.0).round();
@@ -281,7 +303,7 @@ storage:
   max_file_size: '5000'
   garbage_collector_period: 0.5
 ipfs:
-  enabled: yes
+  enabled: 'no'
   host: ipfs
 aleph:
   queue_topic: ALEPH-TEST
@@ -306,6 +328,7 @@ p2p:
         assert_eq!(ccn.p2p.bootstrap, ["/dns/api2.example/tcp/4025/p2p/QmA"]);
         assert_eq!(ccn.rules.balances_addresses, ["0xA", "0xB"]);
         assert_eq!(ccn.storage.max_file_size, 5_000);
+        assert!(!ccn.ipfs.enabled);
         assert_eq!(ccn.jobs.garbage_collector_seconds, 1_800);
         let source = loaded.layers.source("ccn.listen").to_string();
         assert_eq!(source, "config.yml: p2p.http_port");
