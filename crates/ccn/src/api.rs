@@ -18,6 +18,7 @@ mod information;
 mod ipfs;
 mod json;
 mod messages;
+pub mod openapi;
 mod origin;
 mod params;
 mod posts;
@@ -36,21 +37,35 @@ use http::StatusCode;
 
 use crate::context::Context;
 use answer::ApiError;
+use openapi::Routes;
+pub use params::Asked;
+
+/// Every route of the core node, each with its description.
+fn routes() -> Routes {
+    Routes::new()
+        .merge(messages::routes())
+        .merge_undocumented(submission::routes())
+        .merge(posts::routes())
+        .merge(aggregates::routes())
+        .merge_undocumented(addresses::routes())
+        .merge_undocumented(prices::routes())
+        .merge_undocumented(storage::routes())
+        .merge_undocumented(upload::routes())
+        .merge_undocumented(ipfs::routes())
+        .merge_undocumented(information::routes())
+        .merge_undocumented(stream::routes())
+        .merge(openapi::serve())
+}
+
+/// The OpenAPI document of every route, as it is served.
+pub fn document() -> serde_json::Value {
+    openapi::to_json(&routes().split().1)
+}
 
 /// Every route of the core node.
 pub fn router(context: Arc<Context>) -> Router {
-    let routes = Router::new()
-        .merge(messages::routes())
-        .merge(submission::routes())
-        .merge(posts::routes())
-        .merge(aggregates::routes())
-        .merge(addresses::routes())
-        .merge(prices::routes())
-        .merge(storage::routes())
-        .merge(upload::routes())
-        .merge(ipfs::routes())
-        .merge(information::routes())
-        .route("/api/ws0/messages", stream::messages())
+    let (routes, _) = routes().split();
+    let routes = routes
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::standard(StatusCode::METHOD_NOT_ALLOWED))
         .with_state(context);

@@ -159,7 +159,7 @@ async fn channels(
 /// Exactly the members that the released clients know; other types count only
 /// in `messages`.
 async fn stats(State(context): State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
-    let senders = Some(params.every("addresses[]")).filter(|senders| !senders.is_empty());
+    let senders = Some(params.every(&["addresses[]"])).filter(|senders| !senders.is_empty());
     let counts = context
         .read(move |state| state.count_by_sender(senders.as_deref()))
         .await?;

@@ -2,36 +2,49 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use beth_protocol::cost::Prices;
 use beth_store::query::aggregates::{
     AggregateFilter, AggregatePlace, AggregateSort, StoredAggregate,
 };
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, ok};
 use super::cursor::Paging;
+use super::openapi::{Routes, aggregates as schemas, params as described, refusals};
 use super::params::{Bounds, Params};
 use crate::context::Context;
 
-const PAGE: Bounds = Bounds {
+/// Read and ignored.
+pub const LIMIT: Bounds = Bounds::from(0, 1000);
+/// What orders the list of all.
+pub const SORTS: [(&str, AggregateSort); 2] = [
+    ("last_modified", AggregateSort::LastUpdated),
+    ("creation_time", AggregateSort::Created),
+];
+/// Rows of a page.
+pub const PAGE: Bounds = Bounds {
     default: 20,
     min: 1,
     max: 500,
 };
 
 /// Aggregates of an address, and of everybody.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/api/v0/aggregates/{address}", get(of_address))
-        .route("/api/v0/aggregates", get(list))
-        .route("/api/v0/aggregates.json", get(list))
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(of_address))
+        .with(routes!(list))
+        .also("/api/v0/aggregates.json", routes!(list))
 }
 
+/// The keys of an address, each the merger of its revisions.
+#[utoipa::path(get, path = "/api/v0/aggregates/{address}.json", operation_id = "showAggregates",
+    tag = "aggregates", params(described::AddressPath, described::AggregateView),
+    responses((status = 200, description = "The keys.", body = schemas::AggregateAnswer),
+        refusals::NotFound, refusals::DeclaredBadQuery))]
 async fn of_address(
     State(context): State<Arc<Context>>,
     Path(file): Path<String>,
@@ -42,7 +55,7 @@ async fn of_address(
         .ok_or_else(ApiError::not_found)?
         .to_owned();
     let keys = params.list(&["keys"]);
-    params.integer(&["limit"], Bounds::from(0, 1000));
+    params.integer(&["limit"], LIMIT);
     let with_info = params.flag(&["with_info", "withInfo"]);
     let value_only = params.flag(&["value_only", "valueOnly"]);
     params.finish().map_err(ApiError::declared_json)?;
@@ -105,19 +118,20 @@ fn describe(aggregate: &StoredAggregate) -> Value {
     })
 }
 
+/// Aggregates of everybody.
+#[utoipa::path(get, path = "/api/v0/aggregates", operation_id = "listAggregates", tag = "aggregates",
+    params(described::AggregateFilters, described::AggregatePages),
+    responses((status = 200, description = "A page.", body = schemas::AggregatePage),
+        refusals::DeclaredBadQuery))]
 async fn list(
     State(context): State<Arc<Context>>,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let sorts = [
-        ("last_modified", AggregateSort::LastUpdated),
-        ("creation_time", AggregateSort::Created),
-    ];
     let filter = AggregateFilter {
         owners: params.list(&["addresses"]),
         keys: params.list(&["keys"]),
         sort: params
-            .choice(&["sortBy", "sort_by"], &sorts)
+            .choice(&["sortBy", "sort_by"], &SORTS)
             .unwrap_or_default(),
         order: params.order(),
     };

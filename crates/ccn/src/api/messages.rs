@@ -4,10 +4,8 @@ mod single;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use beth_protocol::{Chain, ItemHash, MessageType, Status};
 use beth_store::query::Place;
 use beth_store::query::forgotten::ForgottenMessage;
@@ -16,30 +14,34 @@ use beth_store::query::removed::RemovedMessage;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use single::{consumed_credits, content, one, status, status_body};
+use single::status_body;
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, ok};
 use super::cursor::{Paging, page_in_path};
+use super::openapi::{Routes, messages as schemas, params as described, refusals};
 use super::params::{Bounds, Params};
 use super::render::{self, ContentFormat};
 use crate::context::Context;
 
 /// Rows of a page when the client does not say.
-const PAGE: Bounds = Bounds::from(0, 20);
+pub const PAGE: Bounds = Bounds::from(0, 20);
+
+/// What orders the list; true: by confirmation.
+pub const SORTS: [(&str, bool); 2] = [("time", false), ("tx-time", true)];
+/// Heights of blocks; 0 = not set.
+pub const BLOCK: Bounds = Bounds::from(0, 0);
 
 /// Routes under `/api/v0/messages`.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/api/v0/messages.json", get(list))
-        .route("/api/v0/messages/page/{page}", get(list_page))
-        .route("/api/v0/messages/hashes", get(hashes))
-        .route("/api/v0/messages/{item_hash}", get(one))
-        .route("/api/v0/messages/{item_hash}/status", get(status))
-        .route("/api/v0/messages/{item_hash}/content", get(content))
-        .route(
-            "/api/v0/messages/{item_hash}/consumed_credits",
-            get(consumed_credits),
-        )
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(list))
+        .with(routes!(list_page))
+        .with(routes!(hashes))
+        .with(routes!(single::one))
+        .with(routes!(single::status))
+        .with(routes!(single::content))
+        .with(routes!(single::consumed_credits))
 }
 
 /// The filter of a list of messages or of a stream, and how to show it.
@@ -62,10 +64,7 @@ impl Listing {
             .iter()
             .map(|c| (c.as_str(), c.as_str().to_owned()))
             .collect();
-        let by_confirmation = params.choice(
-            &["sortBy", "sort_by"],
-            &[("time", false), ("tx-time", true)],
-        );
+        let by_confirmation = params.choice(&["sortBy", "sort_by"], &SORTS);
         let order = params.order();
         let filter = MessageFilter {
             types: types(params),
@@ -84,8 +83,8 @@ impl Listing {
             span: params.checked_span(),
             order,
         };
-        let start_block = params.integer(&["startBlock", "start_block"], Bounds::from(0, 0));
-        let end_block = params.integer(&["endBlock", "end_block"], Bounds::from(0, 0));
+        let start_block = params.integer(&["startBlock", "start_block"], BLOCK);
+        let end_block = params.integer(&["endBlock", "end_block"], BLOCK);
         if end_block > 0 && end_block < start_block {
             params.refuse("end block cannot be lower than start block.");
         }
@@ -110,7 +109,8 @@ impl Listing {
     }
 }
 
-const STATUSES: [(&str, Status); 6] = [
+/// Statuses by their names.
+pub const STATUSES: [(&str, Status); 6] = [
     ("pending", Status::Pending),
     ("processed", Status::Processed),
     ("rejected", Status::Rejected),
@@ -136,10 +136,22 @@ fn types(params: &mut Params) -> Option<Vec<String>> {
     }
 }
 
+/// Messages, newest first.
+///
+/// All filters must hold; of the values of one list, any.
+#[utoipa::path(get, path = "/api/v0/messages.json", operation_id = "listMessages", tag = "messages",
+    params(described::MessageFilters, described::MessagePages),
+    responses((status = 200, description = "A page.", body = schemas::MessagePage),
+        refusals::BadFilters))]
 async fn list(context: State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
     answer_list(context, params, None).await
 }
 
+/// Messages, the number of the page being part of the path.
+#[utoipa::path(get, path = "/api/v0/messages/page/{page}.json", operation_id = "listMessagesOfPage",
+    tag = "messages", params(described::PagePath, described::MessageFilters, described::MessagePages),
+    responses((status = 200, description = "A page.", body = schemas::MessagePage),
+        refusals::BadFilters, refusals::BadPage))]
 async fn list_page(
     context: State<Arc<Context>>,
     Path(file): Path<String>,
@@ -274,6 +286,10 @@ fn removed_item(row: &RemovedMessage) -> Value {
     })
 }
 
+/// Item hashes, in the order of their reception.
+#[utoipa::path(get, path = "/api/v0/messages/hashes", operation_id = "listHashes", tag = "messages",
+    params(described::HashFilters),
+    responses((status = 200, description = "A page.", body = schemas::HashPage), refusals::BadQuery))]
 async fn hashes(
     State(context): State<Arc<Context>>,
     mut params: Params,
@@ -283,8 +299,7 @@ async fn hashes(
     let order = params.order();
     let size = params.integer(&["pagination"], PAGE);
     let number = params.integer(&["page"], Bounds::from(1, 1));
-    let only_hashes = params.text(&["hash_only", "hashOnly"]).is_none()
-        || params.flag(&["hash_only", "hashOnly"]);
+    let only_hashes = params.not_off(&["hash_only", "hashOnly"]);
     params.finish()?;
     let paging = Paging::Page { number, size };
     let window = paging.window::<Place>()?;

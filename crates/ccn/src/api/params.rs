@@ -5,6 +5,8 @@
 //! and answered with a default, and [`Params::finish`] turns the notes into
 //! one 422. Unknown parameters are never looked at.
 
+mod kind;
+
 use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, Query};
@@ -15,19 +17,28 @@ use http::request::Parts;
 use serde_json::Value;
 
 use super::answer::{ApiError, Fault};
+pub use kind::{Asked, HASH_PATTERN, Kind, words};
 
 /// Spellings of one parameter; the first is the one shown in faults.
 pub type Names = &'static [&'static str];
+
+/// The direction of a list.
+pub const SORT_ORDER: Names = &["sortOrder", "sort_order"];
+/// The first moment of a span of time.
+pub const START_DATE: Names = &["startDate", "start_date"];
+/// The first moment after it.
+pub const END_DATE: Names = &["endDate", "end_date"];
 
 /// The parameters of a request, percent-decoded, in order.
 #[derive(Debug, Default)]
 pub struct Params {
     pairs: Vec<(String, String)>,
     faults: Vec<Fault>,
+    asked: Option<Asked>,
 }
 
 /// Default and limits of an integer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct Bounds {
     pub default: u64,
@@ -54,13 +65,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         Ok(Params {
             pairs: pairs.unwrap_or_default(),
             faults: Vec::new(),
+            asked: parts.extensions.get::<Asked>().cloned(),
         })
     }
 }
 
 impl Params {
+    fn note(&self, names: Names, kind: impl FnOnce() -> Kind) {
+        if let Some(asked) = &self.asked {
+            asked.note(names, kind());
+        }
+    }
+
     /// The first occurrence under any of its names.
     pub fn text(&self, names: Names) -> Option<&str> {
+        self.note(names, || Kind::Text);
+        self.first(names)
+    }
+
+    fn first(&self, names: Names) -> Option<&str> {
         names.iter().find_map(|name| {
             self.pairs
                 .iter()
@@ -69,23 +92,30 @@ impl Params {
         })
     }
 
-    /// Every occurrence of one name.
-    pub fn every(&self, name: &str) -> Vec<String> {
+    /// Every occurrence.
+    pub fn every(&self, names: Names) -> Vec<String> {
+        self.note(names, || Kind::Repeated);
         self.pairs
             .iter()
-            .filter(|(key, _)| key == name)
+            .filter(|(key, _)| names.contains(&key.as_str()))
             .map(|(_, value)| value.clone())
             .collect()
     }
 
     /// A comma list of anything.
     pub fn list(&self, names: Names) -> Option<Vec<String>> {
-        Some(self.text(names)?.split(',').map(str::to_owned).collect())
+        self.note(names, || Kind::List);
+        self.split(names)
+    }
+
+    fn split(&self, names: Names) -> Option<Vec<String>> {
+        Some(self.first(names)?.split(',').map(str::to_owned).collect())
     }
 
     /// A comma list of item hashes.
     pub fn hashes(&mut self, names: Names) -> Option<Vec<String>> {
-        let list = self.list(names)?;
+        self.note(names, || Kind::Hashes);
+        let list = self.split(names)?;
         for (index, text) in list.iter().enumerate() {
             if let Err(error) = ItemHash::parse(text) {
                 let loc = vec![names[0].into(), index.into()];
@@ -101,7 +131,8 @@ impl Params {
     where
         T: Clone,
     {
-        let list = self.list(names)?;
+        self.note(names, || Kind::Choices(words(allowed)));
+        let list = self.split(names)?;
         let mut found = Vec::with_capacity(list.len());
         for (index, text) in list.iter().enumerate() {
             match allowed.iter().find(|(word, _)| word == text) {
@@ -118,7 +149,8 @@ impl Params {
 
     /// One word.
     pub fn choice<T: Clone>(&mut self, names: Names, allowed: &[(&str, T)]) -> Option<T> {
-        let text = self.text(names)?.to_owned();
+        self.note(names, || Kind::Choice(words(allowed)));
+        let text = self.first(names)?.to_owned();
         let found = allowed.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             self.faults.push(not_one_of(
@@ -132,7 +164,8 @@ impl Params {
 
     /// An integer within limits.
     pub fn integer(&mut self, names: Names, bounds: Bounds) -> u64 {
-        let Some(text) = self.text(names).map(str::to_owned) else {
+        self.note(names, || Kind::Integer(bounds));
+        let Some(text) = self.first(names).map(str::to_owned) else {
             return bounds.default;
         };
         let fault = match whole(&text) {
@@ -163,13 +196,13 @@ impl Params {
 
     /// `sortOrder`.
     pub fn order(&mut self) -> Order {
-        const NAMES: Names = &["sortOrder", "sort_order"];
-        match self.text(NAMES).map(whole) {
+        self.note(SORT_ORDER, || Kind::Order);
+        match self.first(SORT_ORDER).map(whole) {
             None | Some(Some(-1)) => Order::Descending,
             Some(Some(1)) => Order::Ascending,
             Some(_) => {
                 let fault = self
-                    .wrong(NAMES, "enum", "Input should be 1 or -1")
+                    .wrong(SORT_ORDER, "enum", "Input should be 1 or -1")
                     .with("expected", "1 or -1");
                 self.faults.push(fault);
                 Order::Descending
@@ -179,12 +212,21 @@ impl Params {
 
     /// A boolean, false by default.
     pub fn flag(&mut self, names: Names) -> bool {
-        let Some(text) = self.text(names) else {
-            return false;
-        };
+        self.note(names, || Kind::Flag);
+        self.boolean(names).unwrap_or(false)
+    }
+
+    /// A boolean, true by default.
+    pub fn not_off(&mut self, names: Names) -> bool {
+        self.note(names, || Kind::NotOff);
+        self.boolean(names).unwrap_or(true)
+    }
+
+    fn boolean(&mut self, names: Names) -> Option<bool> {
+        let text = self.first(names)?;
         match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "y" | "on" | "t" => true,
-            "false" | "0" | "no" | "n" | "off" | "f" => false,
+            "true" | "1" | "yes" | "y" | "on" | "t" => Some(true),
+            "false" | "0" | "no" | "n" | "off" | "f" => Some(false),
             _ => {
                 let fault = self.wrong(
                     names,
@@ -192,14 +234,15 @@ impl Params {
                     "Input should be a valid boolean, unable to interpret input",
                 );
                 self.faults.push(fault);
-                false
+                None
             }
         }
     }
 
     /// Seconds since the epoch; 0 means "not set".
     pub fn time(&mut self, names: Names) -> Option<Timestamp> {
-        let text = self.text(names)?.trim().to_owned();
+        self.note(names, || Kind::Time);
+        let text = self.first(names)?.trim().to_owned();
         let fault = match text.parse::<f64>() {
             Ok(seconds) if seconds < 0.0 => self
                 .wrong(
@@ -230,8 +273,8 @@ impl Params {
     /// `startDate` and `endDate`.
     pub fn span(&mut self) -> Span {
         Span {
-            start: self.time(&["startDate", "start_date"]),
-            end: self.time(&["endDate", "end_date"]),
+            start: self.time(START_DATE),
+            end: self.time(END_DATE),
         }
     }
 
@@ -286,7 +329,7 @@ impl Params {
     }
 
     fn wrong(&self, names: Names, kind: &'static str, msg: &str) -> Fault {
-        Fault::new(kind, vec![names[0].into()], msg, self.text(names).into())
+        Fault::new(kind, vec![names[0].into()], msg, self.first(names).into())
     }
 }
 
@@ -328,7 +371,7 @@ mod tests {
             pairs: Query::<Vec<(String, String)>>::try_from_uri(&uri)
                 .unwrap()
                 .0,
-            faults: Vec::new(),
+            ..Params::default()
         }
     }
 

@@ -2,42 +2,76 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use beth_store::confirmations::Confirmation;
 use beth_store::query::Place;
 use beth_store::query::posts::{PostFilter, PostSort, StoredPost};
 use serde_json::{Map, Value, json};
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, ok};
 use super::cursor::{Paging, page_in_path};
+use super::openapi::{Routes, params as described, posts as schemas, refusals};
 use super::params::{Bounds, Params};
 use super::render::listed_confirmations;
 use crate::context::Context;
 
-const PAGE: Bounds = Bounds::from(0, 20);
+/// Rows of a page.
+pub const PAGE: Bounds = Bounds::from(0, 20);
+/// What orders the list.
+pub const SORTS: [(&str, PostSort); 2] =
+    [("time", PostSort::Updated), ("tx-time", PostSort::Created)];
 
 /// Both versions of the list.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route(
-            "/api/v0/posts.json",
-            get(|context, params| list(context, params, None, item_v0)),
-        )
-        .route(
-            "/api/v1/posts.json",
-            get(|context, params| list(context, params, None, item_v1)),
-        )
-        .route(
-            "/api/v0/posts/page/{page}",
-            get(|context, path, params| list_page(context, path, params, item_v0)),
-        )
-        .route(
-            "/api/v1/posts/page/{page}",
-            get(|context, path, params| list_page(context, path, params, item_v1)),
-        )
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(list_v0))
+        .with(routes!(list_v1))
+        .with(routes!(list_page_v0))
+        .with(routes!(list_page_v1))
+}
+
+/// Posts in the older form, each with its latest amend.
+#[utoipa::path(get, path = "/api/v0/posts.json", operation_id = "listOlderPosts", tag = "posts",
+    params(described::PostFilters, described::PostPages),
+    responses((status = 200, description = "A page.", body = schemas::OlderPostPage), refusals::BadQuery))]
+async fn list_v0(context: State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
+    list(context, params, None, item_v0).await
+}
+
+/// Posts, each with its latest amend.
+#[utoipa::path(get, path = "/api/v1/posts.json", operation_id = "listPosts", tag = "posts",
+    params(described::PostFilters, described::PostPages),
+    responses((status = 200, description = "A page.", body = schemas::PostPage), refusals::BadQuery))]
+async fn list_v1(context: State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
+    list(context, params, None, item_v1).await
+}
+
+/// Posts in the older form, the number of the page being part of the path.
+#[utoipa::path(get, path = "/api/v0/posts/page/{page}.json", operation_id = "listOlderPostsOfPage",
+    tag = "posts", params(described::PagePath, described::PostFilters, described::PostPages),
+    responses((status = 200, description = "A page.", body = schemas::OlderPostPage),
+        refusals::BadQuery, refusals::BadPage))]
+async fn list_page_v0(
+    context: State<Arc<Context>>,
+    file: Path<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    list_page(context, file, params, item_v0).await
+}
+
+/// Posts, the number of the page being part of the path.
+#[utoipa::path(get, path = "/api/v1/posts/page/{page}.json", operation_id = "listPostsOfPage",
+    tag = "posts", params(described::PagePath, described::PostFilters, described::PostPages),
+    responses((status = 200, description = "A page.", body = schemas::PostPage),
+        refusals::BadQuery, refusals::BadPage))]
+async fn list_page_v1(
+    context: State<Arc<Context>>,
+    file: Path<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    list_page(context, file, params, item_v1).await
 }
 
 type Item = fn(&StoredPost, &[Confirmation]) -> Value;
@@ -58,7 +92,6 @@ async fn list(
     path: Option<u64>,
     item: Item,
 ) -> Result<Response, ApiError> {
-    let sorts = [("time", PostSort::Updated), ("tx-time", PostSort::Created)];
     let filter = PostFilter {
         owners: params.list(&["addresses"]),
         hashes: params.hashes(&["hashes"]),
@@ -68,7 +101,7 @@ async fn list(
         channels: params.list(&["channels"]),
         span: params.span(),
         sort: params
-            .choice(&["sortBy", "sort_by"], &sorts)
+            .choice(&["sortBy", "sort_by"], &SORTS)
             .unwrap_or_default(),
         order: params.order(),
     };

@@ -12,6 +12,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade};
@@ -36,13 +37,19 @@ use crate::context::Context;
 use crate::events::Event;
 use crate::limits::{STREAM_FRAME_BYTES_MAX, STREAM_PING_PERIOD, STREAM_SEND_TIMEOUT, STREAMS_MAX};
 
-const HISTORY: Bounds = Bounds {
+/// Messages of the past that a stream begins with.
+pub const HISTORY: Bounds = Bounds {
     default: 10,
     min: 0,
     max: 199,
 };
 const TRY_AGAIN_LATER: u16 = 1013;
 const GOING_AWAY: u16 = 1001;
+
+/// The stream.
+pub fn routes() -> Router<Arc<Context>> {
+    Router::new().route("/api/ws0/messages", messages())
+}
 
 /// `GET /api/ws0/messages`.
 pub fn messages() -> MethodRouter<Arc<Context>> {

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+use crate::openapi::described::Described;
 use exchange::{Answer, differences, request_of};
 use expectations::{Expectation, of_get, of_post};
 
@@ -97,7 +98,7 @@ impl Fixture {
     }
 }
 
-fn recorded(text: &str) -> Value {
+pub fn recorded(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
@@ -108,6 +109,7 @@ async fn compare(
     expectation: fn(&Value) -> Expectation,
 ) -> (usize, Vec<String>) {
     let (mut compared, mut failures) = (0, Vec::new());
+    let mut described = Described::new();
     for entry in entries {
         let label = format!(
             "{} {} {}",
@@ -126,6 +128,9 @@ async fn compare(
         };
         compared += 1;
         let answer = fixture.ask(impatient(entry)).await;
+        let (method, path) = (entry["method"].as_str(), entry["path"].as_str());
+        let difference = described.difference(method.unwrap(), path.unwrap(), &answer);
+        failures.extend(difference.map(|difference| format!("{label}: {difference}")));
         for difference in differences(&entry["expect"], &answer, ignored, status) {
             failures.push(format!("{label}: {difference}"));
         }

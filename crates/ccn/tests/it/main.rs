@@ -5,6 +5,7 @@ mod accounts;
 mod api;
 mod bad_input;
 mod fetch;
+mod openapi;
 mod orphans;
 mod robust;
 mod scenarios;

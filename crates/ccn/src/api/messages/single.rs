@@ -13,6 +13,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::answer::{ApiError, ok};
+use super::super::openapi::{messages as schemas, params as described, refusals};
 use super::super::render;
 use super::hash_in_path;
 use crate::context::Context;
@@ -21,6 +22,11 @@ pub(super) fn status_body(hash: &str, status: Status, reception: Timestamp) -> V
     json!({"status": status, "item_hash": hash, "reception_time": reception.to_iso("Z")})
 }
 
+/// What became of a message.
+#[utoipa::path(get, path = "/api/v0/messages/{item_hash}/status", operation_id = "showStatus",
+    tag = "messages", params(described::HashPath),
+    responses((status = 200, description = "Its status.", body = schemas::MessageStatus),
+        refusals::BadHash, refusals::NotFound))]
 pub(super) async fn status(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
@@ -32,6 +38,11 @@ pub(super) async fn status(
     Ok(ok(status_body(hash.as_str(), status, reception)).into_response())
 }
 
+/// Everything known of a message, whatever became of it.
+#[utoipa::path(get, path = "/api/v0/messages/{item_hash}", operation_id = "showMessage",
+    tag = "messages", params(described::HashPath),
+    responses((status = 200, description = "What is known.", body = schemas::KnownMessage),
+        refusals::BadHash, refusals::NotFound))]
 pub(super) async fn one(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
@@ -182,7 +193,12 @@ fn inline_content(raw: &Value) -> Value {
         .unwrap_or_default()
 }
 
-/// The path is not checked: whatever it names, it used so much (§3.7).
+/// Credits that a resource used up so far.
+///
+/// The path is not checked: whatever it names, it used so much.
+#[utoipa::path(get, path = "/api/v0/messages/{item_hash}/consumed_credits",
+    operation_id = "showConsumedCredits", tag = "accounts", params(described::AnyHashPath),
+    responses((status = 200, description = "Credits.", body = schemas::ConsumedCredits)))]
 pub(super) async fn consumed_credits(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
@@ -195,6 +211,11 @@ pub(super) async fn consumed_credits(
     Ok(ok(json!({"item_hash": hash, "consumed_credits": consumed})).into_response())
 }
 
+/// The content of a message in force; of a POST, what is posted.
+#[utoipa::path(get, path = "/api/v0/messages/{item_hash}/content", operation_id = "showContent",
+    tag = "messages", params(described::HashPath),
+    responses((status = 200, description = "The content.", body = serde_json::Value),
+        refusals::BadHash, refusals::NotFound, refusals::NotInForce))]
 pub(super) async fn content(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
