@@ -17,6 +17,7 @@ mod funds;
 mod information;
 mod ipfs;
 mod json;
+mod linger;
 mod messages;
 pub mod openapi;
 mod origin;
@@ -72,5 +73,6 @@ pub fn router(context: Arc<Context>) -> Router {
     // Outermost, so that it sees what the router itself adds to an answer.
     Router::new()
         .fallback_service(routes)
+        .layer(from_fn(linger::linger))
         .layer(from_fn(origin::allow))
 }

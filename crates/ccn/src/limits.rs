@@ -69,6 +69,10 @@ pub const HEADER_TEXT_CHARS_MAX: usize = 1_000;
 pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
 /// Bytes of an upload gathered before they are written.
 pub const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
+/// Bytes of a refused body that are read and thrown away before the answer.
+pub const LINGER_BYTES_MAX: usize = 128 << 20;
+/// Longest time that takes.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence in the middle of a request body.
 pub const BODY_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Streams of messages open at once.

@@ -7,6 +7,7 @@ mod bad_input;
 mod fetch;
 mod openapi;
 mod orphans;
+mod refusal;
 mod robust;
 mod scenarios;
 mod storage;
