@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use beth_protocol::Chain;
 use beth_protocol::content::PaymentType;
 use beth_protocol::decimal::Decimal;
@@ -13,23 +11,30 @@ use beth_protocol::view::View;
 use beth_store::Error;
 use beth_store::query::Place;
 use serde_json::{Map, Value, json};
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, ok};
 use super::cursor::Paging;
+use super::openapi::{Routes, accounts as schemas, params as described, refusals};
 use super::params::{Bounds, Params};
 use crate::context::Context;
 use crate::pipeline::now;
 
 /// Routes under `/api/v0/addresses`.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/api/v0/addresses/stats.json", get(stats))
-        .route("/api/v0/addresses/{address}/balance", get(balance))
-        .route("/api/v0/addresses/{address}/files", get(files))
-        .route("/api/v0/addresses/{address}/post_types", get(post_types))
-        .route("/api/v0/addresses/{address}/channels", get(channels))
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(stats))
+        .with(routes!(balance))
+        .with(routes!(files))
+        .with(routes!(post_types))
+        .with(routes!(channels))
 }
 
+/// What an address owns. Unknown addresses own nothing.
+#[utoipa::path(get, path = "/api/v0/addresses/{address}/balance", operation_id = "showBalance",
+    tag = "accounts", params(described::AddressPath, described::BalanceView),
+    responses((status = 200, description = "Tokens and credits.", body = schemas::Balance),
+        refusals::BadQuery))]
 async fn balance(
     State(context): State<Arc<Context>>,
     Path(address): Path<String>,
@@ -82,6 +87,11 @@ async fn balance(
     .into_response())
 }
 
+/// Files that STORE messages of an address name, newest first.
+#[utoipa::path(get, path = "/api/v0/addresses/{address}/files", operation_id = "listFiles",
+    tag = "accounts", params(described::AddressPath, described::FileFilters, described::FilePages),
+    responses((status = 200, description = "A page that is not empty.", body = schemas::FilePage),
+        refusals::NotFound, refusals::BadQuery))]
 async fn files(
     State(context): State<Arc<Context>>,
     Path(address): Path<String>,
@@ -134,6 +144,10 @@ async fn files(
     Ok(ok(Value::Object(body)).into_response())
 }
 
+/// Types of the posts that an address signed.
+#[utoipa::path(get, path = "/api/v0/addresses/{address}/post_types", operation_id = "listPostTypes",
+    tag = "accounts", params(described::AddressPath),
+    responses((status = 200, description = "Types, sorted.", body = schemas::PostTypes)))]
 async fn post_types(
     State(context): State<Arc<Context>>,
     Path(address): Path<String>,
@@ -145,6 +159,10 @@ async fn post_types(
     Ok(ok(json!({"address": address, "post_types": found})).into_response())
 }
 
+/// Channels of the messages that an address signed.
+#[utoipa::path(get, path = "/api/v0/addresses/{address}/channels",
+    operation_id = "listChannelsOfAddress", tag = "accounts", params(described::AddressPath),
+    responses((status = 200, description = "Channels, sorted.", body = schemas::ChannelsOfAddress)))]
 async fn channels(
     State(context): State<Arc<Context>>,
     Path(address): Path<String>,
@@ -156,8 +174,13 @@ async fn channels(
     Ok(ok(json!({"address": address, "channels": found})).into_response())
 }
 
+/// Counts of messages in force by who signed them.
+///
 /// Exactly the members that the released clients know; other types count only
 /// in `messages`.
+#[utoipa::path(get, path = "/api/v0/addresses/stats.json", operation_id = "countMessages",
+    tag = "accounts", params(described::Senders),
+    responses((status = 200, description = "Counts.", body = schemas::Statistics)))]
 async fn stats(State(context): State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
     let senders = Some(params.every(&["addresses[]"])).filter(|senders| !senders.is_empty());
     let counts = context

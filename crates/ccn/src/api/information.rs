@@ -2,42 +2,52 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, Json, ok};
+use super::openapi::{Routes, node as schemas, params as described};
 use super::params::Params;
 use crate::context::Context;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Version, addresses, metrics, channels.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/version", get(version))
-        .route("/api/v0/version", get(version))
-        .route("/api/v0/info/public.json", get(info))
-        .route("/metrics", get(metrics_text))
-        .route("/metrics.json", get(metrics_json))
-        .route("/api/v0/state/digest", get(digest))
-        .route("/api/v0/channels/list.json", get(channels))
-        .route("/api/v0/programs/on/message", get(triggers))
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(version))
+        .also("/version", routes!(version))
+        .with(routes!(info))
+        .with(routes!(metrics_text))
+        .with(routes!(metrics_json))
+        .with(routes!(digest))
+        .with(routes!(channels))
+        .with(routes!(triggers))
 }
 
+/// What runs here.
+#[utoipa::path(get, path = "/api/v0/version", operation_id = "showVersion", tag = "node",
+    responses((status = 200, description = "Version and name.", body = schemas::Version)))]
 async fn version() -> Response {
     ok(json!({"version": VERSION, "name": "beth"})).into_response()
 }
 
+/// Where other nodes reach this one.
+#[utoipa::path(get, path = "/api/v0/info/public.json", operation_id = "showInformation", tag = "node",
+    responses((status = 200, description = "Addresses.", body = schemas::PublicInformation)))]
 async fn info(State(context): State<Arc<Context>>) -> Response {
     ok(json!({"node_multi_addresses": context.network.addresses()})).into_response()
 }
 
-/// The state digest, which nodes with the same messages have in common, and
-/// that of each part of the state: where two nodes differ.
+/// The digest of the state.
+///
+/// Nodes with the same messages have it in common; where two nodes differ, the
+/// digests of the parts say in what.
+#[utoipa::path(get, path = "/api/v0/state/digest", operation_id = "showDigest", tag = "node",
+    responses((status = 200, description = "Digests.", body = schemas::StateDigest)))]
 async fn digest(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
     let digest = context.read(|state| state.digest()).await?;
     let parts = digest.parts.into_iter();
@@ -50,13 +60,21 @@ async fn digest(State(context): State<Arc<Context>>) -> Result<Response, ApiErro
     .into_response())
 }
 
+/// Every channel in use.
+#[utoipa::path(get, path = "/api/v0/channels/list.json", operation_id = "listChannels", tag = "node",
+    responses((status = 200, description = "Channels, sorted.", body = schemas::Channels)))]
 async fn channels(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
     let channels = context.read(|state| state.channels()).await?;
     Ok(ok(json!({"channels": channels})).into_response())
 }
 
-/// Programs with message triggers. The one route that refuses parameters it
-/// does not know (§10.6).
+/// Programs that messages start.
+///
+/// The one route that refuses parameters it does not know.
+#[utoipa::path(get, path = "/api/v0/programs/on/message", operation_id = "listTriggers", tag = "node",
+    params(described::TriggerOrder),
+    responses((status = 200, description = "Programs.", body = Vec<schemas::Trigger>),
+        (status = 400, description = "An unknown or unreadable parameter.", body = schemas::FaultsAsText)))]
 async fn triggers(
     State(context): State<Arc<Context>>,
     mut params: Params,
@@ -72,10 +90,16 @@ async fn triggers(
     Ok(ok(items.collect::<Vec<_>>()).into_response())
 }
 
+/// Measurements, by the names of upstream's.
+#[utoipa::path(get, path = "/metrics.json", operation_id = "showMetrics", tag = "node",
+    responses((status = 200, description = "Measurements.", body = schemas::Metrics)))]
 async fn metrics_json(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
     Ok(ok(Value::Object(metrics(&context).await?)).into_response())
 }
 
+/// Measurements, one a line.
+#[utoipa::path(get, path = "/metrics", operation_id = "listMetrics", tag = "node",
+    responses((status = 200, description = "Names and values.", body = String, content_type = "text/plain")))]
 async fn metrics_text(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
     let mut lines = Vec::new();
     for (name, value) in metrics(&context).await? {

@@ -7,18 +7,18 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use beth_protocol::cid::Layout;
 use beth_protocol::hash::Naming;
 use beth_store::blobs::{Hashed, Incoming};
 use http::StatusCode;
 use serde_json::{Value, json};
+use utoipa_axum::{router::UtoipaMethodRouterExt, routes};
 
 use super::answer::{ApiError, ok};
+use super::openapi::{Routes, refusals, storage as schemas};
 use super::storage::blocking;
 use super::upload::form::{self, FilePart};
 use super::upload::metadata::{self, Signed, unprocessable};
@@ -29,17 +29,19 @@ use crate::context::Context;
 const UNNAMED: &str = "file";
 
 /// Routes that take contents of IPFS.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/api/v0/ipfs/add_json", post(add_json))
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(add_json))
         // The limits of these routes depend on what is uploaded.
-        .route(
-            "/api/v0/ipfs/add_file",
-            post(add_file).layer(DefaultBodyLimit::disable()),
-        )
-        .route("/api/v0/ipfs/add_car", post(add_car))
+        .with(routes!(add_file).layer(DefaultBodyLimit::disable()))
+        .with(routes!(add_car))
 }
 
+/// Stores a directory, as an archive of its blocks.
+#[utoipa::path(post, path = "/api/v0/ipfs/add_car", operation_id = "addDirectory", tag = "storage",
+    request_body(content = schemas::ArchiveForm, content_type = "multipart/form-data", description = "The archive."),
+    responses((status = 200, description = "It is stored, its message in force.", body = schemas::AddedDirectory),
+        refusals::SignedUpload))]
 async fn add_car() -> ApiError {
     ApiError::reason(StatusCode::FORBIDDEN, "IPFS is disabled on this node")
 }
@@ -53,6 +55,11 @@ fn expect_enabled(context: &Context) -> Result<(), ApiError> {
     Err(ApiError::reason(StatusCode::FORBIDDEN, text))
 }
 
+/// Stores a JSON value, written again in one fixed way, under its name in IPFS.
+#[utoipa::path(post, path = "/api/v0/ipfs/add_json", operation_id = "addJsonToIpfs", tag = "storage",
+    request_body(content = serde_json::Value, description = "Any JSON."),
+    responses((status = 200, description = "It is stored.", body = schemas::Added),
+        refusals::NoIpfs, refusals::BadBody))]
 async fn add_json(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
     expect_enabled(&context)?;
     let bytes_max = context.config.ipfs.max_unauthenticated_upload_file_size;
@@ -61,6 +68,12 @@ async fn add_json(State(context): State<Arc<Context>>, body: Body) -> Result<Res
     Ok(ok(success(&kept.hash)).into_response())
 }
 
+/// Stores a file under its name in IPFS.
+#[utoipa::path(post, path = "/api/v0/ipfs/add_file", operation_id = "addFileToIpfs", tag = "storage",
+    request_body(content = schemas::UploadForm, content_type = "multipart/form-data", description = "The file."),
+    responses((status = 200, description = "It is stored; its message, if any, in force.",
+            body = schemas::AddedToIpfs),
+        refusals::SignedUpload))]
 async fn add_file(
     State(context): State<Arc<Context>>,
     request: Request,

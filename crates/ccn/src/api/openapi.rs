@@ -13,14 +13,19 @@
 //!
 //! Types in this folder exist for the document alone: handlers write JSON.
 
+pub mod accounts;
 pub mod aggregates;
 pub mod contents;
 pub mod machines;
 pub mod messages;
+pub mod node;
 mod page;
 pub mod params;
 pub mod posts;
+pub mod prices;
 pub mod refusals;
+pub mod storage;
+pub mod submission;
 pub mod words;
 
 use std::sync::Arc;
@@ -62,7 +67,8 @@ impl Routes {
         let mut routes = self.described(schemas);
         for (path, item) in paths.paths {
             routes.router = routes.router.route(&routed(&path), handler.clone());
-            routes.paths.paths.insert(path, with_refusals(item));
+            let known = routes.paths.paths.entry(path).or_default();
+            known.merge_operations(with_refusals(item));
         }
         routes
     }

@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use beth_protocol::content::{Payment, PaymentType, StoreContent};
 use beth_protocol::cost::{self, CostRow, FileRef, Sizes};
 use beth_protocol::decimal::Decimal;
@@ -18,10 +16,12 @@ use beth_protocol::{Content, ItemHash, ItemType, MessageType, Status};
 use beth_store::{Error, State as Snapshot};
 use http::StatusCode;
 use serde_json::{Value, json};
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, ok};
 use super::body;
 use super::messages::hash_in_path;
+use super::openapi::{Routes, params as described, prices as schemas, refusals};
 use super::params::Params;
 use crate::context::Context;
 use crate::limits::JSON_BODY_BYTES_MAX;
@@ -29,11 +29,11 @@ use crate::limits::JSON_BODY_BYTES_MAX;
 const MIB: f64 = 1_048_576.0;
 
 /// Routes under `/api/v0/price`.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/api/v0/price/{item_hash}", get(of_message))
-        .route("/api/v0/price/estimate", post(estimate))
-        .route("/api/v0/price/estimate/instance", post(estimate_instance))
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(of_message))
+        .with(routes!(estimate))
+        .with(routes!(estimate_instance))
 }
 
 /// One line, as served.
@@ -99,6 +99,11 @@ enum Found {
     Nothing(StatusCode, &'static str),
 }
 
+/// What a message costs.
+#[utoipa::path(get, path = "/api/v0/price/{item_hash}", operation_id = "showPrice", tag = "prices",
+    params(described::HashPath, described::PriceView),
+    responses((status = 200, description = "The bill.", body = schemas::Bill),
+        refusals::NoBill, refusals::NotFound, refusals::Gone))]
 async fn of_message(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
@@ -314,6 +319,10 @@ impl Sizes for Estimated<'_> {
     }
 }
 
+/// What a message would cost. Nothing is signed, nothing is kept.
+#[utoipa::path(post, path = "/api/v0/price/estimate", operation_id = "estimatePrice", tag = "prices",
+    request_body = schemas::EstimateRequest,
+    responses((status = 200, description = "The bill.", body = schemas::Bill), refusals::BadBody))]
 async fn estimate(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
     let invalid = || ApiError::text(StatusCode::UNPROCESSABLE_ENTITY, "InvalidMessageFormat");
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
@@ -332,6 +341,10 @@ async fn estimate(State(context): State<Arc<Context>>, body: Body) -> Result<Res
     answer_estimate(&context, message_type, content, item_hash).await
 }
 
+/// What an instance would cost, given its bare content.
+#[utoipa::path(post, path = "/api/v0/price/estimate/instance", operation_id = "estimateInstance",
+    tag = "prices", request_body = schemas::EstimatedInstance,
+    responses((status = 200, description = "The bill.", body = schemas::Bill), refusals::BadBody))]
 async fn estimate_instance(
     State(context): State<Arc<Context>>,
     body: Body,

@@ -3,11 +3,9 @@
 use std::io::SeekFrom;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use beth_protocol::ItemHash;
@@ -17,8 +15,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, ok};
+use super::openapi::{Routes, params as described, refusals, storage as schemas};
 use crate::context::Context;
 
 /// Characters of base64 in one line of §9.6.
@@ -27,24 +27,21 @@ const BASE64_LINE: usize = 76;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Routes that read files.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/api/v0/storage/limits.json", get(limits))
-        .route("/api/v0/storage/{file_hash}", get(encoded))
-        .route("/api/v0/storage/raw/{file_hash}", get(raw))
-        .route(
-            "/api/v0/storage/by-message-hash/{message_hash}",
-            get(by_message),
-        )
-        .route("/api/v0/storage/by-ref/{reference}", get(by_reference))
-        .route(
-            "/api/v0/storage/by-ref/{address}/{reference}",
-            get(by_owned_reference),
-        )
-        .route("/api/v0/storage/metadata/{file_hash}", get(metadata))
-        .route("/api/v0/storage/count/{hash}", get(count))
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(limits))
+        .with(routes!(encoded))
+        .with(routes!(raw))
+        .with(routes!(by_message))
+        .with(routes!(by_reference))
+        .with(routes!(by_owned_reference))
+        .with(routes!(metadata))
+        .with(routes!(count))
 }
 
+/// The largest uploads that this node takes.
+#[utoipa::path(get, path = "/api/v0/storage/limits.json", operation_id = "showLimits", tag = "storage",
+    responses((status = 200, description = "Bytes.", body = schemas::UploadLimits)))]
 async fn limits(State(context): State<Arc<Context>>) -> Response {
     let (storage, ipfs) = (&context.config.storage, &context.config.ipfs);
     ok(json!({
@@ -65,7 +62,11 @@ fn not_found(text: impl Into<String>) -> ApiError {
     ApiError::text(StatusCode::NOT_FOUND, text)
 }
 
-/// The file as base64 in JSON: what other core nodes fetch.
+/// A file as base64 in JSON: what other core nodes fetch.
+#[utoipa::path(get, path = "/api/v0/storage/{file_hash}", operation_id = "showFile", tag = "storage",
+    params(described::FilePath),
+    responses((status = 200, description = "The file.", body = schemas::EncodedFile),
+        refusals::BadHash, refusals::NotFound, refusals::TooLarge))]
 async fn encoded(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
@@ -103,7 +104,17 @@ fn lines_of_base64(bytes: &[u8]) -> String {
     lines
 }
 
-/// The bytes themselves. A HEAD is answered without touching them.
+/// The bytes of a file, all of them or a range.
+///
+/// A HEAD is answered without touching them.
+#[utoipa::path(get, path = "/api/v0/storage/raw/{file_hash}", operation_id = "fetchFile",
+    tag = "storage", params(described::FilePath),
+    responses((status = 200, description = "The file.", body = schemas::Bytes, content_type = "application/octet-stream"),
+        (status = 206, description = "The range that was asked for.", body = schemas::Bytes,
+            content_type = "application/octet-stream"),
+        (status = 304, description = "The client has it already."),
+        (status = 416, description = "The file has no such range."),
+        refusals::BadHash, refusals::NotFound))]
 async fn raw(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
@@ -217,6 +228,11 @@ fn range(text: &str, size: u64) -> Option<Result<(u64, u64), OutOfRange>> {
     }
 }
 
+/// The file that a STORE message names.
+#[utoipa::path(get, path = "/api/v0/storage/by-message-hash/{message_hash}",
+    operation_id = "findFileOfMessage", tag = "storage", params(described::StorePath),
+    responses((status = 200, description = "Its file.", body = schemas::ReferredFile),
+        refusals::BadHash, refusals::NotFound))]
 async fn by_message(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
@@ -236,6 +252,11 @@ async fn by_message(
     Ok(ok(description(&reference, &found)).into_response())
 }
 
+/// The latest version of a file, by the first STORE message of it.
+#[utoipa::path(get, path = "/api/v0/storage/by-ref/{ref}", operation_id = "findFile", tag = "storage",
+    params(described::ReferencePath),
+    responses((status = 200, description = "The file.", body = schemas::ReferredFile),
+        refusals::BadHash, refusals::NotFound))]
 async fn by_reference(
     State(context): State<Arc<Context>>,
     Path(name): Path<String>,
@@ -249,6 +270,11 @@ async fn by_reference(
     by_tag(&context, name.clone(), name).await
 }
 
+/// The latest version of a file, by a name that its owner gave it.
+#[utoipa::path(get, path = "/api/v0/storage/by-ref/{address}/{ref}", operation_id = "findFileOfOwner",
+    tag = "storage", params(described::AddressPath, described::NamePath),
+    responses((status = 200, description = "The file.", body = schemas::ReferredFile),
+        refusals::NotFound))]
 async fn by_owned_reference(
     State(context): State<Arc<Context>>,
     Path((address, name)): Path<(String, String)>,
@@ -279,6 +305,11 @@ fn download_url(hash: &str) -> String {
     format!("/api/v0/storage/raw/{hash}")
 }
 
+/// What is known of a file.
+#[utoipa::path(get, path = "/api/v0/storage/metadata/{file_hash}", operation_id = "describeFile",
+    tag = "storage", params(described::FilePath),
+    responses((status = 200, description = "Its kind and size.", body = schemas::FileMetadata),
+        refusals::NotFound))]
 async fn metadata(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
@@ -292,6 +323,10 @@ async fn metadata(
     Ok(ok(body).into_response())
 }
 
+/// How many hold a file. Nobody holds what is unknown.
+#[utoipa::path(get, path = "/api/v0/storage/count/{hash}", operation_id = "countPins", tag = "storage",
+    params(described::PinnedPath),
+    responses((status = 200, description = "A number.", body = u64, content_type = "application/json")))]
 async fn count(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,

@@ -12,7 +12,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade};
@@ -28,9 +27,11 @@ use serde_json::Value;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use utoipa_axum::routes;
 
 use super::answer::ApiError;
 use super::messages::Listing;
+use super::openapi::{Routes, params as described, refusals};
 use super::params::{Bounds, Params};
 use super::render::{self, ContentFormat};
 use crate::context::Context;
@@ -47,9 +48,19 @@ const TRY_AGAIN_LATER: u16 = 1013;
 const GOING_AWAY: u16 = 1001;
 
 /// The stream.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/api/ws0/messages", messages())
+pub fn routes() -> Routes {
+    Routes::new().answered_by(routes!(described_messages), messages())
 }
+
+/// Messages as they happen, over a WebSocket.
+///
+/// First the newest of the past, oldest first, as lists show them; then each
+/// message as it comes into force, as look-ups show it. Dates filter the past.
+#[utoipa::path(get, path = "/api/ws0/messages", operation_id = "streamMessages", tag = "stream",
+    params(described::MessageFilters, described::History),
+    responses((status = 101, description = "Frames of JSON text follow."),
+        refusals::NoUpgrade, refusals::BadQuery))]
+async fn described_messages() {}
 
 /// `GET /api/ws0/messages`.
 pub fn messages() -> MethodRouter<Arc<Context>> {

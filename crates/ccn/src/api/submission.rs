@@ -2,28 +2,28 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use beth_protocol::json::{parse_written, read_written};
 use beth_store::rows::Outcome;
 use http::StatusCode;
 use serde_json::{Value, json};
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, Fault, Json, ok};
 use super::body;
+use super::openapi::{Routes, refusals, submission as schemas};
 use crate::context::Context;
 use crate::limits::JSON_BODY_BYTES_MAX;
 use crate::pipeline::{SubmitError, Submitted};
 
 /// Routes that take signed messages.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/api/v0/messages", post(submit))
-        .route("/api/v0/ipfs/pubsub/pub", post(publish))
-        .route("/api/v0/p2p/pubsub/pub", post(publish))
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(submit))
+        .with(routes!(publish))
+        .also("/api/v0/p2p/pubsub/pub", routes!(publish))
 }
 
 /// How a submission is answered: at once, or when its outcome is known.
@@ -74,6 +74,14 @@ fn publication(submitted: &Submitted) -> Value {
     json!({"status": status, "failed": submitted.failed})
 }
 
+/// Sends a signed message to the network.
+///
+/// With `sync` the answer waits for what becomes of the message, for 30 seconds.
+#[utoipa::path(post, path = "/api/v0/messages", operation_id = "submitMessage", tag = "submission",
+    request_body = schemas::Submission,
+    responses((status = 200, description = "It is in force.", body = schemas::SubmissionStatus),
+        (status = 202, description = "It waits, or was not waited for.", body = schemas::SubmissionStatus),
+        refusals::BadSubmission))]
 async fn submit(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
     let request = read_json(&bytes)?;
@@ -152,8 +160,14 @@ pub fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-/// The legacy way: `{"topic", "data"}`, `data` being the JSON text of a
-/// message. An object is taken too, as one client falls back to it.
+/// Sends a signed message to the network, as older clients do.
+///
+/// `data` is the JSON text of a message. An object is taken too, as one client
+/// falls back to it.
+#[utoipa::path(post, path = "/api/v0/ipfs/pubsub/pub", operation_id = "publishMessage", tag = "submission",
+    request_body = schemas::Publication,
+    responses((status = 200, description = "It is sent.", body = schemas::PublicationStatus),
+        refusals::WrongTopic, refusals::BadBody))]
 async fn publish(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
     let unprocessable = |text: &str| ApiError::reason(StatusCode::UNPROCESSABLE_ENTITY, text);
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;

@@ -14,34 +14,34 @@ pub mod metadata;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use beth_protocol::hash::Naming;
 use beth_store::blobs::Hashed;
 use http::StatusCode;
 use serde_json::{Value, json};
+use utoipa_axum::{router::UtoipaMethodRouterExt, routes};
 
 use self::metadata::Signed;
 use super::answer::{ApiError, ok};
+use super::openapi::{Routes, refusals, storage as schemas};
 use super::storage::blocking;
 use super::{body, json as canonical};
 use crate::context::Context;
 
 /// Routes that take files.
-pub fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/api/v0/storage/add_json", post(add_json))
+pub fn routes() -> Routes {
+    Routes::new()
+        .with(routes!(add_json))
         // The limits of this route depend on what is uploaded.
-        .route(
-            "/api/v0/storage/add_file",
-            post(add_file).layer(DefaultBodyLimit::disable()),
-        )
+        .with(routes!(add_file).layer(DefaultBodyLimit::disable()))
 }
 
 /// Stores a JSON value, written again in one fixed way.
+#[utoipa::path(post, path = "/api/v0/storage/add_json", operation_id = "addJson", tag = "storage",
+    request_body(content = serde_json::Value, description = "Any JSON."),
+    responses((status = 200, description = "It is stored.", body = schemas::Added), refusals::BadBody))]
 async fn add_json(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
     let bytes_max = context.config.storage.max_unauthenticated_upload_file_size;
     let kept = keep_json(&context, (body, bytes_max), Naming::sha256()).await?;
@@ -76,6 +76,16 @@ pub fn success(hash: &str) -> Value {
     json!({"status": "success", "hash": hash})
 }
 
+/// Stores a file.
+///
+/// Its bytes are the body; or a part of a form, which may hold a signed STORE
+/// message beside it, too. A file without a message is kept for a day.
+#[utoipa::path(post, path = "/api/v0/storage/add_file", operation_id = "addFile", tag = "storage",
+    request_body(description = "The file.", content(
+        (schemas::UploadForm = "multipart/form-data"),
+        (schemas::Bytes = "application/octet-stream"))),
+    responses((status = 200, description = "It is stored; its message, if any, in force.", body = schemas::Added),
+        refusals::SignedUpload))]
 async fn add_file(
     State(context): State<Arc<Context>>,
     request: Request,

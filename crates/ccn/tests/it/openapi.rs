@@ -51,7 +51,7 @@ fn every_operation_has_a_name_and_a_place() {
             .collect();
         assert_eq!(in_path, declared, "{path}");
     }
-    assert!(names.len() >= 20, "only {} operations", names.len());
+    assert!(names.len() >= 48, "only {} operations", names.len());
 }
 
 #[test]

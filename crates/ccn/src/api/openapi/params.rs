@@ -86,9 +86,18 @@ groups! {
         Kind::Text.query(&["include_size"], "The word `true` adds sizes; any other word does not."),
     ];
     /// The order of programs.
-    TriggerOrder = [Kind::Order.query(&["sort_order", "sortOrder"], "Oldest program first (1) or last (-1).")];
+    TriggerOrder = [Kind::Order.query(SORT_ORDER, "Oldest program first (1) or last (-1).")];
     /// What a stream begins with.
     History = [Kind::Integer(stream::HISTORY).query(&["history"], "Messages of the past, sent first.")];
+    /// A STORE message in the path.
+    StorePath = [Kind::Hash.path("message_hash", "Item hash of a STORE message.")];
+    /// What a file is referred to by.
+    ReferencePath = [Kind::Hash.path("ref", "Item hash of the first STORE message of the file.")];
+    /// A name in the path.
+    NamePath = [Kind::Named("file-name").path("ref", "The `ref` of the STORE messages; of an item hash, the \
+        address is ignored.")];
+    /// Whatever is held.
+    PinnedPath = [Kind::Named("file-hash").path("hash", "The hash of a file; it is not checked.")];
     /// The hash of a file in the path.
     FilePath = [Kind::Named("file-hash").path("file_hash", "SHA-256 in hexadecimal digits, or a CID.")];
 }

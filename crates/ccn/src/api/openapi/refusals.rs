@@ -1,5 +1,6 @@
 //! Answers that are no success. Their bodies are text (core-api.md §1.2).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::StatusCode;
@@ -7,6 +8,9 @@ use serde_json::Value;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
+
+use super::storage::Added;
+use super::submission::SubmissionStatus;
 
 type Responses = BTreeMap<String, RefOr<Response>>;
 
@@ -55,10 +59,75 @@ refusals! {
         PAYLOAD_TOO_LARGE: "The body is longer than this route takes.",
         UNPROCESSABLE_ENTITY: "The body is not what this route takes: the text says why.",
     ];
+    /// The file is too large to be put into JSON.
+    TooLarge = [PAYLOAD_TOO_LARGE: "The file is too large for this route: fetch its bytes."];
+    /// A message without a bill.
+    NoBill = [BAD_REQUEST: "The path holds no item hash, or the message is of a type that costs nothing."];
+    /// The topic of a publication.
+    WrongTopic = [FORBIDDEN: "The node publishes on the topic of messages alone."];
     /// No WebSocket was asked for.
     NoUpgrade = [BAD_REQUEST: "The request does not ask for a WebSocket."];
     /// This node has no IPFS.
     NoIpfs = [FORBIDDEN: "This node has no IPFS."];
+}
+
+/// What may be wrong with a message that is sent: the body, or the message.
+pub struct BadSubmission;
+
+impl IntoResponses for BadSubmission {
+    fn responses() -> Responses {
+        let mut responses = BadBody::responses();
+        let (status, response) = also_json(
+            "The body is not what this route takes; or, as JSON, the message is refused.",
+            SubmissionStatus::name(),
+        );
+        responses.insert(status, response);
+        responses
+    }
+}
+
+/// What may be wrong with an upload and its message.
+pub struct SignedUpload;
+
+impl IntoResponses for SignedUpload {
+    fn responses() -> Responses {
+        let mut responses = BadBody::responses();
+        let added = Ref::from_schema_name(Added::name());
+        let content = ContentBuilder::new().schema(Some(added)).build();
+        let waits = ResponseBuilder::new()
+            .description("It is stored; its message waits, or was not waited for.")
+            .content("application/json", content);
+        let (status, refused) = also_json(
+            "The upload is not what this route takes; or, as JSON, it is stored and its message refused.",
+            Added::name(),
+        );
+        responses.extend([
+            ("202".to_owned(), waits.build().into()),
+            (status, refused),
+            text(StatusCode::PAYMENT_REQUIRED, "The owner cannot pay for it."),
+            text(
+                StatusCode::FORBIDDEN,
+                "The signature is wrong, or this node has no IPFS.",
+            ),
+        ]);
+        responses
+    }
+}
+
+/// A 422 that is text, or JSON of a schema.
+fn also_json(description: &str, schema: Cow<'_, str>) -> (String, RefOr<Response>) {
+    let json = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name(schema)))
+        .build();
+    let text = ContentBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build();
+    let response = ResponseBuilder::new()
+        .description(description)
+        .content("application/json", json)
+        .content("text/plain", text)
+        .build();
+    ("422".to_owned(), response.into())
 }
 
 /// A parameter of the query cannot be read, and the answer says that it is
@@ -67,18 +136,8 @@ pub struct DeclaredBadQuery;
 
 impl IntoResponses for DeclaredBadQuery {
     fn responses() -> Responses {
-        let faults = ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name(Faults::name())))
-            .build();
-        let text = ContentBuilder::new()
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-            .build();
-        let response = ResponseBuilder::new()
-            .description("A parameter cannot be read; or, as text, a cursor.")
-            .content("application/json", faults)
-            .content("text/plain", text)
-            .build();
-        [("422".to_owned(), response.into())].into()
+        let description = "A parameter cannot be read; or, as text, a cursor.";
+        [also_json(description, Faults::name())].into()
     }
 }
 

@@ -73,7 +73,10 @@ impl Described {
             .iter()
             .filter(|operation| operation.method == method && fits(&operation.path, path))
             .min_by_key(|operation| operation.path.matches('{').count());
-        let operation = operation?;
+        let Some(operation) = operation else {
+            let unknown = [404, 405].contains(&status) || method == "OPTIONS";
+            return (!unknown).then(|| format!("{method} {path} is not in the document"));
+        };
         let place = format!("{method} {} {status}", operation.path);
         let Some(response) = operation.body["responses"].get(status.to_string()) else {
             return Some(format!("{place} is not in the document"));

@@ -1,0 +1,95 @@
+//! What messages cost (core-api.md §8).
+#![allow(dead_code, missing_docs)]
+
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::words::{Amount, PaymentType};
+
+/// What a message costs: tokens to hold, or tokens or credits a second, by the
+/// way it is paid for.
+#[derive(ToSchema)]
+pub struct Bill {
+    charged_address: String,
+    cost: Amount,
+    detail: Vec<CostDetail>,
+    payment_type: PaymentType,
+    /// The same as `cost`, as a number.
+    required_tokens: f64,
+}
+
+/// One line of a bill, in all three ways to pay.
+#[derive(ToSchema)]
+pub struct CostDetail {
+    /// Credits a second.
+    cost_credit: Amount,
+    /// Tokens to hold.
+    cost_hold: Amount,
+    /// Tokens a second.
+    cost_stream: Amount,
+    name: String,
+    #[schema(required)]
+    size_mib: Option<f64>,
+    r#type: CostType,
+}
+
+/// What a line of a bill is for.
+#[derive(ToSchema)]
+#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CostType {
+    Execution,
+    ExecutionInstanceVolumeRootfs,
+    ExecutionProgramVolumeCode,
+    ExecutionProgramVolumeRuntime,
+    ExecutionProgramVolumeData,
+    ExecutionVolumePersistent,
+    ExecutionVolumeInmutable,
+    ExecutionVolumeDiscount,
+    Storage,
+}
+
+/// A message that need not be signed.
+#[derive(ToSchema)]
+pub struct EstimateRequest {
+    message: EstimatedMessage,
+}
+
+/// Any other member is ignored.
+#[derive(ToSchema)]
+pub struct EstimatedMessage {
+    r#type: EstimatedType,
+    /// The content as JSON text. Files may state their size as
+    /// `estimated_size_mib`, in MiB.
+    item_content: String,
+    /// SHA-256 of `item_content`.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    item_hash: String,
+}
+
+/// Messages that cost something.
+#[derive(ToSchema)]
+#[schema(rename_all = "UPPERCASE")]
+pub enum EstimatedType {
+    Instance,
+    Program,
+    Store,
+    #[schema(rename = "V-PROGRAM")]
+    VerifiedProgram,
+}
+
+/// The content of an INSTANCE, whose members may be left out as in a message;
+/// `time` and `allow_amend`, too.
+#[derive(ToSchema)]
+pub struct EstimatedInstance {
+    address: String,
+    #[schema(value_type = Object)]
+    environment: Value,
+    #[schema(value_type = Object)]
+    resources: Value,
+    #[schema(value_type = Object)]
+    rootfs: Value,
+    #[schema(value_type = Object, required = false)]
+    payment: Value,
+    #[schema(value_type = Vec<Object>, required = false)]
+    volumes: Vec<Value>,
+}
