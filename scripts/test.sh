@@ -7,3 +7,4 @@ scripts/guest.sh
 cargo build --release --locked
 cargo test --release --locked --workspace
 scripts/test-clients.sh
+scripts/test-clients-ts.sh

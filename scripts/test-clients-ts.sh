@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The released TypeScript clients, unmodified, against a network of this build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export BETH_BIN=${BETH_BIN:-$PWD/target/release/beth}
+
+node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' 2> /dev/null ||
+    { echo "test-clients-ts: Node.js 20 or later is needed: see https://nodejs.org, then run this again" >&2; exit 1; }
+command -v npm > /dev/null || { echo "test-clients-ts: npm is needed beside Node.js" >&2; exit 1; }
+
+cd tests/clients-ts
+installed=node_modules/.installed.json
+if ! cmp -s package-lock.json "$installed"; then
+    npm ci --loglevel=error > ../../target/clients-ts-install.log 2>&1 ||
+        { echo "test-clients-ts: the clients could not be installed: see target/clients-ts-install.log" >&2; exit 1; }
+    cp package-lock.json "$installed"
+fi
+exec node --test --test-reporter="${TEST_REPORTER:-spec}" suite.test.js
