@@ -40,6 +40,7 @@ use crate::context::Context;
 use answer::ApiError;
 use openapi::Routes;
 pub use params::Asked;
+pub(crate) use stream::typed_text;
 
 /// Every route of the core node, each with its description.
 fn routes() -> Routes {

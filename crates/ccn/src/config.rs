@@ -38,6 +38,9 @@ pub struct CcnConfig {
     /// Background work.
     #[serde(default)]
     pub jobs: JobsConfig,
+    /// WebSockets.
+    #[serde(default)]
+    pub websocket: WebsocketConfig,
 }
 
 /// `[ccn.p2p]`.
@@ -137,6 +140,29 @@ impl Default for JobsConfig {
     }
 }
 
+/// `[ccn.websocket]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebsocketConfig {
+    /// Pause between two pings; a client that says nothing for half of it after
+    /// one is cut off.
+    pub heartbeat_seconds: u64,
+    /// Streams of messages open at once.
+    pub max_message_connections: usize,
+    /// Streams of the node's figures open at once.
+    pub max_status_connections: usize,
+}
+
+impl Default for WebsocketConfig {
+    fn default() -> WebsocketConfig {
+        WebsocketConfig {
+            heartbeat_seconds: 30,
+            max_message_connections: 10_000,
+            max_status_connections: 1_000,
+        }
+    }
+}
+
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], 4024))
 }
@@ -154,6 +180,7 @@ impl CcnConfig {
             storage: StorageConfig::default(),
             ipfs: IpfsConfig::default(),
             jobs: JobsConfig::default(),
+            websocket: WebsocketConfig::default(),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::gossip::NetworkInfo;
 use crate::jobs::Jobs;
 use crate::lock::Lock;
 use crate::pipeline::Pipeline;
+use crate::streams::Streams;
 
 /// The node, as its HTTP API sees it.
 pub struct Context {
@@ -27,6 +28,8 @@ pub struct Context {
     pub network: NetworkInfo,
     /// What happens.
     pub events: Events,
+    /// Who listens to it over WebSockets.
+    pub streams: Arc<Streams>,
     /// Background work.
     pub jobs: Arc<Jobs>,
     /// Permits to rewrite a large document.

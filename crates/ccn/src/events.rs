@@ -1,4 +1,5 @@
-//! What happened, for whoever wants to know: WebSockets, waiting submitters.
+//! What happened, for whoever wants to know: waiting submitters here, streams
+//! by a way of their own ([`crate::streams`]).
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use beth_store::rows::StoredMessage;
 use tokio::sync::broadcast;
 
 use crate::limits::EVENTS_QUEUE;
+use crate::streams::Announcer;
 
 /// Something that happened to a message.
 // Always behind an `Arc`, so the size of the larger variant costs nothing.
@@ -54,27 +56,33 @@ impl Event {
 /// The sending side; cheap to clone. A subscriber that is too slow loses the
 /// oldest events and is told how many.
 #[derive(Clone, Debug)]
-pub struct Events(broadcast::Sender<Arc<Event>>);
-
-impl Default for Events {
-    fn default() -> Events {
-        Events(broadcast::channel(EVENTS_QUEUE).0)
-    }
+pub struct Events {
+    all: broadcast::Sender<Arc<Event>>,
+    announcer: Announcer,
 }
 
 impl Events {
-    /// Everything from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.0.subscribe()
+    pub(crate) fn new(announcer: Announcer) -> Events {
+        Events {
+            all: broadcast::channel(EVENTS_QUEUE).0,
+            announcer,
+        }
     }
 
-    /// True when somebody subscribed.
+    /// Everything from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.all.subscribe()
+    }
+
+    /// True when somebody subscribed or listens to a stream.
     pub(crate) fn is_heard(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.all.receiver_count() > 0 || self.announcer.is_heard()
     }
 
     pub(crate) fn publish(&self, event: Event) {
+        let event = Arc::new(event);
+        self.announcer.announce(&event);
         // Nobody listening is fine.
-        let _ = self.0.send(Arc::new(event));
+        let _ = self.all.send(event);
     }
 }

@@ -27,6 +27,7 @@ pub mod node;
 pub mod pipeline;
 pub mod retry;
 mod room;
+pub mod streams;
 mod turns;
 mod verify;
 mod writer;

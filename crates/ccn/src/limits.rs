@@ -30,7 +30,7 @@ pub const FAILED_ROUND_PAUSE: Duration = Duration::from_secs(1);
 pub const FETCH_DEADLINE: Duration = Duration::from_secs(300);
 /// Messages committed in one transaction.
 pub const BATCH_MAX: usize = 4_000;
-/// Events a slow subscriber may lag behind.
+/// Events that whoever waits for an outcome may lag behind.
 pub const EVENTS_QUEUE: usize = 4_096;
 /// Copies remembered to drop repeats from gossip.
 pub const SEEN_MAX: usize = 200_000;
@@ -75,14 +75,42 @@ pub const LINGER_BYTES_MAX: usize = 128 << 20;
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence in the middle of a request body.
 pub const BODY_SILENCE_MAX: Duration = Duration::from_secs(30);
-/// Streams of messages open at once.
-pub const STREAMS_MAX: usize = 10_000;
-/// Pause between two pings of a stream; a client silent for one is dropped.
-pub const STREAM_PING_PERIOD: Duration = Duration::from_secs(30);
-/// Longest time one frame may take to be written to a client.
+/// New messages that may wait to be handed to streams.
+pub const STREAM_EVENTS_QUEUE: usize = 16_384;
+/// Their memory, estimated.
+pub const STREAM_EVENTS_BYTES: usize = 96 << 20;
+/// Frames that one client of a stream may be behind.
+pub const STREAM_QUEUE: usize = 4_096;
+/// Bytes of frames that one client may be behind, but for the last frame.
+pub const STREAM_QUEUE_BYTES: usize = 16 << 20;
+/// Bytes of all frames that somebody has yet to read; above it, whoever is more
+/// than [`STREAM_QUEUE_CROWDED`] frames behind is cut off.
+pub const STREAM_FRAMES_BYTES: usize = 256 << 20;
+/// See [`STREAM_FRAMES_BYTES`].
+pub const STREAM_QUEUE_CROWDED: usize = 64;
+/// Frames written to a socket at once.
+pub const STREAM_BATCH: usize = 64;
+/// Bytes after which such a batch takes no further frame.
+pub const STREAM_BATCH_BYTES: usize = 64 << 10;
+/// Buffer of a WebSocket in each direction, in bytes; a longer frame makes it
+/// grow for as long as it takes to write it.
+pub const STREAM_BUFFER_BYTES: usize = 4 << 10;
+/// Longest time a batch of frames may take to be written to a client.
 pub const STREAM_SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for the other side to close a WebSocket too.
+pub const STREAM_FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Largest frame read from a client of a stream, in bytes.
 pub const STREAM_FRAME_BYTES_MAX: usize = 65_536;
+/// Pause between two looks whether the node's figures have changed.
+pub const STATUS_PERIOD: Duration = Duration::from_secs(10);
+/// Age at which figures shown to streams are counted again.
+pub const STATUS_AGE_MAX: Duration = Duration::from_secs(1);
+/// Pause before a message that busy peers did not take is published again.
+pub const PUBLISH_PAUSE: Duration = Duration::from_millis(50);
+/// Messages remembered because no other node took them.
+pub const UNPUBLISHED_MAX: usize = 4_096;
+/// Their bytes.
+pub const UNPUBLISHED_BYTES: usize = 32 << 20;
 /// Lines of a batch of an import.
 pub const IMPORT_BATCH_LINES: usize = 500;
 /// Bytes of the lines of such a batch, but for the last line.

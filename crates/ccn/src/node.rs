@@ -29,6 +29,7 @@ use crate::lock::Lock;
 use crate::pipeline::{Pipeline, now};
 use crate::retry::Retry;
 use crate::room::Bodies;
+use crate::streams::{Streams, feed};
 use crate::turns::Turns;
 use crate::verify::{Intake, Verifiers};
 use crate::writer::Task;
@@ -119,6 +120,7 @@ impl Node {
             () = drained => {}
         }
         self.cancel.cancel();
+        self.context.streams.end().await;
         while self.tasks.join_next().await.is_some() {}
         if let Some(network) = self.network {
             network.stop().await;
@@ -257,7 +259,8 @@ impl Parts {
         } = self;
         let (intake, jobs) = Intake::new();
         let (writer, tasks) = mpsc::channel(limits::WRITER_QUEUE);
-        let events = Events::default();
+        let (announcer, heard) = feed();
+        let events = Events::new(announcer.clone());
         let retry = Arc::new(Notify::new());
         let failed =
             |error: std::io::Error| Error::Config(format!("a thread cannot start: {error}"));
@@ -314,6 +317,7 @@ impl Parts {
         let period = Duration::from_secs(config.jobs.period_seconds.max(1));
         running.spawn(jobs.clone().keep_doing(period, cancel.child_token()));
         let network = NetworkInfo::new(network);
+        let streams = Streams::start(config.websocket.clone(), (announcer, heard), cancel);
         let context = Arc::new(Context {
             readers,
             blobs,
@@ -321,6 +325,7 @@ impl Parts {
             config: Arc::new(config),
             network,
             events,
+            streams,
             jobs,
             rewrites: Semaphore::new(limits::REWRITES_MAX),
             lock: Arc::new(lock),

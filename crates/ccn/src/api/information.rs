@@ -120,7 +120,7 @@ async fn metrics_text(State(context): State<Arc<Context>>) -> Result<Response, A
 
 /// Upstream's names, in upstream's order; null where there is nothing to count
 /// yet, 0 where upstream's readers expect a number.
-async fn metrics(context: &Context) -> Result<Map<String, Value>, ApiError> {
+pub(super) async fn metrics(context: &Context) -> Result<Map<String, Value>, ApiError> {
     let totals = context.read(|state| state.totals()).await?;
     let connected = context.network.connected_peers().await.len() as u64;
     let mut metrics = Map::new();
@@ -167,5 +167,8 @@ async fn metrics(context: &Context) -> Result<Map<String, Value>, ApiError> {
         Value::Null,
     );
     put("pyaleph_status_chain_eth_height_remaining_total", 0.into());
+    for (name, count) in context.streams.counters.upstream() {
+        put(name, count.into());
+    }
     Ok(metrics)
 }

@@ -1,32 +1,31 @@
 //! The stream of messages over a WebSocket (core-api.md §11.1).
 //!
 //! ```text
-//!  parameters ─▶ upgrade ─▶ subscribe ─▶ history (listed) ─▶ live (typed), pings
-//!      422                     │                               ▲
-//!                              └── events that happen meanwhile ┘
+//!  parameters ─▶ upgrade ─▶ place? ─▶ listen ─▶ history (listed) ─▶ live (typed)
+//!      422          400      1013        │                            ▲
+//!                                        └─ what happens meanwhile ───┘
 //! ```
 //!
-//! A client that reads too slowly falls behind the bounded queue of events and
-//! is disconnected; nobody else notices. Dates filter the history only.
+//! A client that reads too slowly is cut off with a reason; nobody else
+//! notices ([`crate::streams`]). Dates and blocks filter the history only. No
+//! compression is offered: frames are small, and each would be compressed once
+//! for every client.
+
+mod socket;
+mod status;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
-use beth_protocol::content::PostContent;
-use beth_protocol::{Content, ItemHash};
-use beth_store::query::messages::MessageFilter;
-use beth_store::query::{Place, Span, Window};
+use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocketUpgrade};
+use axum::response::Response;
+use beth_protocol::ItemHash;
+use beth_store::query::{Place, Window};
 use beth_store::rows::StoredMessage;
 use http::StatusCode;
-use serde_json::Value;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use utoipa_axum::routes;
 
 use super::answer::ApiError;
@@ -36,7 +35,9 @@ use super::params::{Bounds, Params};
 use super::render::{self, ContentFormat};
 use crate::context::Context;
 use crate::events::Event;
-use crate::limits::{STREAM_FRAME_BYTES_MAX, STREAM_PING_PERIOD, STREAM_SEND_TIMEOUT, STREAMS_MAX};
+use crate::limits::{STREAM_BATCH, STREAM_BUFFER_BYTES, STREAM_FRAME_BYTES_MAX};
+use crate::streams::{Form, Interest, Listener, Open};
+use socket::{Farewell, Gone, Socket};
 
 /// Messages of the past that a stream begins with.
 pub const HISTORY: Bounds = Bounds {
@@ -44,13 +45,24 @@ pub const HISTORY: Bounds = Bounds {
     min: 0,
     max: 199,
 };
-const TRY_AGAIN_LATER: u16 = 1013;
-const GOING_AWAY: u16 = 1001;
 
-/// The stream.
+/// Both streams.
 pub fn routes() -> Routes {
-    Routes::new().answered_by(routes!(described_messages), messages())
+    Routes::new()
+        .with(routes!(messages))
+        .with(routes!(status::status))
 }
+
+/// A processed message as streams show it; empty for any other event.
+pub(crate) fn typed_text(event: &Event, form: Form) -> String {
+    let Event::Processed { message, typed, .. } = event else {
+        return String::new();
+    };
+    let content = (form == Form::Full).then_some(typed);
+    render::typed(message, content, &[]).to_string()
+}
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 /// Messages as they happen, over a WebSocket.
 ///
@@ -60,43 +72,52 @@ pub fn routes() -> Routes {
     params(described::MessageFilters, described::History),
     responses((status = 101, description = "Frames of JSON text follow."),
         refusals::NoUpgrade, refusals::BadQuery))]
-async fn described_messages() {}
-
-/// `GET /api/ws0/messages`.
-pub fn messages() -> MethodRouter<Arc<Context>> {
-    let places = Arc::new(Semaphore::new(STREAMS_MAX));
-    get(
-        async move |State(context): State<Arc<Context>>, params: Params, upgrade: Upgrade| {
-            open(context, params, upgrade, places)
-        },
-    )
-}
-
-type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
-
-fn open(
-    context: Arc<Context>,
+async fn messages(
+    State(context): State<Arc<Context>>,
     mut params: Params,
     upgrade: Upgrade,
-    places: Arc<Semaphore>,
-) -> Response {
-    let Ok(upgrade) = upgrade else {
-        let text = "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\".";
-        return ApiError::text(StatusCode::BAD_REQUEST, text).into_response();
-    };
+) -> Result<Response, ApiError> {
+    let upgrade = upgraded(upgrade)?;
     let history = params.integer(&["history"], HISTORY);
     let listing = Listing::read(&mut params);
-    if let Err(error) = params.finish() {
-        return error.into_response();
-    }
-    // Those who listen send nothing of interest.
-    let upgrade = upgrade
+    params.finish()?;
+    let streams = context.streams.clone();
+    let tasks = streams.tasks().clone();
+    let wanted = Wanted { listing, history };
+    Ok(upgrade.on_upgrade(move |socket| {
+        tasks.track_future(async move {
+            let counters = &streams.counters;
+            let mut socket = Socket::new(socket, &streams);
+            let Some(place) = streams.message_place() else {
+                return refuse(&counters.messages_rejected, socket).await;
+            };
+            let open = Open::count(&counters.messages_active);
+            let farewell = serve(context, &mut socket, wanted).await;
+            drop(open);
+            // Who takes leave keeps the place: it still takes our memory.
+            socket.close(farewell).await;
+            drop(place);
+        })
+    }))
+}
+
+/// A request that asks for a WebSocket, set up for clients that only listen.
+fn upgraded(upgrade: Upgrade) -> Result<WebSocketUpgrade, ApiError> {
+    let upgrade = upgrade.map_err(|_| {
+        let text = "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\".";
+        ApiError::text(StatusCode::BAD_REQUEST, text)
+    })?;
+    Ok(upgrade
         .max_message_size(STREAM_FRAME_BYTES_MAX)
-        .max_frame_size(STREAM_FRAME_BYTES_MAX);
-    upgrade.on_upgrade(async move |mut socket| match places.try_acquire_owned() {
-        Ok(place) => serve(context, socket, Wanted { listing, history }, place).await,
-        Err(_) => close(&mut socket, TRY_AGAIN_LATER, "Too many connections").await,
-    })
+        .max_frame_size(STREAM_FRAME_BYTES_MAX)
+        .read_buffer_size(STREAM_BUFFER_BYTES)
+        .write_buffer_size(STREAM_BUFFER_BYTES))
+}
+
+/// Turns a client away: all places are taken.
+async fn refuse(rejected: &AtomicU64, mut socket: Socket) {
+    rejected.fetch_add(1, Relaxed);
+    socket.close(Farewell::TOO_MANY).await;
 }
 
 struct Wanted {
@@ -105,33 +126,72 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn is_full(&self) -> bool {
-        self.listing.format == ContentFormat::Full
+    fn form(&self) -> Form {
+        match self.listing.format {
+            ContentFormat::Full => Form::Full,
+            ContentFormat::Headers | ContentFormat::None => Form::Bare,
+        }
     }
 }
 
-async fn serve(
-    context: Arc<Context>,
-    mut socket: WebSocket,
-    wanted: Wanted,
-    place: OwnedSemaphorePermit,
-) {
-    // Subscribed before the history is read, so that nothing falls between.
-    let events = context.events.subscribe();
+/// Serves one client until its end; says how to take leave.
+async fn serve(context: Arc<Context>, socket: &mut Socket, wanted: Wanted) -> Farewell {
+    let interest = Interest::new(wanted.listing.filter.clone(), wanted.form());
+    // Before the history is read, so that nothing falls between.
+    let mut listener = context.streams.listen(interest);
     let Ok(past) = past(&context, &wanted).await else {
-        return close(&mut socket, 1011, "the history could not be read").await;
+        return Farewell::NO_HISTORY;
     };
-    // From here on only events matter: the node may stop while we are open.
+    // From here on only the listener matters: the node may stop meanwhile.
     drop(context);
     let mut sent = HashSet::new();
-    for (hash, frame) in past {
+    let mut frames = Vec::new();
+    for (hash, text) in past {
         sent.insert(hash);
-        if send(&mut socket, Frame::text(frame)).await.is_err() {
-            return;
+        frames.push(Frame::text(text));
+    }
+    for part in frames.chunks(STREAM_BATCH) {
+        if let Err(gone) = write(socket, &listener, part.to_vec()).await {
+            return gone.farewell();
         }
     }
-    live(&mut socket, &wanted, events, &sent).await;
-    drop(place);
+    drop(frames);
+    match live(socket, &mut listener, sent).await {
+        Ok(never) => match never {},
+        Err(gone) => gone.farewell(),
+    }
+}
+
+/// Nobody stops a stream but by going.
+enum Never {}
+
+async fn live(
+    socket: &mut Socket,
+    listener: &mut Listener,
+    mut sent: HashSet<ItemHash>,
+) -> Result<Never, Gone> {
+    loop {
+        let batch = tokio::select! {
+            batch = listener.next() => batch?,
+            heard = socket.listen() => {
+                heard?;
+                continue;
+            }
+        };
+        let new = batch.iter().filter(|frame| !sent.remove(&frame.item_hash));
+        let frames = new
+            .filter_map(|frame| Utf8Bytes::try_from(frame.text.clone()).ok())
+            .map(Frame::Text);
+        write(socket, listener, frames.collect()).await?;
+    }
+}
+
+async fn write(socket: &mut Socket, listener: &Listener, frames: Vec<Frame>) -> Result<(), Gone> {
+    tokio::select! {
+        biased;
+        end = listener.cut() => Err(end.into()),
+        written = socket.write(frames) => written,
+    }
 }
 
 /// The newest messages in the order of the list, turned round.
@@ -143,10 +203,9 @@ async fn past(
         return Ok(Vec::new());
     }
     let filter = wanted.listing.filter.clone();
-    let format = if wanted.is_full() {
-        ContentFormat::Full
-    } else {
-        ContentFormat::None
+    let format = match wanted.form() {
+        Form::Full => ContentFormat::Full,
+        Form::Bare => ContentFormat::None,
     };
     let window = Window::<Place>::After {
         key: None,
@@ -165,157 +224,4 @@ async fn past(
             page.rows.iter().rev().map(frame).collect()
         })
         .await
-}
-
-async fn live(
-    socket: &mut WebSocket,
-    wanted: &Wanted,
-    mut events: Receiver<Arc<Event>>,
-    sent: &HashSet<ItemHash>,
-) {
-    let filter = MessageFilter {
-        span: Span::default(),
-        ..wanted.listing.filter.clone()
-    };
-    let mut pings = interval_at(Instant::now() + STREAM_PING_PERIOD, STREAM_PING_PERIOD);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_alive = true;
-    loop {
-        tokio::select! {
-            event = events.recv() => match event {
-                Ok(event) => {
-                    let Event::Processed { message, typed, .. } = &*event else { continue };
-                    if !event.is_announced() || sent.contains(&message.message.item_hash) || !passes(&filter, message, typed) {
-                        continue;
-                    }
-                    let content = wanted.is_full().then_some(typed);
-                    let frame = render::typed(message, content, &[]).to_string();
-                    if send(socket, Frame::text(frame)).await.is_err() {
-                        return;
-                    }
-                }
-                Err(RecvError::Lagged(_)) => return close(socket, TRY_AGAIN_LATER, "Too slow").await,
-                Err(RecvError::Closed) => return close(socket, GOING_AWAY, "").await,
-            },
-            frame = socket.recv() => match frame {
-                // Pings are answered by the protocol itself; the rest is ignored.
-                Some(Ok(Frame::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => is_alive = true,
-            },
-            _ = pings.tick() => {
-                if !is_alive || send(socket, Frame::Ping(Default::default())).await.is_err() {
-                    return;
-                }
-                is_alive = false;
-            }
-        }
-    }
-}
-
-async fn send(socket: &mut WebSocket, frame: Frame) -> Result<(), ()> {
-    match timeout(STREAM_SEND_TIMEOUT, socket.send(frame)).await {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(()),
-    }
-}
-
-async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
-    // The other side may be gone already.
-    let _ = send(
-        socket,
-        Frame::Close(Some(CloseFrame {
-            code,
-            reason: reason.into(),
-        })),
-    )
-    .await;
-}
-
-/// The filter of a list, asked of one message that was just processed.
-fn passes(filter: &MessageFilter, stored: &StoredMessage, typed: &Content) -> bool {
-    let message = &stored.message;
-    let one_of = |wanted: &Option<Vec<String>>, found: Option<&str>| {
-        wanted
-            .as_ref()
-            .is_none_or(|wanted| found.is_some_and(|found| wanted.iter().any(|word| word == found)))
-    };
-    let about = About::of(typed);
-    let has_tag = |wanted: &Vec<String>| {
-        about
-            .tags(&stored.content)
-            .any(|tag| wanted.iter().any(|word| word == tag))
-    };
-    one_of(&filter.types, Some(message.message_type.as_str()))
-        && filter
-            .statuses
-            .as_ref()
-            .is_none_or(|wanted| wanted.contains(&stored.status))
-        && one_of(&filter.senders, Some(&message.sender))
-        && one_of(&filter.owners, Some(typed.address()))
-        && one_of(&filter.refs, about.reference)
-        && one_of(&filter.content_hashes, about.file)
-        && one_of(&filter.content_keys, about.key)
-        && one_of(&filter.content_types, about.content_type)
-        && one_of(&filter.chains, Some(message.chain.as_str()))
-        && one_of(&filter.channels, message.channel.as_deref())
-        && one_of(&filter.hashes, Some(message.item_hash.as_str()))
-        && one_of(
-            &filter.payment_types,
-            typed.payment().map(|payment| payment.payment_type.as_str()),
-        )
-        && filter.tags.as_ref().is_none_or(has_tag)
-}
-
-/// What a content is found by.
-#[derive(Default)]
-struct About<'a> {
-    content_type: Option<&'a str>,
-    reference: Option<&'a str>,
-    key: Option<&'a str>,
-    file: Option<&'a str>,
-    /// Where the tags are.
-    tags_in: Option<&'static str>,
-}
-
-impl<'a> About<'a> {
-    fn of(content: &'a Content) -> About<'a> {
-        let none = About::default();
-        match content {
-            Content::Post(post @ PostContent { post_type, .. }) => About {
-                content_type: Some(post_type),
-                reference: post.reference(),
-                tags_in: Some("/content/tags"),
-                ..none
-            },
-            Content::Aggregate(aggregate) => About {
-                key: Some(aggregate.key()),
-                tags_in: Some("/content/tags"),
-                ..none
-            },
-            Content::Store(store) => About {
-                reference: store.reference.as_deref(),
-                file: Some(store.item_hash.as_str()),
-                tags_in: Some("/tags"),
-                ..none
-            },
-            Content::Program(program) => About {
-                content_type: Some(&program.machine_type),
-                tags_in: Some("/metadata/tags"),
-                ..none
-            },
-            Content::Instance(_) | Content::VerifiedProgram(_) => About {
-                tags_in: Some("/metadata/tags"),
-                ..none
-            },
-            Content::Forget(_) => none,
-        }
-    }
-
-    fn tags(&self, raw: &'a Value) -> impl Iterator<Item = &'a str> {
-        let list = self
-            .tags_in
-            .and_then(|path| raw.pointer(path))
-            .and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str)
-    }
 }
