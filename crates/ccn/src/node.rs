@@ -12,6 +12,8 @@ use axum::Router;
 use axum::serve::{Listener, ListenerExt};
 use beth_network::{Config as NetworkConfig, Network};
 use beth_store::{Blobs, Store};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -78,10 +80,11 @@ impl Node {
         };
         let Wired {
             context,
-            mut tasks,
+            background,
             verifiers,
             writer,
         } = parts.wire(&cancel)?;
+        let mut tasks: JoinSet<()> = background.into_iter().collect();
         let topic = context.config.p2p.message_topic.clone();
         let intake = context.pipeline.intake.clone();
         tasks.spawn(gossip::listen(
@@ -241,7 +244,8 @@ struct Parts {
 
 struct Wired {
     context: Arc<Context>,
-    tasks: JoinSet<()>,
+    /// Not started yet.
+    background: Vec<BoxFuture<'static, ()>>,
     verifiers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
 }
@@ -297,7 +301,6 @@ impl Parts {
             peers,
             config.storage.max_file_size,
         );
-        let mut running = JoinSet::new();
         let retries = Retry {
             readers: readers.clone(),
             intake,
@@ -305,17 +308,22 @@ impl Parts {
             fetcher,
             fetches: Semaphore::new(limits::FETCHES_MAX),
         };
-        running.spawn(retries.run(cancel.child_token()));
-        running.spawn(catch_up::run(
+        let catch_up = catch_up::run(
             client,
             asked,
             readers.clone(),
             pipeline.clone(),
             cancel.child_token(),
-        ));
+        );
         let jobs = Arc::new(Jobs::new(&config, pipeline.clone(), blobs.clone()));
         let period = Duration::from_secs(config.jobs.period_seconds.max(1));
-        running.spawn(jobs.clone().keep_doing(period, cancel.child_token()));
+        let background = vec![
+            retries.run(cancel.child_token()).boxed(),
+            catch_up.boxed(),
+            jobs.clone()
+                .keep_doing(period, cancel.child_token())
+                .boxed(),
+        ];
         let network = NetworkInfo::new(network);
         let streams = Streams::start(config.websocket.clone(), (announcer, heard), cancel);
         let context = Arc::new(Context {
@@ -332,7 +340,7 @@ impl Parts {
         });
         Ok(Wired {
             context,
-            tasks: running,
+            background,
             verifiers,
             writer: writer_thread,
         })

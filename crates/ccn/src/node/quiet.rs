@@ -43,7 +43,7 @@ impl Quiet {
         Ok(Quiet {
             context: wired.context,
             client,
-            tasks: wired.tasks,
+            tasks: wired.background.into_iter().collect(),
             verifiers: wired.verifiers,
             writer: wired.writer,
             cancel,
