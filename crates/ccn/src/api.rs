@@ -18,6 +18,7 @@ mod information;
 mod ipfs;
 mod json;
 mod linger;
+mod measurements;
 mod messages;
 pub mod openapi;
 mod origin;
@@ -47,6 +48,7 @@ fn routes() -> Routes {
     Routes::new()
         .merge(messages::routes())
         .merge(submission::routes())
+        .merge(measurements::routes())
         .merge(posts::routes())
         .merge(aggregates::routes())
         .merge(addresses::routes())

@@ -127,6 +127,8 @@ pub struct JobsConfig {
     pub credit_balance_seconds: u64,
     /// Deletion of files and messages that nobody keeps.
     pub garbage_collector_seconds: u64,
+    /// Days for which measurements of nodes are kept.
+    pub measurement_days: u64,
 }
 
 impl Default for JobsConfig {
@@ -136,6 +138,7 @@ impl Default for JobsConfig {
             balance_seconds: 3_600,
             credit_balance_seconds: 3_600,
             garbage_collector_seconds: 86_400,
+            measurement_days: 365,
         }
     }
 }

@@ -98,6 +98,7 @@ impl Jobs {
             }),
             Box::new(GarbageCollector {
                 every: every(jobs.garbage_collector_seconds),
+                measurements: Duration::from_secs(jobs.measurement_days.saturating_mul(86_400)),
             }),
         ];
         Jobs {

@@ -25,6 +25,7 @@ mod effects;
 pub mod files;
 mod forget;
 mod machines;
+mod measurements;
 pub mod payment;
 mod posts;
 pub mod rules;
@@ -33,6 +34,7 @@ pub mod solvency;
 mod testing;
 
 pub use effects::{BalanceUpdate, Effect, Effects, MachineRow, PostRow};
+pub use measurements::{Measured, Measurement};
 pub use rules::Rules;
 
 use crate::content::Content;
@@ -183,6 +185,7 @@ fn accept<V: View>(
             posts::judge(complete, post, view, &mut effects)?;
             payment::judge_balances(post, rules, &mut effects)?;
             credits::judge(complete, post, (view, rules, now), &mut effects)?;
+            measurements::judge(complete, post, rules, &mut effects);
         }
         Content::Aggregate(aggregate) => {
             base_permission(complete, view)?;

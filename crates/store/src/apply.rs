@@ -154,6 +154,7 @@ impl State<'_> {
                 rows,
             } => self.apply_costs(item_hash, (owner, *payment), rows),
             Effect::Balances(updates) => self.apply_balances(updates),
+            Effect::Measurements(rows) => self.add_measurements(id, rows),
             Effect::Credits(credits) => self.apply_credits(item_hash, credits),
             Effect::Forget { item_hash: target } => {
                 touched.extend(self.forget(target, item_hash, complete.message.time)?);

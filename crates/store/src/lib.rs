@@ -22,6 +22,7 @@ mod garbage;
 pub mod jobs;
 mod keys;
 pub mod limits;
+
 mod memory;
 pub mod pending;
 pub mod query;

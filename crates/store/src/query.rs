@@ -18,6 +18,7 @@ pub mod aggregates;
 pub mod credits;
 pub mod files;
 pub mod forgotten;
+pub mod measurements;
 pub mod messages;
 mod plan;
 pub mod posts;

@@ -27,6 +27,8 @@ enum As {
     Flag,
     /// Hours into seconds.
     Hours,
+    /// Months into days.
+    Months,
     /// A port of every address.
     Listen,
     /// A TCP port of gossip on every address.
@@ -55,6 +57,21 @@ const SAME: &[(&str, As, &str)] = &[
         "aleph.credit_balances.channels",
         As::List,
         "ccn.rules.credits_channels",
+    ),
+    (
+        "aleph.scoring.addresses",
+        As::List,
+        "ccn.rules.scoring_addresses",
+    ),
+    (
+        "aleph.scoring.channel",
+        As::Text,
+        "ccn.rules.scoring_channel",
+    ),
+    (
+        "aleph.scoring.retention_months",
+        As::Months,
+        "ccn.jobs.measurement_days",
     ),
     (
         "aleph.jobs.cron.period",
@@ -255,6 +272,13 @@ impl As {
                     bail!("hours are needed");
                 }
                 Value::Integer(seconds as i64)
+            }
+            As::Months => {
+                let months: u32 = written(value)?
+                    .trim()
+                    .parse()
+                    .context("months are needed")?;
+                Value::Integer(i64::from(months) * 365 / 12)
             }
             As::Listen => Value::String(format!("0.0.0.0:{}", port(value)?)),
             As::Multiaddress => Value::String(format!("/ip4/0.0.0.0/tcp/{}", port(value)?)),

@@ -17,6 +17,7 @@ pub mod accounts;
 pub mod aggregates;
 pub mod contents;
 pub mod machines;
+pub mod measurements;
 pub mod messages;
 pub mod node;
 mod page;

@@ -29,6 +29,16 @@ pub const START_DATE: Names = &["startDate", "start_date"];
 /// The first moment after it.
 pub const END_DATE: Names = &["endDate", "end_date"];
 
+/// Words of a direction, in any case.
+pub const DIRECTIONS: [(&str, Order); 6] = [
+    ("ASC", Order::Ascending),
+    ("DESC", Order::Descending),
+    ("ASCENDING", Order::Ascending),
+    ("DESCENDING", Order::Descending),
+    ("1", Order::Ascending),
+    ("-1", Order::Descending),
+];
+
 /// The parameters of a request, percent-decoded, in order.
 #[derive(Debug, Default)]
 pub struct Params {
@@ -268,6 +278,34 @@ impl Params {
         };
         self.faults.push(fault);
         None
+    }
+
+    /// Seconds since the epoch, 0 being 1970.
+    pub fn instant(&mut self, names: Names) -> Option<Timestamp> {
+        let is_zero = |text: &str| text.trim().parse::<f64>() == Ok(0.0);
+        let zero = self.first(names).is_some_and(is_zero);
+        let time = self.time(names);
+        if zero {
+            Some(Timestamp::default())
+        } else {
+            time
+        }
+    }
+
+    /// A direction by its word or number, ascending by default.
+    pub fn direction(&mut self, names: Names) -> Order {
+        self.note(names, || Kind::Choice(words(&DIRECTIONS)));
+        let Some(text) = self.first(names).map(str::to_ascii_uppercase) else {
+            return Order::Ascending;
+        };
+        if let Some((_, order)) = DIRECTIONS.iter().find(|(word, _)| *word == text) {
+            return *order;
+        }
+        let fault = self
+            .wrong(names, "enum", "Input should be 1 or -1")
+            .with("expected", "1 or -1");
+        self.faults.push(fault);
+        Order::Ascending
     }
 
     /// `startDate` and `endDate`.

@@ -3,16 +3,19 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use beth_protocol::time::Timestamp;
+use beth_store::State;
 use futures::future::BoxFuture;
 use tracing::warn;
 
 use super::{Desk, Job, JobError, orphans};
 use crate::limits::{FILE_IDLE_MIN, JOB_ROWS};
 
-/// The job `garbage_collector`: ended grace pins, then files without pins or
-/// rows, then messages whose removal is due.
+/// The job `garbage_collector`: ended grace pins, messages whose removal is due,
+/// old measurements, then files without pins or rows.
 pub(super) struct GarbageCollector {
     pub every: Duration,
+    /// How long measurements of nodes are kept.
+    pub measurements: Duration,
 }
 
 impl Job for GarbageCollector {
@@ -46,6 +49,10 @@ impl Job for GarbageCollector {
                     break;
                 }
             }
+            let kept = i64::try_from(self.measurements.as_micros()).unwrap_or(i64::MAX);
+            let old = Timestamp::from_micros(now.micros().saturating_sub(kept));
+            let drop_old = move |state: &State<'_>| state.drop_old_measurements(old, JOB_ROWS);
+            while desk.pipeline.work(drop_old).await? == JOB_ROWS {}
             let unused_since = before(now);
             let mut files = sweep(desk, unused_since).await?;
             files += orphans::sweep(desk, unused_since).await?;

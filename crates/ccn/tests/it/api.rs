@@ -74,6 +74,7 @@ impl Fixture {
         let fixture = Fixture::new(|config| {
             config.rules.balances_addresses = strings("aleph.balances.addresses");
             config.rules.credits_addresses = strings("aleph.credit_balances.addresses");
+            config.rules.scoring_addresses = strings("aleph.scoring.addresses");
             config.p2p.message_topic = seed["config"]["aleph.queue_topic"]
                 .as_str()
                 .unwrap()

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::measurements::Measurement;
 use crate::content::PaymentType;
 use crate::cost::CostRow;
 use crate::credits::CreditMessage;
@@ -75,6 +76,8 @@ pub enum Effect {
     },
     /// Token balances as of a block.
     Balances(Vec<BalanceUpdate>),
+    /// How nodes performed.
+    Measurements(Vec<Measurement>),
     /// Credits move.
     Credits(Box<CreditMessage>),
     /// A message is deleted.

@@ -17,6 +17,10 @@ pub struct Rules {
     pub pricing_address: String,
     /// Owner of the `corechannel` aggregate.
     pub corechannel_address: String,
+    /// Whose `aleph-network-metrics` posts are believed.
+    pub scoring_addresses: Vec<String>,
+    /// The channel on which they are.
+    pub scoring_channel: String,
     /// Owners whose aggregates are stored but never built.
     pub unbuilt_aggregate_owners: Vec<String>,
 }
@@ -34,6 +38,8 @@ impl Default for Rules {
             credits_channels: list(&["ALEPH_CREDIT"]),
             pricing_address: "0xFba561a84A537fCaa567bb7A2257e7142701ae2A".into(),
             corechannel_address: "0xa1B3bb7d2332383D96b7796B908fB7f7F3c2Be10".into(),
+            scoring_addresses: list(&["0x4D52380D3191274a04846c89c069E6C3F2Ed94e4"]),
+            scoring_channel: "aleph-scoring".into(),
             unbuilt_aggregate_owners: list(&["0x51A58800b26AA1451aaaA803d1746687cB88E0501"]),
         }
     }
@@ -41,6 +47,8 @@ impl Default for Rules {
 
 /// Post type of token balances.
 pub const BALANCES_POST_TYPE: &str = "balances-update";
+/// Post type of measurements of nodes.
+pub const METRICS_POST_TYPE: &str = "aleph-network-metrics";
 /// Post type of credit grants.
 pub const CREDIT_DISTRIBUTION_POST_TYPE: &str = "aleph_credit_distribution";
 /// Post type of used credits.

@@ -110,6 +110,7 @@ impl State<'_> {
         };
         self.run("DELETE FROM messages WHERE id = ?1", [id])?;
         self.run("DELETE FROM message_tags WHERE message_id = ?1", [id])?;
+        self.drop_measurements(id)?;
         let status = status_code(stored.status).unwrap_or_default();
         self.counted((type_code(message.message_type), status), -1);
         self.fact_removed(&in_force(message));

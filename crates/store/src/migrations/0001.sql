@@ -234,6 +234,20 @@ CREATE TABLE costs (
 );
 CREATE INDEX costs_owner ON costs (owner, payment);
 
+-- How nodes performed: kind 0 core, 1 compute. `post` is a message, `figures`
+-- an array of numbers.
+CREATE TABLE measurements (
+    kind        INTEGER NOT NULL,
+    node        INTEGER NOT NULL,
+    measured_at INTEGER NOT NULL,
+    post        INTEGER NOT NULL,
+    position    INTEGER NOT NULL,
+    figures     TEXT NOT NULL,
+    PRIMARY KEY (kind, node, measured_at, post, position)
+) WITHOUT ROWID;
+CREATE INDEX measurements_post ON measurements (post);
+CREATE INDEX measurements_time ON measurements (measured_at);
+
 -- `last_update`: when the value changed, by the clock of this node.
 CREATE TABLE balances (
     address     TEXT NOT NULL,

@@ -6,9 +6,11 @@ use beth_protocol::{Chain, MessageType};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use crate::api::params::{Bounds, END_DATE, Kind, Names, SORT_ORDER, START_DATE, words};
+use crate::api::params::{
+    Bounds, DIRECTIONS, END_DATE, Kind, Names, SORT_ORDER, START_DATE, words,
+};
 use crate::api::render::ContentFormat;
-use crate::api::{aggregates, messages, posts, stream};
+use crate::api::{aggregates, measurements, messages, posts, stream};
 
 /// Declares a group of parameters for the attribute of a route.
 macro_rules! groups {
@@ -98,6 +100,14 @@ groups! {
         address is ignored.")];
     /// Whatever is held.
     PinnedPath = [Kind::Named("file-hash").path("hash", "The hash of a file; it is not checked.")];
+    /// The node in the path.
+    NodePath = [Kind::Named("item-hash").path("node_id", "Hash of the registration of a node; it is not checked.")];
+    /// Which measurements of a node.
+    MeasurementFilters = [
+        Kind::Time.query(measurements::FIRST, "At or after this moment; two weeks before the end when it is left out."),
+        Kind::Time.query(measurements::LAST, "At or before this moment; now when it is left out."),
+        choice(&["sort"], words(&DIRECTIONS), "Oldest first, unless it is told otherwise; in any case of letters."),
+    ];
     /// The hash of a file in the path.
     FilePath = [Kind::Named("file-hash").path("file_hash", "SHA-256 in hexadecimal digits, or a CID.")];
 }

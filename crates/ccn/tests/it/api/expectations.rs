@@ -32,7 +32,6 @@ const LATER: &[(&str, &str)] = &[
     ("/api/v0/addresses/{a0}/credit_history", "credit history"),
     ("/api/v0/addresses/nobody/credit_history", "credit history"),
     ("/api/v0/costs", "list of costs"),
-    ("/api/v0/core/", "node metrics of scoring posts"),
 ];
 
 /// Templates of reads that differ, what differs, why.
