@@ -13,6 +13,7 @@ mod aggregates;
 mod answer;
 mod body;
 mod cursor;
+mod encoded;
 mod funds;
 mod information;
 mod ipfs;
@@ -25,6 +26,7 @@ mod origin;
 mod params;
 mod posts;
 mod prices;
+mod raw;
 mod render;
 mod storage;
 mod stream;
@@ -54,6 +56,8 @@ fn routes() -> Routes {
         .merge(addresses::routes())
         .merge(prices::routes())
         .merge(storage::routes())
+        .merge(encoded::routes())
+        .merge(raw::routes())
         .merge(upload::routes())
         .merge(ipfs::routes())
         .merge(information::routes())

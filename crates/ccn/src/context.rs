@@ -34,6 +34,8 @@ pub struct Context {
     pub jobs: Arc<Jobs>,
     /// Permits to rewrite a large document.
     pub rewrites: Semaphore,
+    /// Permits to check an archive.
+    pub archives: Semaphore,
     /// No other process works with the folder.
     pub lock: Arc<Lock>,
 }

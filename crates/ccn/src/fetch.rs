@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use beth_protocol::hash::{ItemHash, Naming};
 use beth_store::Blobs;
+use beth_store::blobs::Extent;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
@@ -57,7 +58,7 @@ impl Fetcher {
         };
         for peer in self.peers.iter() {
             match self.download(peer, hash, naming.clone()).await {
-                Ok(Some(size_bytes)) => return self.register(hash, size_bytes).await,
+                Ok(Some(extent)) => return self.register(hash, extent).await,
                 Ok(None) => {}
                 Err(failure) => {
                     debug!(%failure, peer, hash, "a content could not be fetched from this node")
@@ -82,11 +83,11 @@ impl Fetcher {
         }
     }
 
-    async fn register(&self, hash: &str, size_bytes: u64) -> bool {
+    async fn register(&self, hash: &str, extent: Extent) -> bool {
         let (reply, answer) = oneshot::channel();
         let task = Task::File {
             hash: hash.to_owned(),
-            size_bytes,
+            extent,
             kind: FileKind::Upload,
             reply,
         };
@@ -98,7 +99,7 @@ impl Fetcher {
         peer: &str,
         hash: &str,
         naming: Naming,
-    ) -> Result<Option<u64>, FetchError> {
+    ) -> Result<Option<Extent>, FetchError> {
         let url = format!("{}/api/v0/storage/raw/{hash}", peer.trim_end_matches('/'));
         let mut response = self.client.get(url).send().await?;
         if !response.status().is_success() {
@@ -119,7 +120,7 @@ impl Fetcher {
         blocking(move || {
             blobs
                 .keep(incoming.finish_as(&expected)?)
-                .map(|kept| Some(kept.size_bytes))
+                .map(|kept| Some(Extent::of_file(kept.size_bytes)))
         })
         .await
     }

@@ -67,6 +67,10 @@ pub const FILE_IDLE_MIN: Duration = Duration::from_secs(3_600);
 pub const HEADER_TEXT_CHARS_MAX: usize = 1_000;
 /// Largest JSON body of a request, in bytes (core-api.md §1.9).
 pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
+/// Parts of a file that one request may ask for.
+pub const RANGES_MAX: usize = 32;
+/// Archives checked at once: each takes up to 100 MB of memory.
+pub const ARCHIVE_CHECKS_MAX: usize = 2;
 /// Bytes of an upload gathered before they are written.
 pub const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
 /// Bytes of a refused body that are read and thrown away before the answer.

@@ -336,6 +336,7 @@ impl Parts {
             streams,
             jobs,
             rewrites: Semaphore::new(limits::REWRITES_MAX),
+            archives: Semaphore::new(limits::ARCHIVE_CHECKS_MAX),
             lock: Arc::new(lock),
         });
         Ok(Wired {

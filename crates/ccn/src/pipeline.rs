@@ -21,6 +21,7 @@
 use beth_protocol::Rejection;
 use beth_protocol::chain_event::ContractEvent;
 use beth_protocol::time::Timestamp;
+use beth_store::blobs::Extent;
 use beth_store::confirmations::Transaction;
 use beth_store::pending::{Arrival, CONTRACT};
 use beth_store::rows::Outcome;
@@ -198,20 +199,24 @@ impl Pipeline {
     }
 
     /// Registers an upload that no message names yet; it is kept for a day.
-    pub async fn add_upload(&self, hash: &str, size_bytes: u64) -> Result<(), SubmitError> {
-        self.add(hash, size_bytes, FileKind::Upload).await
+    pub async fn add_upload(
+        &self,
+        hash: &str,
+        extent: impl Into<Extent>,
+    ) -> Result<(), SubmitError> {
+        self.add(hash, extent.into(), FileKind::Upload).await
     }
 
     /// Registers a file that a message is about to name.
-    pub async fn add_file(&self, hash: &str, size_bytes: u64) -> Result<(), SubmitError> {
-        self.add(hash, size_bytes, FileKind::Named).await
+    pub async fn add_file(&self, hash: &str, extent: impl Into<Extent>) -> Result<(), SubmitError> {
+        self.add(hash, extent.into(), FileKind::Named).await
     }
 
-    async fn add(&self, hash: &str, size_bytes: u64, kind: FileKind) -> Result<(), SubmitError> {
+    async fn add(&self, hash: &str, extent: Extent, kind: FileKind) -> Result<(), SubmitError> {
         let (reply, answer) = oneshot::channel();
         let task = Task::File {
             hash: hash.to_owned(),
-            size_bytes,
+            extent,
             kind,
             reply,
         };

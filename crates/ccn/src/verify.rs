@@ -10,6 +10,7 @@ use beth_protocol::judge::Complete;
 use beth_protocol::message::MessageContent;
 use beth_protocol::rejection::Code;
 use beth_protocol::{ItemHash, ItemType, Message, Rejection, signature};
+use beth_store::blobs::Extent;
 use beth_store::pending::{Arrival, CONTRACT};
 use beth_store::rows::Outcome;
 use beth_store::{Blobs, Error, Readers};
@@ -287,9 +288,9 @@ fn verify(arrival: &Arrival, blobs: &Blobs, begin: impl FnMut(u64)) -> Verified 
         }
     };
     match complete((&message, arrival), inline, blobs, begin) {
-        Ok((content, file_bytes)) => Verified::Complete {
+        Ok((content, file)) => Verified::Complete {
             complete: Box::new(Complete { message, content }),
-            file_bytes,
+            file,
         },
         Err(Lacking {
             content: Some(content),
@@ -327,14 +328,14 @@ impl From<Rejection> for Lacking {
     }
 }
 
-/// The content of a message whose signature is right, and the length of the
-/// file it stores.
+/// The content of a message whose signature is right, and how much the file is
+/// that it stores.
 fn complete(
     (message, arrival): (&Message, &Arrival),
     inline: Option<MessageContent>,
     blobs: &Blobs,
     begin: impl FnMut(u64),
-) -> Result<(MessageContent, Option<u64>), Lacking> {
+) -> Result<(MessageContent, Option<Extent>), Lacking> {
     if arrival.origin != CONTRACT {
         signature::verify(message)?;
     }
@@ -342,12 +343,12 @@ fn complete(
         Some(content) => content,
         None => message.fetched_content(&body(message, blobs, begin)?)?,
     };
-    let length = match &content.typed {
-        Content::Store(store) => file_length(&store.item_hash, store.item_type, blobs),
+    let file = match &content.typed {
+        Content::Store(store) => stored_file(&store.item_hash, store.item_type, blobs),
         _ => Ok(None),
     };
-    match length {
-        Ok(file_bytes) => Ok((content, file_bytes)),
+    match file {
+        Ok(file) => Ok((content, file)),
         Err(rejection) => Err(Lacking {
             rejection,
             content: Some(Box::new(content)),
@@ -381,17 +382,17 @@ fn body(
     Ok(bytes)
 }
 
-fn file_length(
+fn stored_file(
     hash: &ItemHash,
     item_type: ItemType,
     blobs: &Blobs,
-) -> Result<Option<u64>, Rejection> {
+) -> Result<Option<Extent>, Rejection> {
     if item_type == ItemType::Inline || ItemType::from(hash.kind()) != item_type {
         // A mismatch is judged, not awaited.
         return Ok(None);
     }
     match blobs.claim(hash.as_str()) {
-        Ok(Some(size_bytes)) => Ok(Some(size_bytes)),
+        Ok(Some(extent)) => Ok(Some(extent)),
         _ => Err(Rejection::text(
             Code::FileUnavailable,
             format!("File not found: {hash} (could not retrieve file from storage at this time)"),

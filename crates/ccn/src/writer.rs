@@ -9,6 +9,7 @@ use beth_protocol::judge::{Complete, Rules};
 use beth_protocol::rejection::Code;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Message, Rejection, Status};
+use beth_store::blobs::Extent;
 use beth_store::pending::Arrival;
 use beth_store::rows::{Outcome, StoredMessage};
 use beth_store::{Error, State, Writer};
@@ -26,10 +27,10 @@ use settle::{message_of, note_confirmation, settle, wait};
 
 /// What a verifier found.
 pub(crate) enum Verified {
-    /// Ready to be judged; with the length of the file that a STORE names.
+    /// Ready to be judged; with how much the file is that a STORE names.
     Complete {
         complete: Box<Complete>,
-        file_bytes: Option<u64>,
+        file: Option<Extent>,
     },
     /// A content or file is missing here.
     Incomplete {
@@ -84,7 +85,7 @@ pub(crate) enum Task {
     /// A file that is on the disk.
     File {
         hash: String,
-        size_bytes: u64,
+        extent: Extent,
         kind: FileKind,
         reply: oneshot::Sender<()>,
     },
@@ -295,14 +296,11 @@ fn handle(state: &State<'_>, task: &Task, rules: &Rules, jitter: f64) -> Result<
     match task {
         Task::Stop | Task::Work(_) | Task::Turn { .. } => Ok(Settled::default()),
         Task::File {
-            hash,
-            size_bytes,
-            kind,
-            ..
+            hash, extent, kind, ..
         } => {
             match kind {
-                FileKind::Upload => state.add_upload(hash, *size_bytes, now())?,
-                FileKind::Named => state.add_file(hash, *size_bytes)?,
+                FileKind::Upload => state.add_upload(hash, *extent, now())?,
+                FileKind::Named => state.add_file(hash, *extent)?,
             }
             Ok(Settled {
                 wakes_retry: state.wake(hash, now())? > 0,

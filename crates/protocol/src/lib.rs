@@ -24,6 +24,7 @@ pub mod cid;
 pub mod content;
 pub mod cost;
 pub mod credits;
+pub mod dag;
 pub mod decimal;
 pub mod digest;
 pub mod encoding;

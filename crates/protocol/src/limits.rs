@@ -22,6 +22,22 @@ pub const RESOURCE_NODES_PER_CORE_NODE_MAX: usize = 3;
 /// Virtual CPUs promised per core of a compute node (compute.md §25.3).
 pub const VCPU_OVERCOMMIT: u64 = 4;
 
+// Graphs of blocks (core-api.md §9.5).
+
+/// Longest header of an archive, in bytes.
+pub const CAR_HEADER_BYTES_MAX: u64 = 8_192;
+/// Largest block; IPFS nodes exchange none beyond.
+pub const BLOCK_BYTES_MAX: u64 = 2 << 20;
+/// Longest digest in the name of a block, in bytes; longest block that is its
+/// own name.
+pub const CID_DIGEST_BYTES_MAX: u64 = 127;
+/// Longest name of a block in an archive, in bytes.
+pub const CID_BYTES_MAX: u64 = CID_DIGEST_BYTES_MAX + 40;
+/// Longest name in a directory, in bytes.
+pub const ENTRY_NAME_BYTES_MAX: usize = 1_024;
+/// Most branches of a piece of a directory.
+pub const SHARD_FANOUT_MAX: u64 = 1_024;
+
 // Contents (messages.md §8).
 
 /// Most faults reported for one content.

@@ -1,12 +1,17 @@
 //! Content: one file per hash in `ab/cd/<hash>`. The hash is the SHA-256 of the
-//! bytes, or the CID that they were asked for under.
+//! bytes, or the CID that they were asked for under. What came as a graph of
+//! blocks is in `ab/cd/<root>.dag` ([`archive`]).
 //!
 //! A file appears under its name only when it is complete and its hash is
 //! right: it is written beside, synced, and renamed. So a crash leaves at most
 //! a temporary file, which the next start removes.
 
+pub mod archive;
+mod content;
 mod shelves;
 
+pub use archive::{Extent, Shape};
+pub use content::{Content, Pieces};
 pub use shelves::Shelf;
 
 use std::fs::{self, File};
@@ -20,6 +25,7 @@ use beth_protocol::hash::Naming;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use archive::Archive;
 
 /// A folder of contents.
 #[derive(Debug)]
@@ -80,9 +86,20 @@ impl Blobs {
         })
     }
 
+    /// Where a graph of blocks is, or would be.
+    fn archive_path(&self, root: &str) -> Option<PathBuf> {
+        self.path(root).map(|path| path.with_extension("dag"))
+    }
+
+    /// Where a content is: as bytes, or as a graph of blocks.
+    fn present(&self, hash: &str) -> Option<PathBuf> {
+        let places = [self.path(hash), self.archive_path(hash)];
+        places.into_iter().flatten().find(|path| path.is_file())
+    }
+
     /// True when the content is here.
     pub fn contains(&self, hash: &str) -> bool {
-        self.path(hash).is_some_and(|path| path.is_file())
+        self.present(hash).is_some()
     }
 
     /// Opens a content for reading; the second part is its size in bytes.
@@ -121,10 +138,7 @@ impl Blobs {
 
     /// Begins a content that is named in the way of an expected hash.
     pub fn begin_named(&self, naming: Naming) -> Result<Incoming, Error> {
-        let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        let path = self
-            .incoming
-            .join(format!("{}-{number}", std::process::id()));
+        let path = self.temporary();
         let file = File::create_new(&path).map_err(|source| Error::file(&path, source))?;
         Ok(Incoming {
             path,
@@ -132,6 +146,12 @@ impl Blobs {
             naming,
             size_bytes: 0,
         })
+    }
+
+    fn temporary(&self) -> PathBuf {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        self.incoming
+            .join(format!("{}-{number}", std::process::id()))
     }
 
     /// Stores bytes under their SHA-256.
@@ -193,14 +213,17 @@ impl Blobs {
     }
 
     /// Says that a content is needed now, so that [`remove`](Self::remove)
-    /// spares it; answers with its size in bytes, or `None` without it.
-    pub fn claim(&self, hash: &str) -> Result<Option<u64>, Error> {
-        let Some(path) = self.path(hash) else {
+    /// spares it; answers how much it is, or `None` without it.
+    pub fn claim(&self, hash: &str) -> Result<Option<Extent>, Error> {
+        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = self.present(hash) else {
             return Ok(None);
         };
-        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         match touch(&path) {
-            Ok(size_bytes) => Ok(Some(size_bytes)),
+            Ok(size_bytes) if self.path(hash).as_ref() == Some(&path) => {
+                Ok(Some(Extent::of_file(size_bytes)))
+            }
+            Ok(_) => Archive::open(&path, hash).map(|archive| Some(archive.extent())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::file(path, source)),
         }
@@ -208,26 +231,28 @@ impl Blobs {
 
     /// True when the content was stored or claimed after this time.
     pub fn is_claimed_since(&self, hash: &str, time: SystemTime) -> bool {
-        let modified = self
-            .path(hash)
-            .and_then(|path| path.metadata().ok())
-            .and_then(|metadata| metadata.modified().ok());
-        modified.is_some_and(|modified| modified > time)
+        let places = [self.path(hash), self.archive_path(hash)];
+        let modified = |path: PathBuf| path.metadata().ok()?.modified().ok();
+        let mut known = places.into_iter().flatten().filter_map(modified);
+        known.any(|modified| modified > time)
     }
 
     /// Deletes a content unless it was stored or claimed after `unused_since`.
     pub fn remove(&self, hash: &str, unused_since: SystemTime) -> Result<(), Error> {
-        let Some(path) = self.path(hash) else {
-            return Ok(());
-        };
         let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_claimed_since(hash, unused_since) {
             return Ok(());
         }
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(path, error)),
-            _ => Ok(()),
+        let places = [self.path(hash), self.archive_path(hash)];
+        for path in places.into_iter().flatten() {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::file(path, error));
+                }
+                _ => {}
+            }
         }
+        Ok(())
     }
 }
 

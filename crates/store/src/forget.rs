@@ -8,6 +8,7 @@ use beth_protocol::{Content, MessageType, Status};
 use serde_json::Value;
 
 use crate::balances::clock;
+use crate::blobs::Extent;
 use crate::error::Error;
 use crate::limits::GRACE_SECONDS;
 use crate::state::{State, json};
@@ -162,18 +163,25 @@ impl State<'_> {
         Ok(self.file_bytes(hash)?.is_some())
     }
 
-    /// Registers a file that is on the disk, with its size.
-    pub fn add_file(&self, hash: &str, size_bytes: u64) -> Result<(), Error> {
+    /// Registers a content that is on the disk, with its size.
+    pub fn add_file(&self, hash: &str, extent: impl Into<Extent>) -> Result<(), Error> {
+        let extent = extent.into();
         self.run(
-            "INSERT INTO files (hash, size) VALUES (?1, ?2) ON CONFLICT (hash) DO UPDATE SET size = ?2",
-            (hash, size_bytes as i64),
+            "INSERT INTO files (hash, size, kind) VALUES (?1, ?2, ?3)
+             ON CONFLICT (hash) DO UPDATE SET size = ?2, kind = ?3",
+            (hash, extent.size_bytes as i64, extent.shape.as_str()),
         )?;
         Ok(())
     }
 
     /// Registers an upload that no message names yet.
-    pub fn add_upload(&self, hash: &str, size_bytes: u64, now: Timestamp) -> Result<(), Error> {
-        self.add_file(hash, size_bytes)?;
+    pub fn add_upload(
+        &self,
+        hash: &str,
+        extent: impl Into<Extent>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.add_file(hash, extent)?;
         self.keep_for_grace(hash, now)
     }
 

@@ -18,6 +18,22 @@ pub const BUSY_TIMEOUT_MILLISECONDS: u64 = 10_000;
 pub const ATTEMPTS_MAX: i64 = 11;
 /// Longest pause between two tries, in seconds.
 pub const RETRY_SECONDS_MAX: i64 = 300;
+/// Most blocks of an archive: its index is held while it is checked.
+pub const ARCHIVE_BLOCKS_MAX: usize = 1 << 19;
+/// Most blocks between the root of an archive and its last leaf.
+pub const ARCHIVE_DEPTH_MAX: usize = 256;
+/// Most links held while an archive is walked.
+pub const ARCHIVE_LINKS_HELD: usize = 1 << 20;
+/// Most bytes of directories over several blocks that are read a second time,
+/// in search of names that occur twice.
+pub const SHARD_BYTES_READ: usize = 256 << 20;
+/// Most bytes that an archive stands for: a block counts as often as it is
+/// linked.
+pub const UNFOLDED_BYTES_MAX: u64 = 64 << 30;
+/// Most blocks that an archive stands for.
+pub const UNFOLDED_BLOCKS_MAX: u32 = 16_000_000;
+/// Bytes of a content read at once.
+pub const PIECE_BYTES: usize = 256 * 1024;
 /// How long an upload without a STORE message is kept, in seconds.
 pub const GRACE_SECONDS: i64 = 24 * 3600;
 /// How long the file of a STORE that is not paid for any more is kept, in

@@ -3,7 +3,11 @@
 //!
 //! ```text
 //!  add_json, add_file   bytes ─▶ blobs/incoming, named `Qm…` while they arrive ─▶ file row
+//!  add_car              blocks ─▶ blobs/incoming, each checked ─▶ root? funds? ─▶ graph whole? ─▶ row
 //! ```
+//!
+//! What is wrong with an archive is found while it arrives and said when its
+//! turn comes: whose it is comes first.
 
 use std::sync::Arc;
 
@@ -12,6 +16,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::response::{IntoResponse, Response};
 use beth_protocol::cid::Layout;
 use beth_protocol::hash::Naming;
+use beth_store::blobs::archive::{ArchiveError, ArchiveFault, Checked, IncomingArchive};
 use beth_store::blobs::{Hashed, Incoming};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -34,16 +39,7 @@ pub fn routes() -> Routes {
         .with(routes!(add_json))
         // The limits of these routes depend on what is uploaded.
         .with(routes!(add_file).layer(DefaultBodyLimit::disable()))
-        .with(routes!(add_car))
-}
-
-/// Stores a directory, as an archive of its blocks.
-#[utoipa::path(post, path = "/api/v0/ipfs/add_car", operation_id = "addDirectory", tag = "storage",
-    request_body(content = schemas::ArchiveForm, content_type = "multipart/form-data", description = "The archive."),
-    responses((status = 200, description = "It is stored, its message in force.", body = schemas::AddedDirectory),
-        refusals::SignedUpload))]
-async fn add_car() -> ApiError {
-    ApiError::reason(StatusCode::FORBIDDEN, "IPFS is disabled on this node")
+        .with(routes!(add_car).layer(DefaultBodyLimit::disable()))
 }
 
 /// Refuses what an operator does not want.
@@ -109,6 +105,55 @@ async fn add_file(
         .add_file(&kept.hash, kept.size_bytes)
         .await?;
     signed.publish(&context, mode, added(&kept, &name)).await
+}
+
+/// Stores a directory, as an archive of its blocks.
+#[utoipa::path(post, path = "/api/v0/ipfs/add_car", operation_id = "addDirectory", tag = "storage",
+    request_body(content = schemas::ArchiveForm, content_type = "multipart/form-data", description = "The archive."),
+    responses((status = 200, description = "It is stored, its message in force.", body = schemas::AddedDirectory),
+        refusals::SignedUpload))]
+async fn add_car(
+    State(context): State<Arc<Context>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    expect_enabled(&context)?;
+    expect_form(&request)?;
+    let blobs = context.blobs.clone();
+    let bytes_max = context.config.ipfs.max_upload_car_size;
+    let form = form::receive(request, bytes_max, move || blobs.begin_archive()).await?;
+    let archive = form.file.ok_or_else(no_file)?.sink;
+    let metadata = form
+        .metadata
+        .ok_or_else(|| unprocessable("metadata is required for CAR upload"))?;
+    let (message, mode) = metadata::read(&metadata)?;
+    let signed = Signed::verify(message).await?;
+    signed.expect_ipfs()?;
+    let (root, declared) = (archive.root().map_err(invalid)?, &signed.store()?.item_hash);
+    if root != declared.as_str() {
+        return Err(unprocessable(format!(
+            "Root CID does not match ({root} != {declared})"
+        )));
+    }
+    signed.expect_funds(&context, archive.size_bytes()).await?;
+    let kept = keep_archive(&context, archive).await?;
+    context.pipeline.add_file(&kept.root, kept.extent).await?;
+    let answer = json!({"status": "success", "hash": kept.root, "size": kept.tree_bytes});
+    signed.publish(&context, mode, answer).await
+}
+
+async fn keep_archive(context: &Context, archive: IncomingArchive) -> Result<Checked, ApiError> {
+    let _permit = context.archives.acquire().await;
+    let blobs = context.blobs.clone();
+    let kept = blocking(move || match blobs.check(archive) {
+        Ok(checked) => blobs.keep_archive(checked).map(Ok),
+        Err(ArchiveError::Fault(fault)) => Ok(Err(fault)),
+        Err(ArchiveError::Store(failure)) => Err(failure),
+    });
+    kept.await?.map_err(invalid)
+}
+
+fn invalid(fault: ArchiveFault) -> ApiError {
+    unprocessable(format!("Invalid CAR file: {fault}"))
 }
 
 fn expect_form(request: &Request) -> Result<(), ApiError> {

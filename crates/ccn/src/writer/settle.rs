@@ -3,6 +3,7 @@
 use beth_protocol::judge::{Complete, Rules, Verdict, judge, refuse_unfetched};
 use beth_protocol::rejection::Code;
 use beth_protocol::{Content, Message, Rejection, Status};
+use beth_store::blobs::Extent;
 use beth_store::pending::Arrival;
 use beth_store::rows::Outcome;
 use beth_store::{Error, State};
@@ -38,11 +39,8 @@ pub(super) fn settle(
 ) -> Result<Settled, Error> {
     let arrival = &entry.arrival;
     let (message, rejection) = match &entry.verdict {
-        Verified::Complete {
-            complete,
-            file_bytes,
-        } => {
-            register_file(state, complete, *file_bytes)?;
+        Verified::Complete { complete, file } => {
+            register_file(state, complete, *file)?;
             return judged(state, arrival, complete, (rules, jitter));
         }
         Verified::Malformed {
@@ -131,16 +129,16 @@ pub(super) fn message_of(verdict: &Verified) -> Option<&Message> {
 fn register_file(
     state: &State<'_>,
     complete: &Complete,
-    file_bytes: Option<u64>,
+    file: Option<Extent>,
 ) -> Result<(), Error> {
-    let (Content::Store(store), Some(size_bytes)) = (&complete.content.typed, file_bytes) else {
+    let (Content::Store(store), Some(extent)) = (&complete.content.typed, file) else {
         return Ok(());
     };
     let hash = store.item_hash.as_str();
     if state.knows_file(hash)? {
         return Ok(());
     }
-    state.add_upload(hash, size_bytes, now())
+    state.add_upload(hash, extent, now())
 }
 
 fn judged(

@@ -1,6 +1,10 @@
 //! Files and directories, by both engines: what goes in comes out, nothing is
 //! held in memory, and what is not what it says is refused.
 
+mod archives;
+mod car;
+mod faults;
+mod ranges;
 mod streaming;
 
 use axum::body::Body;

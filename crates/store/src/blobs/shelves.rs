@@ -26,8 +26,9 @@ impl Blobs {
         for folder in entries(&shelf.0)?.into_iter().filter(|path| path.is_dir()) {
             let files = entries(&folder)?.into_iter();
             names.extend(files.filter_map(|path| {
-                let name = path.file_name()?.to_str()?.to_owned();
-                (self.path(&name).as_ref() == Some(&path)).then_some(name)
+                let name = path.file_stem()?.to_str()?.to_owned();
+                let places = [self.path(&name), self.archive_path(&name)];
+                places.contains(&Some(path)).then_some(name)
             }));
         }
         Ok(names)

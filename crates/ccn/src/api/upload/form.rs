@@ -12,6 +12,7 @@ use axum::extract::{FromRequest, Multipart, Request};
 use axum::response::IntoResponse;
 use beth_store::Error;
 use beth_store::blobs::Incoming;
+use beth_store::blobs::archive::IncomingArchive;
 use bytes::BytesMut;
 use futures::{Stream, StreamExt, stream};
 use http::header;
@@ -36,6 +37,16 @@ impl Sink for Incoming {
 
     fn size_bytes(&self) -> u64 {
         Incoming::size_bytes(self)
+    }
+}
+
+impl Sink for IncomingArchive {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        IncomingArchive::write(self, bytes)
+    }
+
+    fn size_bytes(&self) -> u64 {
+        IncomingArchive::size_bytes(self)
     }
 }
 

@@ -1,0 +1,219 @@
+//! Graphs of blocks: what came as an archive (core-api.md §9.5), checked, and
+//! kept as it came with an index behind it.
+//!
+//! ```text
+//!   CAR as uploaded: header │ cid block │ cid block │ …
+//!   index, sorted:   digest → where its block is
+//!   end:             how many blocks, length of the CAR, size, what the root is
+//! ```
+//! One file, `<root>.dag`, beside where a plain content of that name would be:
+//! it appears and disappears as a whole. Any block of it is found by its digest
+//! ([`Archive::block`]), which is all that an exchange of blocks needs.
+
+mod arriving;
+mod fault;
+mod index;
+mod pieces;
+mod tar;
+mod walk;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use beth_protocol::cid::Cid;
+use beth_protocol::dag::{Block, BlockName};
+
+use crate::error::Error;
+use index::Index;
+
+pub use arriving::{Checked, IncomingArchive};
+pub use fault::{ArchiveError, ArchiveFault};
+pub use pieces::FilePieces;
+pub use tar::Tar;
+
+/// What a content is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Bytes.
+    File,
+    /// Names of other contents.
+    Directory,
+}
+
+impl Shape {
+    /// As the API and the database say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Shape::File => "file",
+            Shape::Directory => "dir",
+        }
+    }
+}
+
+/// How much a content is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes of a file; of a directory, those of every block below it, each as
+    /// often as it occurs.
+    pub size_bytes: u64,
+    /// What it is.
+    pub shape: Shape,
+}
+
+impl Extent {
+    /// True for names of other contents.
+    pub fn is_directory(&self) -> bool {
+        self.shape == Shape::Directory
+    }
+
+    /// Of a file.
+    pub fn of_file(size_bytes: u64) -> Extent {
+        Extent {
+            size_bytes,
+            shape: Shape::File,
+        }
+    }
+}
+
+/// A number of bytes is a file.
+impl From<u64> for Extent {
+    fn from(size_bytes: u64) -> Extent {
+        Extent::of_file(size_bytes)
+    }
+}
+
+/// A graph of blocks on the disk.
+#[derive(Debug)]
+pub struct Archive {
+    file: File,
+    index: Index,
+    root: BlockName,
+    extent: Extent,
+}
+
+/// A block of a graph, and what it is.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Which block.
+    pub name: BlockName,
+    /// What begins with it. The size of a directory is not known.
+    pub extent: Extent,
+}
+
+impl Archive {
+    /// Opens the graph that a CID names.
+    pub(super) fn open(path: &Path, name: &str) -> Result<Archive, Error> {
+        let file = File::open(path).map_err(|source| Error::file(path, source))?;
+        let (index, extent) = index::read_end(&file).map_err(|source| Error::file(path, source))?;
+        let cid =
+            Cid::parse(name).map_err(|_| Error::Damaged(format!("an archive is named {name}")))?;
+        let root = BlockName::Hashed {
+            codec: cid.codec(),
+            digest: *cid.digest(),
+        };
+        Ok(Archive {
+            file,
+            index,
+            root,
+            extent,
+        })
+    }
+
+    /// How much it is.
+    pub fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// The root.
+    pub fn root(&self) -> Found {
+        Found {
+            name: self.root.clone(),
+            extent: self.extent,
+        }
+    }
+
+    /// The bytes of a block; `None` when it is not here.
+    pub fn block(&self, name: &BlockName) -> Result<Option<Vec<u8>>, Error> {
+        let digest = match name {
+            BlockName::Inline { bytes, .. } => return Ok(Some(bytes.to_vec())),
+            BlockName::Hashed { digest, .. } => digest,
+        };
+        let failed = |source| Error::file("a block of an archive", source);
+        let Some((_, slot)) = self.index.find(&self.file, digest).map_err(failed)? else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; slot.length as usize];
+        let read = self.file.read_exact_at(&mut bytes, slot.offset);
+        read.map_err(failed)?;
+        Ok(Some(bytes))
+    }
+
+    /// A block that must be here: the graph was whole when it was kept.
+    fn present(&self, name: &BlockName) -> Result<Vec<u8>, Error> {
+        self.block(name)?
+            .ok_or_else(|| Error::Damaged(format!("the block {name} of an archive is gone")))
+    }
+
+    /// What a path below the root leads to; `None` when it leads nowhere. An
+    /// empty path is the root.
+    pub fn at(&self, path: &[&str]) -> Result<Option<Found>, Error> {
+        let mut found = self.root();
+        for &step in path {
+            match self.entry(&found.name, step)? {
+                Some(target) => found = self.found(target)?,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(found))
+    }
+
+    fn found(&self, name: BlockName) -> Result<Found, Error> {
+        let bytes = self.present(&name)?;
+        let extent = match read(&name, &bytes)? {
+            Block::File { size_bytes, .. } => Extent::of_file(size_bytes),
+            Block::Symlink(target) => Extent::of_file(target.len() as u64),
+            Block::Directory(_) | Block::Shard { .. } => Extent {
+                size_bytes: 0,
+                shape: Shape::Directory,
+            },
+        };
+        Ok(Found { name, extent })
+    }
+
+    /// Looks through a directory, piece by piece.
+    fn entry(&self, directory: &BlockName, name: &str) -> Result<Option<BlockName>, Error> {
+        let mut pieces = vec![directory.clone()];
+        while let Some(piece) = pieces.pop() {
+            let bytes = self.present(&piece)?;
+            let entries = match read(&piece, &bytes)? {
+                Block::Directory(entries) => entries,
+                Block::Shard { entries, shards } => {
+                    pieces.extend(shards);
+                    entries
+                }
+                Block::File { .. } | Block::Symlink(_) => return Ok(None),
+            };
+            if let Some(entry) = entries.into_iter().find(|entry| entry.name == name) {
+                return Ok(Some(entry.target));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Bytes of a file, from `first` on, `count` of them.
+    pub fn pieces(self: &Arc<Archive>, found: &Found, first: u64, count: u64) -> FilePieces {
+        FilePieces::new(self.clone(), found, (first, count))
+    }
+
+    /// A directory as a tape archive, with this name on top.
+    pub fn tar(self: &Arc<Archive>, found: &Found, name: &str) -> Tar {
+        Tar::new(self.clone(), found.name.clone(), name)
+    }
+}
+
+fn read<'a>(name: &BlockName, bytes: &'a [u8]) -> Result<Block<'a>, Error> {
+    Block::read(name.codec(), bytes)
+        .map_err(|fault| Error::Damaged(format!("a block of an archive is wrong: {fault}")))
+}
