@@ -37,6 +37,13 @@ SECURITY = {"authorizations": [
     {"address": "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A", "chain": "ETH", "channels": ["ALEPH_CREDIT", None],
      "types": ["POST", "AGGREGATE"], "post_types": ["t"], "aggregate_keys": ["k1"]}]}
 
+for case in json.loads((root / "vectors/network/ipfs/car_vectors.json").read_text())["valid"]:
+    archive = bytes.fromhex(case["car_hex"])
+    seed("archive", archive)
+    seed("block", archive[95:])
+for archive in (root / "crates/ccn/tests/it/storage/fixtures").glob("*.car"):
+    seed("archive", archive.read_bytes()[:65536])
+
 messages = [record["message"] for record in vector("real_messages.json")]
 for name in ("envelope", "aggregates_forgets", "vms_costs", "permissions_balances_credits", "removal"):
     messages += [step["message"] for step in vector(f"scenario_{name}.json")["steps"] if "message" in step]

@@ -13,7 +13,7 @@ targets=("$@")
 for target in "${targets[@]}"; do
     case "$target" in
         envelope | payload | json) longest=262144 ;;
-        content_*) longest=65536 ;;
+        content_* | archive) longest=65536 ;;
         *) longest=4096 ;;
     esac
     mkdir -p "corpus/$target" "seeds/$target"

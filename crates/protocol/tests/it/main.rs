@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accounts;
+mod archives;
 mod cids;
 mod content_cases;
 mod effort;
