@@ -1,7 +1,10 @@
 //! Messages to and from other core nodes.
 
+mod carriers;
+mod unpublished;
+
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beth_network::payload::{decode_candidates, encode_payload};
 use beth_network::{Network, Received};
@@ -10,19 +13,22 @@ use beth_protocol::{Message, limits as protocol_limits};
 use beth_store::pending::Arrival;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::limits;
 use crate::pipeline::{Source, now};
 use crate::verify::Intake;
+pub(crate) use carriers::Carrier;
+pub use carriers::{Carriage, Publication};
+use unpublished::Unpublished;
 
 /// The publishing side; cheap to clone.
 #[derive(Clone)]
 pub struct Gossip {
-    network: Option<Arc<Network>>,
+    carriers: Arc<[Carrier]>,
     topic: Arc<str>,
+    unpublished: Arc<Mutex<Unpublished>>,
 }
 
 /// Who this node is on the gossip network.
@@ -62,10 +68,11 @@ impl NetworkInfo {
 }
 
 impl Gossip {
-    pub(crate) fn new(network: Option<Arc<Network>>, topic: &str) -> Gossip {
+    pub(crate) fn new(carriers: Vec<Carrier>, topic: &str) -> Gossip {
         Gossip {
-            network,
+            carriers: carriers.into(),
             topic: topic.into(),
+            unpublished: Arc::default(),
         }
     }
 
@@ -74,34 +81,42 @@ impl Gossip {
         &self.topic
     }
 
-    /// A message as it travels; `None` without gossip.
+    /// A message as it travels; `None` when nothing carries it.
     pub(crate) fn payload(&self, raw: &Value) -> Option<Vec<u8>> {
-        self.network
-            .as_ref()
-            .map(|_| encode_payload(&to_sorted_string(raw)))
+        (!self.carriers.is_empty()).then(|| encode_payload(&to_sorted_string(raw)))
     }
 
-    /// Publishes a [`payload`](Self::payload); answers the carriers that failed.
-    pub(crate) async fn publish(&self, payload: Option<Vec<u8>>) -> Vec<&'static str> {
-        let (Some(network), Some(payload)) = (&self.network, payload) else {
-            return Vec::new();
+    /// Publishes a [`payload`](Self::payload) by every carrier. What none took
+    /// is kept for [`publish_again`](Self::publish_again).
+    pub(crate) async fn publish(&self, item_hash: &str, payload: Option<Vec<u8>>) -> Publication {
+        let Some(payload) = payload else {
+            return Publication::default();
         };
-        if payload.len() > protocol_limits::GOSSIP_BYTES_MAX {
-            return vec!["p2p"];
-        }
-        match timeout(
-            limits::PUBLISH_TIMEOUT,
-            network.publish(&self.topic, payload),
-        )
-        .await
-        {
-            Ok(Ok(_)) => Vec::new(),
-            Ok(Err(failure)) => {
-                warn!(%failure, "a message could not be published");
-                vec!["p2p"]
+        let mut publication = Publication::default();
+        for carrier in &*self.carriers {
+            publication.tried += 1;
+            let is_too_long = payload.len() > protocol_limits::GOSSIP_BYTES_MAX;
+            if is_too_long || carrier.publish(&self.topic, &payload).await == Carriage::Fails {
+                publication.failed.push(carrier.name());
             }
-            Err(_) => vec!["p2p"],
         }
+        if publication.is_total_failure() {
+            self.unpublished().keep(item_hash, payload);
+        }
+        publication
+    }
+
+    /// Publishes a message that no carrier took before; does nothing for any
+    /// other.
+    pub(crate) async fn publish_again(&self, item_hash: &str) -> Publication {
+        let payload = self.unpublished().take(item_hash);
+        self.publish(item_hash, payload).await
+    }
+
+    fn unpublished(&self) -> MutexGuard<'_, Unpublished> {
+        self.unpublished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

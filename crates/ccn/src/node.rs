@@ -25,7 +25,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::events::Events;
 use crate::fetch::Fetcher;
-use crate::gossip::{Gossip, NetworkInfo};
+use crate::gossip::{Carriage, Carrier, Gossip, NetworkInfo};
 use crate::jobs::Jobs;
 use crate::lock::Lock;
 use crate::pipeline::{Pipeline, now};
@@ -77,6 +77,7 @@ impl Node {
             lock,
             client,
             network: Some(network.clone()),
+            rehearsed: Vec::new(),
         };
         let Wired {
             context,
@@ -240,6 +241,8 @@ struct Parts {
     network: Option<Arc<Network>>,
     /// Nodes that are asked for what was missed.
     asked: Vec<String>,
+    /// What stands for gossip in tests.
+    rehearsed: Vec<Carrier>,
 }
 
 struct Wired {
@@ -260,6 +263,7 @@ impl Parts {
             client,
             network,
             asked,
+            rehearsed,
         } = self;
         let (intake, jobs) = Intake::new();
         let (writer, tasks) = mpsc::channel(limits::WRITER_QUEUE);
@@ -286,7 +290,9 @@ impl Parts {
             writer::spawn(store.writer, tasks, (rules, turns), told, cancel).map_err(failed)?;
 
         let readers = Arc::new(store.readers);
-        let gossip = Gossip::new(network.clone(), &config.p2p.message_topic);
+        let carriers = network.iter().cloned().map(Carrier::Network);
+        let carriers = carriers.chain(rehearsed).collect();
+        let gossip = Gossip::new(carriers, &config.p2p.message_topic);
         let pipeline = Pipeline {
             intake: intake.clone(),
             writer: writer.clone(),
@@ -351,6 +357,17 @@ impl Parts {
 /// A node without gossip, HTTP port and retries, for tests of its routes and
 /// rules: what waits stays waiting. The pipeline ends with the context.
 pub fn offline(config: CcnConfig) -> Result<Arc<Context>, Error> {
+    rehearsal(config, &[])
+}
+
+/// The same with carriers that carry nothing, in the order in which they are
+/// tried: `ipfs`, `p2p`.
+pub fn rehearsal(
+    config: CcnConfig,
+    carriers: &[(&'static str, Carriage)],
+) -> Result<Arc<Context>, Error> {
+    let rehearsed = carriers.iter();
+    let rehearsed = rehearsed.map(|&(name, carriage)| Carrier::Rehearsed { name, carriage });
     let (store, blobs, lock) = open(&config)?;
     let parts = Parts {
         asked: config.content_peers.clone(),
@@ -360,6 +377,7 @@ pub fn offline(config: CcnConfig) -> Result<Arc<Context>, Error> {
         lock,
         client: http_client()?,
         network: None,
+        rehearsed: rehearsed.collect(),
     };
     Ok(parts.wire(&CancellationToken::new())?.context)
 }

@@ -31,7 +31,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::events::{Event, Events};
-use crate::gossip::Gossip;
+use crate::gossip::{Gossip, Publication};
 use crate::limits;
 use crate::verify::Intake;
 use crate::writer::{Done, Task, Work};
@@ -50,8 +50,8 @@ pub struct Pipeline {
 pub struct Submitted {
     /// What became of the message so far.
     pub outcome: Outcome,
-    /// Carriers that failed: of `p2p`, `ipfs`.
-    pub failed: Vec<&'static str>,
+    /// Whether other nodes were told.
+    pub publication: Publication,
 }
 
 /// A submission that could not be taken.
@@ -104,16 +104,24 @@ impl Pipeline {
     pub async fn submit_async(&self, raw: Value) -> Result<Submitted, SubmitError> {
         fits_gossip(&raw)?;
         let payload = self.gossip.payload(&raw);
+        let item_hash = raw["item_hash"].as_str().unwrap_or_default().to_owned();
         let outcome = match self.hand_in(arrival(raw), Source::Client).await? {
             Answer::Settled(outcome) => outcome,
             Answer::Malformed(rejection) => return Err(SubmitError::InvalidFormat(rejection)),
         };
-        let failed = match &outcome {
-            Outcome::Processed | Outcome::Pending(_) => self.gossip.publish(payload).await,
-            // Of a known message nothing but its name was looked at here.
-            Outcome::Known | Outcome::Rejected(_) | Outcome::Final(_) => Vec::new(),
+        let publication = match &outcome {
+            Outcome::Processed | Outcome::Pending(_) => {
+                self.gossip.publish(&item_hash, payload).await
+            }
+            // Nothing but its name was looked at here: what is published, if
+            // anything, is the copy that was.
+            Outcome::Known => self.gossip.publish_again(&item_hash).await,
+            Outcome::Rejected(_) | Outcome::Final(_) => Publication::default(),
         };
-        Ok(Submitted { outcome, failed })
+        Ok(Submitted {
+            outcome,
+            publication,
+        })
     }
 
     /// Hands a message in and answers as soon as there is room for it. Messages

@@ -11,10 +11,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use utoipa_axum::routes;
 
-use super::answer::{ApiError, Fault, Json, ok};
+use super::answer::{ApiError, Fault, Json};
 use super::body;
 use super::openapi::{Routes, refusals, submission as schemas};
 use crate::context::Context;
+use crate::gossip::Publication;
 use crate::limits::JSON_BODY_BYTES_MAX;
 use crate::pipeline::{SubmitError, Submitted};
 
@@ -42,6 +43,9 @@ impl Mode {
 }
 
 /// Hands a message to the pipeline; the status and body of §4.1.
+///
+/// A message that no other node took is kept here, but not promised to the
+/// network: 500, and sending it again publishes it again.
 pub async fn accept(
     context: &Context,
     message: Value,
@@ -51,6 +55,12 @@ pub async fn accept(
         Mode::Sync => context.pipeline.submit(message).await?,
         Mode::Async => context.pipeline.submit_async(message).await?,
     };
+    if submitted.publication.is_total_failure() {
+        let body = json!({
+            "publication_status": publication(&submitted), "message_status": null,
+        });
+        return Ok(Json(StatusCode::INTERNAL_SERVER_ERROR, body));
+    }
     let (status, word) = match (mode, &submitted.outcome) {
         (Mode::Async, _) | (_, Outcome::Pending(_)) => (StatusCode::ACCEPTED, "pending"),
         (_, Outcome::Processed | Outcome::Known) => (StatusCode::OK, "processed"),
@@ -65,13 +75,8 @@ pub async fn accept(
 }
 
 fn publication(submitted: &Submitted) -> Value {
-    // The message is safe here even when no carrier took it: never "error".
-    let status = if submitted.failed.is_empty() {
-        "success"
-    } else {
-        "warning"
-    };
-    json!({"status": status, "failed": submitted.failed})
+    let Publication { failed, .. } = &submitted.publication;
+    json!({"status": submitted.publication.word(), "failed": failed})
 }
 
 /// Sends a signed message to the network.
@@ -188,5 +193,9 @@ async fn publish(State(context): State<Arc<Context>>, body: Body) -> Result<Resp
         _ => return Err(unprocessable("'data': expected a serialized JSON string.")),
     };
     let submitted = context.pipeline.submit_async(message).await?;
-    Ok(ok(publication(&submitted)).into_response())
+    let status = match submitted.publication.is_total_failure() {
+        true => StatusCode::INTERNAL_SERVER_ERROR,
+        false => StatusCode::OK,
+    };
+    Ok(Json(status, publication(&submitted)).into_response())
 }

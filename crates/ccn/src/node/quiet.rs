@@ -38,6 +38,7 @@ impl Quiet {
             client: client.clone(),
             network: None,
             asked: Vec::new(),
+            rehearsed: Vec::new(),
         };
         let wired = parts.wire(&cancel)?;
         Ok(Quiet {

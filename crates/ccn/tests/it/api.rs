@@ -6,6 +6,7 @@
 
 pub mod exchange;
 mod expectations;
+mod failures;
 mod stream;
 
 use std::collections::BTreeSet;
