@@ -35,8 +35,8 @@ use axum::Router;
 use axum::routing::MethodRouter;
 use serde_json::Value;
 use utoipa::openapi::{
-    Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, RefOr, Schema, Server,
-    path::Operation, path::PathItem, tag::TagBuilder,
+    Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, RefOr, Required,
+    Schema, Server, path::Operation, path::PathItem, tag::TagBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::UtoipaMethodRouter;
@@ -69,7 +69,7 @@ impl Routes {
         for (path, item) in paths.paths {
             routes.router = routes.router.route(&routed(&path), handler.clone());
             let known = routes.paths.paths.entry(path).or_default();
-            known.merge_operations(with_refusals(item));
+            known.merge_operations(completed(item));
         }
         routes
     }
@@ -126,12 +126,18 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.post].into_iter().flatten()
 }
 
-/// Adds what any route may answer.
-fn with_refusals(mut item: PathItem) -> PathItem {
+/// Adds what holds for any route.
+fn completed(mut item: PathItem) -> PathItem {
     for operation in operations(&mut item) {
         for (status, response) in refusals::of_every_route() {
             let responses = &mut operation.responses.responses;
             responses.entry(status).or_insert(response);
+        }
+        // Bytes may be none: an empty body is an empty file.
+        if let Some(RefOr::T(body)) = &mut operation.request_body
+            && body.content.contains_key("application/octet-stream")
+        {
+            body.required = Some(Required::False);
         }
     }
     item

@@ -127,7 +127,7 @@ fn download_url(hash: &str) -> String {
 
 /// What is known of a file.
 #[utoipa::path(get, path = "/api/v0/storage/metadata/{file_hash}", operation_id = "describeFile",
-    tag = "storage", params(described::FilePath),
+    tag = "storage", params(described::AnyFilePath),
     responses((status = 200, description = "Its kind and size.", body = schemas::FileMetadata),
         refusals::NotFound))]
 async fn metadata(

@@ -109,7 +109,9 @@ groups! {
         choice(&["sort"], words(&DIRECTIONS), "Oldest first, unless it is told otherwise; in any case of letters."),
     ];
     /// The hash of a file in the path.
-    FilePath = [Kind::Named("file-hash").path("file_hash", "SHA-256 in hexadecimal digits, or a CID.")];
+    FilePath = [Kind::FileHash.path("file_hash", "SHA-256 in hexadecimal digits, or a CID.")];
+    /// Whatever is in the path.
+    AnyFilePath = [Kind::Named("file-hash").path("file_hash", "The hash of a file; it is not checked.")];
 }
 
 fn choice(names: Names, words: Vec<String>, text: &str) -> Parameter {

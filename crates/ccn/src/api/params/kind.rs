@@ -19,6 +19,8 @@ use super::{Bounds, Names};
 
 /// Item hashes as text: of a file by its SHA-256, or a CID.
 pub const HASH_PATTERN: &str = "^([0-9a-f]{64}|Qm[1-9A-HJ-NP-Za-km-z]{42,44}|bafy[a-z2-7]{55})$";
+/// Names of files as loosely as they are read: long enough for a hash.
+const FILE_PATTERN: &str = "^([!-.0-~]{64}|Qm[!-.0-~]{42,44}|bafy[!-.0-~]{55})$";
 /// The latest time that a parameter may name, in seconds since the epoch.
 const SECONDS_MAX: f64 = 253_402_300_799.0;
 
@@ -50,6 +52,8 @@ pub enum Kind {
     Named(&'static str),
     /// An item hash.
     Hash,
+    /// What may be the hash of a file: its length says so.
+    FileHash,
 }
 
 /// The words of a table of words and meanings.
@@ -68,6 +72,7 @@ impl Kind {
                 .format(Some(SchemaFormat::Custom((*format).to_owned())))
                 .into(),
             Kind::Hash => text().pattern(Some(HASH_PATTERN)).into(),
+            Kind::FileHash => text().pattern(Some(FILE_PATTERN)).into(),
             Kind::Flag | Kind::NotOff => ObjectBuilder::new()
                 .schema_type(Type::Boolean)
                 .default(Some((*self == Kind::NotOff).into()))
@@ -130,8 +135,9 @@ impl Bounds {
     fn schema(&self) -> Schema {
         ObjectBuilder::new()
             .schema_type(Type::Integer)
-            .minimum(Some(self.min as f64))
-            .maximum((self.max < i64::MAX as u64).then_some(self.max as f64))
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+            .minimum(Some(self.min))
+            .maximum(Some(self.max))
             .default(Some(self.default.into()))
             .into()
     }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use axum::body::{Body, Bytes};
-use axum::extract::multipart::Field;
+use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::response::IntoResponse;
 use beth_store::Error;
@@ -15,7 +15,7 @@ use beth_store::blobs::Incoming;
 use beth_store::blobs::archive::IncomingArchive;
 use bytes::BytesMut;
 use futures::{Stream, StreamExt, stream};
-use http::header;
+use http::{StatusCode, header};
 
 use super::super::answer::ApiError;
 use super::super::body;
@@ -91,7 +91,7 @@ pub async fn receive<S: Sink>(
     let mut skipped = 0;
     while let Some(mut field) = body::timely(parts.next_field())
         .await?
-        .map_err(|_| body::broken())?
+        .map_err(unreadable)?
     {
         match (field.name(), begin.take()) {
             (Some("file"), Some(begin)) => {
@@ -208,9 +208,13 @@ fn paced(body: Body) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send {
 }
 
 async fn piece(field: &mut Field<'_>) -> Result<Option<Bytes>, ApiError> {
-    body::timely(field.chunk())
-        .await?
-        .map_err(|_| body::broken())
+    body::timely(field.chunk()).await?.map_err(unreadable)
+}
+
+/// The form ends early, or is none.
+fn unreadable(error: MultipartError) -> ApiError {
+    let text = format!("the form cannot be read: {}", error.body_text());
+    ApiError::text(StatusCode::BAD_REQUEST, text)
 }
 
 async fn small(mut field: Field<'_>) -> Result<Bytes, ApiError> {
