@@ -27,6 +27,7 @@ mod params;
 mod posts;
 mod prices;
 mod raw;
+mod recalculation;
 mod render;
 mod storage;
 mod stream;
@@ -55,6 +56,7 @@ fn routes() -> Routes {
         .merge(aggregates::routes())
         .merge(addresses::routes())
         .merge(prices::routes())
+        .merge(recalculation::routes())
         .merge(storage::routes())
         .merge(encoded::routes())
         .merge(raw::routes())

@@ -38,6 +38,9 @@ pub struct CcnConfig {
     /// Background work.
     #[serde(default)]
     pub jobs: JobsConfig,
+    /// Who may administrate this node.
+    #[serde(default)]
+    pub auth: AuthConfig,
     /// WebSockets.
     #[serde(default)]
     pub websocket: WebsocketConfig,
@@ -166,6 +169,26 @@ impl Default for WebsocketConfig {
     }
 }
 
+/// `[ccn.auth]`: tokens of operators (core-api.md §8.5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// Compressed secp256k1 key that tokens are signed with, in hexadecimal
+    /// digits. Empty: no token is accepted.
+    pub public_key: String,
+    /// Age at which a token ends.
+    pub max_token_age_seconds: u64,
+}
+
+impl Default for AuthConfig {
+    fn default() -> AuthConfig {
+        AuthConfig {
+            public_key: String::new(),
+            max_token_age_seconds: 300,
+        }
+    }
+}
+
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], 4024))
 }
@@ -183,6 +206,7 @@ impl CcnConfig {
             storage: StorageConfig::default(),
             ipfs: IpfsConfig::default(),
             jobs: JobsConfig::default(),
+            auth: AuthConfig::default(),
             websocket: WebsocketConfig::default(),
         }
     }

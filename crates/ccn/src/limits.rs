@@ -65,6 +65,12 @@ pub const JOB_ROWS: usize = 1_000;
 pub const FILE_IDLE_MIN: Duration = Duration::from_secs(3_600);
 /// Longest explanation in a header of an answer.
 pub const HEADER_TEXT_CHARS_MAX: usize = 1_000;
+/// Messages looked at in one transaction of a recalculation of costs.
+pub const RECALCULATED_AT_ONCE: usize = 2_000;
+/// Messages without a bill that a recalculation names.
+pub const RECALCULATION_ERRORS_MAX: usize = 100;
+/// Seconds by which the clock of an operator may be ahead.
+pub const TOKEN_AHEAD_SECONDS_MAX: i64 = 30;
 /// Largest JSON body of a request, in bytes (core-api.md §1.9).
 pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
 /// Parts of a file that one request may ask for.

@@ -22,6 +22,7 @@ pub mod ed25519;
 pub mod evm;
 pub mod nuls;
 pub mod nuls2;
+pub mod operator;
 pub mod substrate;
 pub mod tezos;
 

@@ -30,6 +30,7 @@ mod removal;
 pub mod rows;
 mod state;
 
+pub use apply::costs::{Billed, costs_something};
 pub use blobs::Blobs;
 pub use database::{Readers, Store, Writer};
 pub use digest::StateDigest;

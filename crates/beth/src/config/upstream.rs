@@ -38,6 +38,12 @@ enum As {
 /// Keys that mean the same, and ours.
 const SAME: &[(&str, As, &str)] = &[
     ("aleph.queue_topic", As::Text, "ccn.p2p.message_topic"),
+    ("aleph.auth.public_key", As::Text, "ccn.auth.public_key"),
+    (
+        "aleph.auth.max_token_age",
+        As::Integer,
+        "ccn.auth.max_token_age_seconds",
+    ),
     (
         "aleph.corechannel.address",
         As::Text,

@@ -44,6 +44,7 @@ pub struct ApiError {
     content_type: HeaderValue,
     body: String,
     explanation: Option<String>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
@@ -54,7 +55,14 @@ impl ApiError {
             content_type: TEXT,
             body: text.into(),
             explanation: None,
+            header: None,
         }
+    }
+
+    /// Adds a header.
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> ApiError {
+        self.header = Some((name, value));
+        self
     }
 
     /// Says in a header what the body may not.
@@ -115,6 +123,9 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = answer(self.status, self.content_type, self.body);
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
         if let Some(text) = self.explanation {
             response.headers_mut().insert(REASON, header_text(&text));
         }

@@ -8,6 +8,7 @@ mod fetch;
 mod measurements;
 mod openapi;
 mod orphans;
+mod recalculation;
 mod refusal;
 mod robust;
 mod scenarios;

@@ -113,8 +113,8 @@ impl State<'_> {
         Ok(found.is_some())
     }
 
-    /// Every revision of an aggregate, read from its messages.
-    fn elements(&self, owner: &str, key: &str) -> Result<Vec<Element>, Error> {
+    /// Every revision of an aggregate, read from its messages, in no order.
+    pub fn elements(&self, owner: &str, key: &str) -> Result<Vec<Element>, Error> {
         let rows = self.all(
             "SELECT message.item_hash, element.time, message.body FROM aggregate_elements AS element
              JOIN messages AS message ON message.id = element.id

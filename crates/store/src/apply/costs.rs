@@ -1,19 +1,37 @@
 //! Bills (processing.md §16).
 
+use beth_protocol::MessageType;
 use beth_protocol::content::PaymentType;
 use beth_protocol::cost::CostRow;
 use beth_protocol::digest::{Fact, Part};
 use rusqlite::Row;
 
 use crate::error::Error;
+use crate::keys::type_of;
 use crate::state::State;
 
 /// The columns that make the fact of a row.
 pub(crate) const COLUMNS: &str =
     "item_hash, ordinal, owner, payment, type, name, ref, hold, stream, credit";
 
+/// Messages that cost something, in the order in which this node took them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Billed {
+    /// Their hashes.
+    pub hashes: Vec<String>,
+    /// Where the next look begins; `None` at the end.
+    pub next: Option<i64>,
+}
+
+/// True for resources: files and machines.
+pub fn costs_something(message_type: MessageType) -> bool {
+    use MessageType::{Instance, Program, Store, VerifiedProgram};
+    matches!(message_type, Store | Program | Instance | VerifiedProgram)
+}
+
 impl State<'_> {
-    pub(super) fn apply_costs(
+    /// Replaces the bill of a message.
+    pub fn apply_costs(
         &self,
         item_hash: &str,
         (owner, payment): (&str, PaymentType),
@@ -43,6 +61,25 @@ impl State<'_> {
             self.fact_added(&fact);
         }
         Ok(())
+    }
+
+    /// Messages that cost something, in force, after this id: id and hash. The
+    /// look ends after `limit` messages of any type; the last id seen, if there
+    /// may be more.
+    pub fn billed_after(&self, id: i64, limit: usize) -> Result<Billed, Error> {
+        let rows: Vec<(i64, i64, String)> = self.all(
+            "SELECT id, type, item_hash FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2",
+            (id, limit as i64),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.0);
+        let mut hashes = Vec::new();
+        for (_, code, item_hash) in rows {
+            if costs_something(type_of(code)?) {
+                hashes.push(item_hash);
+            }
+        }
+        Ok(Billed { hashes, next })
     }
 
     /// Deletes the bill of a message.

@@ -4,7 +4,8 @@
 
 use beth_protocol::{Chain, MessageType};
 use utoipa::IntoParams;
-use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 
 use crate::api::params::{
     Bounds, DIRECTIONS, END_DATE, Kind, Names, SORT_ORDER, START_DATE, words,
@@ -100,6 +101,14 @@ groups! {
         address is ignored.")];
     /// Whatever is held.
     PinnedPath = [Kind::Named("file-hash").path("hash", "The hash of a file; it is not checked.")];
+    /// The token of the operator.
+    OperatorToken = [ParameterBuilder::new()
+        .name("X-Auth-Token")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::True)
+        .description(Some("Base64 of seconds since the epoch, a colon, and the base64 of a DER signature of them."))
+        .schema(Some(Kind::Text.schema()))
+        .build()];
     /// The node in the path.
     NodePath = [Kind::Named("item-hash").path("node_id", "Hash of the registration of a node; it is not checked.")];
     /// Which measurements of a node.

@@ -33,6 +33,27 @@ pub struct CostDetail {
     r#type: CostType,
 }
 
+/// What a recalculation did.
+#[derive(ToSchema)]
+pub struct Recalculation {
+    message: String,
+    recalculated_count: u64,
+    total_messages: u64,
+    /// Price lists there ever were, the built-in one included.
+    #[schema(required = false)]
+    pricing_changes_found: u64,
+    /// Messages without a bill; left out when there are none.
+    #[schema(required = false)]
+    errors: Vec<RecalculationError>,
+}
+
+/// A message whose bill could not be computed.
+#[derive(ToSchema)]
+pub struct RecalculationError {
+    item_hash: String,
+    error: String,
+}
+
 /// What a line of a bill is for.
 #[derive(ToSchema)]
 #[schema(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -63,6 +63,8 @@ refusals! {
     TooLarge = [PAYLOAD_TOO_LARGE: "The file is too large for this route: fetch its bytes."];
     /// A message without a bill.
     NoBill = [BAD_REQUEST: "The path holds no item hash, or the message is of a type that costs nothing."];
+    /// Only the operator may.
+    NoToken = [UNAUTHORIZED: "There is no token of the operator, or it ended."];
     /// The topic of a publication.
     WrongTopic = [FORBIDDEN: "The node publishes on the topic of messages alone."];
     /// No WebSocket was asked for.

@@ -133,7 +133,6 @@ const POSTS: &[(&str, Differing, &str)] = &[
         Some((&["*"], None)),
         "the text is a library's",
     ),
-    ("recalculate", None, "administration of stored costs"),
     (
         "/api/v0/storage/add_json: abc",
         Some((&[], Some(422))),
