@@ -14,7 +14,7 @@ use beth_protocol::time::Timestamp;
 use beth_protocol::{Content, Status, View};
 use beth_store::query::aggregates::AggregateFilter;
 use beth_store::query::messages::MessageFilter;
-use beth_store::query::posts::{PostFilter, StoredPost};
+use beth_store::query::posts::{ListedPost, PostFilter};
 use beth_store::query::{Order, Window};
 use beth_store::rows::StoredMessage;
 use beth_store::{Error, State};
@@ -140,11 +140,7 @@ impl Dump {
         }
         self.add("list", "messages", listed);
         for post in state.posts(&PostFilter::default(), &everything())?.rows {
-            self.add(
-                "post",
-                post.original.message.item_hash.as_str(),
-                shown(&post),
-            );
+            self.add("post", post.original.item_hash.as_str(), shown(&post));
         }
         for row in state
             .aggregates(&AggregateFilter::default(), &everything())?
@@ -198,11 +194,8 @@ fn message(stored: &StoredMessage) -> (String, String, u64, Status) {
     )
 }
 
-fn shown(post: &StoredPost) -> (String, Timestamp) {
-    (
-        post.current().message.item_hash.to_string(),
-        post.last_updated,
-    )
+fn shown(post: &ListedPost) -> (String, Timestamp) {
+    (post.current().item_hash.clone(), post.last_updated)
 }
 
 /// Names under which files may be looked for because of this message.

@@ -14,6 +14,7 @@ mod answer;
 mod body;
 mod cursor;
 mod encoded;
+mod flow;
 mod funds;
 mod information;
 mod ipfs;

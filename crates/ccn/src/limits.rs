@@ -155,3 +155,7 @@ pub const IMPORT_SETTLE_PERIOD: Duration = Duration::from_millis(200);
 pub const IMPORT_FIRST_ATTEMPTS_MAX: u32 = 3;
 /// Messages that an export reads at once.
 pub const EXPORT_PAGE: u64 = 1_000;
+/// Rows of a list that are read at once.
+pub const PIECE_ROWS_MAX: u64 = 1_000;
+/// Bytes of a list after which it is sent; one row may exceed them.
+pub const PIECE_BYTES_MAX: usize = 256 * 1024;

@@ -45,6 +45,10 @@ impl State<'_> {
         for (owner, key) in &touched {
             self.rebuild_aggregate(owner, key)?;
         }
+        // A confirmation may have come while it waited.
+        if since.is_some() {
+            self.place_confirmed(complete.message.item_hash.as_str())?;
+        }
         Ok(())
     }
 

@@ -108,6 +108,28 @@ impl State<'_> {
             "INSERT OR IGNORE INTO confirmations (item_hash, tx_hash) VALUES (?1, ?2)",
             [item_hash, &transaction.hash],
         )?;
+        self.place_confirmed(item_hash)
+    }
+
+    /// Puts a message in force, and its post, where lists by confirmation show
+    /// it: under its earliest transaction.
+    pub(crate) fn place_confirmed(&self, item_hash: &str) -> Result<(), Error> {
+        let first: Option<(i64, i64)> = self.one(
+            "SELECT tx.time, tx.height FROM confirmations AS c JOIN chain_txs AS tx ON tx.hash = c.tx_hash
+             WHERE c.item_hash = ?1 ORDER BY tx.time, tx.hash LIMIT 1",
+            [item_hash],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let (Some((time, height)), Some(id)) = (first, self.message_id(item_hash)?) else {
+            return Ok(());
+        };
+        let changed = self.run(
+            "UPDATE messages SET confirmed = ?2, height = ?3 WHERE id = ?1 AND (confirmed <> ?2 OR height <> ?3)",
+            [id, time, height],
+        )?;
+        if changed > 0 {
+            self.run("UPDATE posts SET confirmed = ?2 WHERE id = ?1", [id, time])?;
+        }
         Ok(())
     }
 }

@@ -2,14 +2,16 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::error::Error;
 use crate::limits;
 use crate::memory::Memory;
+use crate::query::Counts;
 use crate::state::State;
 
 /// The schema before the first of [`MIGRATIONS`]: that of a development version
@@ -35,8 +37,17 @@ pub struct Writer {
 /// A small pool of reading connections, shared by reference.
 pub struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Reader>>,
     returned: Condvar,
+    counts: Counts,
+}
+
+/// A reading connection, and when its present read must end: nanoseconds since
+/// its beginning.
+struct Reader {
+    connection: Connection,
+    begun: Instant,
+    deadline: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -66,7 +77,7 @@ fn prepare(connection: &Connection, cache_kib: i64) -> Result<(), Error> {
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    connection.set_prepared_statement_cache_capacity(128);
+    connection.set_prepared_statement_cache_capacity(limits::STATEMENTS_MAX);
     Ok(())
 }
 
@@ -122,14 +133,15 @@ impl Readers {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut idle = Vec::with_capacity(count);
         for _ in 0..count {
-            let reader = Connection::open_with_flags(path, flags)?;
-            prepare(&reader, limits::READER_CACHE_KIB)?;
-            idle.push(reader);
+            let connection = Connection::open_with_flags(path, flags)?;
+            prepare(&connection, limits::READER_CACHE_KIB)?;
+            idle.push(Reader::of(connection)?);
         }
         Ok(Readers {
             path: path.to_owned(),
             idle: Mutex::new(idle),
             returned: Condvar::new(),
+            counts: Counts::default(),
         })
     }
 
@@ -140,53 +152,74 @@ impl Readers {
     }
 
     /// Lends a connection for one consistent read. Blocks the thread while all
-    /// are lent: call it from a blocking thread.
+    /// are lent: call it from a blocking thread. A read that takes too long is
+    /// cut short, see [`Error::is_too_long`].
     pub fn read<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&State<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut lent = Lent {
             pool: self,
-            connection: Some(self.take()),
+            reader: Some(self.take()?),
         };
-        let Some(connection) = lent.connection.as_mut() else {
-            return Err(Error::Damaged("no reader".into()).into());
+        let Some(reader) = lent.reader.as_mut() else {
+            return Err(Error::Busy.into());
         };
-        let snapshot: Transaction<'_> = connection.transaction().map_err(Error::from)?;
-        let value = work(&State::new(&snapshot, None))?;
+        reader.begin(Duration::from_secs(limits::READ_SECONDS));
+        let snapshot: Transaction<'_> = reader.connection.transaction().map_err(Error::from)?;
+        let value = work(&State::reading(&snapshot, &self.counts))?;
         snapshot.finish().map_err(Error::from)?;
         Ok(value)
     }
 
-    fn take(&self) -> Connection {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match idle.pop() {
-                Some(connection) => return connection,
-                None => {
-                    idle = self
-                        .returned
-                        .wait(idle)
-                        .unwrap_or_else(PoisonError::into_inner)
-                }
-            }
-        }
+    fn take(&self) -> Result<Reader, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = Duration::from_secs(limits::READER_WAIT_SECONDS);
+        let (mut idle, _) = self
+            .returned
+            .wait_timeout_while(idle, wait, |idle| idle.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        idle.pop().ok_or(Error::Busy)
     }
+}
+
+impl Reader {
+    fn of(mut connection: Connection) -> Result<Reader, Error> {
+        let begun = Instant::now();
+        let deadline = Arc::new(AtomicU64::new(u64::MAX));
+        let known = deadline.clone();
+        let is_late = move || nanos(begun.elapsed()) > known.load(Ordering::Relaxed);
+        connection.progress_handler(limits::STEPS_PER_LOOK, Some(is_late))?;
+        Ok(Reader {
+            connection,
+            begun,
+            deadline,
+        })
+    }
+
+    fn begin(&self, longest: Duration) {
+        let end = nanos(self.begun.elapsed() + longest);
+        self.deadline.store(end, Ordering::Relaxed);
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 struct Lent<'a> {
     pool: &'a Readers,
-    connection: Option<Connection>,
+    reader: Option<Reader>,
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(reader) = self.reader.take() {
             self.pool
                 .idle
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+                .push(reader);
             self.pool.returned.notify_one();
         }
     }

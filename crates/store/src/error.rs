@@ -44,6 +44,9 @@ pub enum Error {
         /// What it is.
         computed: String,
     },
+    /// Every reading connection was busy for too long.
+    #[error("too many queries at once: try again in a moment, or ask another node")]
+    Busy,
     /// A row does not mean anything.
     #[error("the database is damaged: {0}")]
     Damaged(String),
@@ -62,6 +65,12 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    /// True when a read was cut short because it took too long.
+    pub fn is_too_long(&self) -> bool {
+        matches!(self, Error::Database(error)
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted))
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Error {

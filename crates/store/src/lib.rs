@@ -29,6 +29,7 @@ pub mod query;
 mod removal;
 pub mod rows;
 mod state;
+mod tallies;
 
 pub use apply::costs::{Billed, costs_something};
 pub use blobs::Blobs;

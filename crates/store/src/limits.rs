@@ -39,3 +39,17 @@ pub const GRACE_SECONDS: i64 = 24 * 3600;
 /// How long the file of a STORE that is not paid for any more is kept, in
 /// seconds (processing.md §18.4).
 pub const REMOVAL_GRACE_SECONDS: i64 = 25 * 3600;
+/// Longest time one read may take, in seconds.
+pub const READ_SECONDS: u64 = 10;
+/// Longest wait for a reading connection, in seconds.
+pub const READER_WAIT_SECONDS: u64 = 5;
+/// Steps of the database's machine between two looks at the clock.
+pub const STEPS_PER_LOOK: i32 = 20_000;
+/// Prepared statements of one connection.
+pub const STATEMENTS_MAX: usize = 256;
+/// How old a total may be, in seconds (core-api.md §14.1).
+pub const COUNT_SECONDS: u64 = 300;
+/// Entries of an index that are counted for a total each time it is asked for.
+pub const COUNT_ENTRIES_MAX: f64 = 2_000.0;
+/// Totals that are remembered.
+pub const COUNTS_MAX: usize = 4_096;

@@ -17,6 +17,8 @@ pub(crate) struct Memory {
     sums: StateHash,
     touched: [bool; Part::ALL.len()],
     counted: BTreeMap<(i64, i64), i64>,
+    /// By dimension, name and type.
+    tallied: HashMap<(i64, i64, i64), i64>,
     pub(crate) waiting: Option<bool>,
     /// The hash looked for last, when it was not among those out of force.
     unknown: Option<String>,
@@ -25,6 +27,10 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn name(&self, text: &str) -> Option<i64> {
         self.names.get(text).copied()
+    }
+
+    pub(crate) fn tallied(&mut self, key: (i64, i64, i64), change: i64) {
+        *self.tallied.entry(key).or_default() += change;
     }
 
     pub(crate) fn remember_name(&mut self, text: &str, id: i64) {
@@ -107,6 +113,16 @@ impl State<'_> {
                 "INSERT INTO counters (type, status, count) VALUES (?1, ?2, ?3)
                  ON CONFLICT (type, status) DO UPDATE SET count = count + ?3",
                 (message_type, status, change),
+            )?;
+        }
+        let mut tallied: Vec<_> = std::mem::take(&mut memory.tallied).into_iter().collect();
+        // In the order of the table.
+        tallied.sort_unstable();
+        for ((dimension, name, message_type), change) in tallied {
+            self.run(
+                "INSERT INTO tallies (dimension, name, type, count) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (dimension, name, type) DO UPDATE SET count = count + ?4",
+                (dimension, name, message_type, change),
             )?;
         }
         Ok(())

@@ -2,19 +2,19 @@
 //! HTTP interface is made of (core-api.md §1.10, §3–§9).
 //!
 //! ```text
-//! filter ─▶ plan: one driving index, the rest residual ─▶ ids in order ─▶ rows
-//!                 hash ▸ ref ▸ file ▸ tag ▸ sender ▸ owner ▸
-//!                 content type ▸ key ▸ channel ▸ type ▸ time
+//! filter ─▶ ids of names ─▶ kept counts ─▶ the cheapest index ─▶ ids in order ─▶ rows
 //! ```
 //!
 //! The index is chosen here and named in the statement, never guessed by the
-//! engine: every index ends in time and hash, so a page is a range scan that
-//! stops when it is full. Lists travel as one JSON parameter, so that the text
-//! of a statement depends on the shape of a filter and not on its values, and
-//! prepared statements are found again.
+//! engine: an index is in the order of the list and ends in what other filters
+//! ask for, so a page is a range scan that stops when it is full and passes
+//! what does not match without reading it. Lists travel as one JSON parameter,
+//! so that the text of a statement depends on the shape of a filter and not on
+//! its values, and prepared statements are found again.
 
 pub mod accounts;
 pub mod aggregates;
+mod counts;
 pub mod credits;
 pub mod files;
 pub mod forgotten;
@@ -25,7 +25,13 @@ pub mod posts;
 pub mod removed;
 pub mod totals;
 
+pub(crate) use counts::Counts;
+
+use std::ops::ControlFlow;
+
 use beth_protocol::time::Timestamp;
+
+use crate::error::Error;
 
 /// Direction of the time a list is sorted by. Ties are always broken by the
 /// ascending hash (or key and owner).
@@ -73,6 +79,29 @@ pub struct Place {
     pub hash: String,
 }
 
+/// A part of a list to be shown row by row: some rows after a place, or from the
+/// beginning; some of them are passed over. `M` is an exact place in its order.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut<M> {
+    /// The last row already seen.
+    pub after: Option<M>,
+    /// Rows passed over.
+    pub skip: u64,
+    /// Most rows.
+    pub rows: u64,
+}
+
+/// How far a [`Cut`] was shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached<M> {
+    /// Rows shown.
+    pub rows: u64,
+    /// The last of them; `None` = none.
+    pub last: Option<M>,
+    /// The list has no further rows.
+    pub is_end: bool,
+}
+
 /// A part of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T, K> {
@@ -101,7 +130,53 @@ impl Order {
     }
 }
 
+impl<M> Cut<M> {
+    /// One row more, to know whether there is one.
+    fn and_one(self) -> Cut<M> {
+        Cut {
+            rows: self.rows.saturating_add(1),
+            ..self
+        }
+    }
+
+    /// Reads the rows of a cut by their ids (one more than it has, if there are
+    /// more) and shows them until told to stop.
+    fn show<T, E: From<Error>>(
+        &self,
+        ids: &[i64],
+        read: impl Fn(i64) -> Result<(T, M), Error>,
+        mut show: impl FnMut(T) -> Result<ControlFlow<()>, E>,
+    ) -> Result<Reached<M>, E> {
+        let (mut rows, mut last) = (0, None);
+        for id in ids {
+            if rows == self.rows {
+                break;
+            }
+            let (row, mark) = read(*id)?;
+            rows += 1;
+            last = Some(mark);
+            if show(row)?.is_break() {
+                break;
+            }
+        }
+        Ok(Reached {
+            rows,
+            last,
+            is_end: rows == ids.len() as u64,
+        })
+    }
+}
+
 impl<K> Window<K> {
+    fn cut<M>(&self, mark: impl FnOnce(&K) -> Result<M, Error>) -> Result<Cut<M>, Error> {
+        let (limit, offset) = self.limit_offset();
+        Ok(Cut {
+            after: self.key().map(mark).transpose()?,
+            skip: offset.max(0) as u64,
+            rows: u64::try_from(limit).unwrap_or(i64::MAX as u64),
+        })
+    }
+
     /// Rows to fetch (one more than the page when a next place is needed;
     /// -1 for all) and rows to skip.
     fn limit_offset(&self) -> (i64, i64) {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 use crate::keys::{prefix, status_from, type_of};
 use crate::memory::Memory;
+use crate::query::Counts;
 use crate::rows::StoredMessage;
 
 /// One consistent view of the database: a transaction of the writer or a
@@ -22,6 +23,8 @@ pub struct State<'a> {
     connection: &'a Connection,
     /// Only a writer has one.
     memory: Option<&'a RefCell<Memory>>,
+    /// Only a reader has some.
+    counts: Option<&'a Counts>,
 }
 
 impl<'a> State<'a> {
@@ -29,7 +32,23 @@ impl<'a> State<'a> {
         connection: &'a Connection,
         memory: Option<&'a RefCell<Memory>>,
     ) -> State<'a> {
-        State { connection, memory }
+        State {
+            connection,
+            memory,
+            counts: None,
+        }
+    }
+
+    pub(crate) fn reading(connection: &'a Connection, counts: &'a Counts) -> State<'a> {
+        State {
+            connection,
+            memory: None,
+            counts: Some(counts),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Option<&'a Counts> {
+        self.counts
     }
 
     pub(crate) fn memory(&self) -> Option<&'a RefCell<Memory>> {

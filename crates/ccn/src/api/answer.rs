@@ -147,6 +147,15 @@ impl From<beth_store::Error> for ApiError {
                 "the disk of this node is full: use another node, or ask its operator to make room",
             );
         }
+        if failure.is_too_long() {
+            return ApiError::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the query took too long: narrow it down with more filters or dates, or ask for smaller pages by cursor",
+            );
+        }
+        if matches!(failure, beth_store::Error::Busy) {
+            return ApiError::text(StatusCode::SERVICE_UNAVAILABLE, failure.to_string());
+        }
         ApiError::internal()
     }
 }
@@ -163,6 +172,13 @@ impl From<SubmitError> for ApiError {
             }
         }
     }
+}
+
+/// 200 with a body that is JSON.
+pub fn json_body(body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
 }
 
 fn answer(status: StatusCode, content_type: HeaderValue, body: String) -> Response {

@@ -118,9 +118,26 @@ impl Paging {
         }
     }
 
-    /// True when a non-empty cursor was sent.
-    pub fn has_place(&self) -> bool {
-        matches!(self, Paging::Cursor { cursor, .. } if !cursor.is_empty())
+    /// True when a cursor was sent, even an empty one.
+    pub fn is_cursor(&self) -> bool {
+        matches!(self, Paging::Cursor { .. })
+    }
+
+    /// The place that the cursor names.
+    pub fn place(&self) -> Result<Option<Place>, ApiError> {
+        Ok(match self.window()? {
+            Window::After { key, .. } => key,
+            Window::Page { .. } => None,
+        })
+    }
+
+    /// Most rows of the answer, and rows before them.
+    pub fn extent(&self) -> (u64, u64) {
+        match *self {
+            Paging::Page { size: 0, .. } => (u64::MAX, 0),
+            Paging::Page { number, size } => (size, number.saturating_sub(1).saturating_mul(size)),
+            Paging::Cursor { size, .. } => (size.min(CURSOR_PAGE_MAX), 0),
+        }
     }
 
     /// As the store takes it.

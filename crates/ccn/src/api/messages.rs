@@ -7,10 +7,11 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use beth_protocol::{Chain, ItemHash, MessageType, Status};
-use beth_store::query::Place;
+use beth_store::Error;
 use beth_store::query::forgotten::ForgottenMessage;
-use beth_store::query::messages::MessageFilter;
+use beth_store::query::messages::{Blocks, Mark, MessageFilter, MessageSort};
 use beth_store::query::removed::RemovedMessage;
+use beth_store::query::{Cut, Place, Reached};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +20,7 @@ use utoipa_axum::routes;
 
 use super::answer::{ApiError, ok};
 use super::cursor::{Paging, page_in_path};
+use super::flow::{self, Piece, Rows};
 use super::openapi::{Routes, messages as schemas, params as described, refusals};
 use super::params::{Bounds, Params};
 use super::render::{self, ContentFormat};
@@ -28,7 +30,10 @@ use crate::context::Context;
 pub const PAGE: Bounds = Bounds::from(0, 20);
 
 /// What orders the list; true: by confirmation.
-pub const SORTS: [(&str, bool); 2] = [("time", false), ("tx-time", true)];
+pub const SORTS: [(&str, MessageSort); 2] = [
+    ("time", MessageSort::Time),
+    ("tx-time", MessageSort::Confirmation),
+];
 /// Heights of blocks; 0 = not set.
 pub const BLOCK: Bounds = Bounds::from(0, 0);
 
@@ -51,10 +56,6 @@ pub struct Listing {
     pub filter: MessageFilter,
     /// How much of them.
     pub format: ContentFormat,
-    /// Only confirmed messages can match (`endBlock`). The list does not look
-    /// at heights yet, so it is empty then.
-    only_confirmed: bool,
-    by_confirmation: bool,
 }
 
 impl Listing {
@@ -66,7 +67,7 @@ impl Listing {
             .collect();
         let by_confirmation = params.choice(&["sortBy", "sort_by"], &SORTS);
         let order = params.order();
-        let filter = MessageFilter {
+        let mut filter = MessageFilter {
             types: types(params),
             statuses: params.choices(&["msgStatuses", "message_statuses"], &STATUSES),
             senders: params.list(&["addresses"]),
@@ -81,12 +82,13 @@ impl Listing {
             hashes: params.hashes(&["hashes"]),
             payment_types: params.list(&["paymentTypes", "payment_types"]),
             span: params.checked_span(),
+            blocks: blocks(params),
+            sort: by_confirmation.unwrap_or_default(),
             order,
         };
-        let start_block = params.integer(&["startBlock", "start_block"], BLOCK);
-        let end_block = params.integer(&["endBlock", "end_block"], BLOCK);
-        if end_block > 0 && end_block < start_block {
-            params.refuse("end block cannot be lower than start block.");
+        // Heights grow with the time of confirmation.
+        if filter.blocks.is_limited() {
+            filter.sort = MessageSort::Confirmation;
         }
         let format = params.choice(&["contentFormat", "content_format"], &ContentFormat::WORDS);
         let exclude = params.flag(&["excludeContent", "exclude_content"]);
@@ -98,14 +100,21 @@ impl Listing {
         Listing {
             filter,
             format: format.unwrap_or(fallback),
-            only_confirmed: end_block > 0,
-            by_confirmation: by_confirmation.unwrap_or(false) || start_block > 0 || end_block > 0,
         }
     }
+}
 
-    /// True when nothing is shown, see `only_confirmed`.
-    pub fn is_empty(&self) -> bool {
-        self.only_confirmed
+/// `startBlock` and `endBlock`; 0 is not set.
+fn blocks(params: &mut Params) -> Blocks {
+    let start = params.integer(&["startBlock", "start_block"], BLOCK);
+    let end = params.integer(&["endBlock", "end_block"], BLOCK);
+    if end > 0 && end < start {
+        params.refuse("end block cannot be lower than start block.");
+    }
+    let limit = |height: u64| i64::try_from(height).ok().filter(|height| *height > 0);
+    Blocks {
+        start: limit(start),
+        end: limit(end),
     }
 }
 
@@ -168,36 +177,44 @@ async fn answer_list(
 ) -> Result<Response, ApiError> {
     let listing = Listing::read(&mut params);
     let paging = Paging::read(&mut params, PAGE, path);
-    if listing.by_confirmation && paging.has_place() {
+    let statuses = listing.filter.statuses.clone().unwrap_or_default();
+    let is_final = statuses.contains(&Status::Forgotten) || statuses.contains(&Status::Removed);
+    if listing.filter.sort == MessageSort::Confirmation && paging.is_cursor() && !is_final {
         params.refuse("Cursor pagination is not supported with tx-time sort order.");
     }
     params.finish()?;
-    let statuses = listing.filter.statuses.clone().unwrap_or_default();
-    if statuses.contains(&Status::Forgotten) || statuses.contains(&Status::Removed) {
+    if is_final {
         return list_final(&context, &params, listing, paging).await;
     }
-    let window = paging.window::<Place>()?;
-    let Listing {
-        filter,
-        format,
-        only_confirmed,
-        ..
-    } = listing;
-    let (items, total, next) = context
-        .read(move |state| {
-            if only_confirmed {
-                return Ok((Vec::new(), 0, None));
-            }
-            let page = state.messages(&filter, &window)?;
-            let items = page.rows.iter().map(|row| {
-                let confirmations = state.confirmations_of(row.message.item_hash.as_str())?;
-                Ok(render::listed(row, format, &confirmations))
-            });
-            let items = items.collect::<Result<Vec<_>, beth_store::Error>>()?;
-            Ok((items, page.total, page.next))
+    flow::answer(context, listing, paging).await
+}
+
+impl Rows for Listing {
+    type Mark = Mark;
+    const NAME: &'static str = "messages";
+
+    fn mark(&self, state: &beth_store::State<'_>, place: &Place) -> Result<Mark, Error> {
+        state.mark_of(place)
+    }
+
+    fn write(
+        &self,
+        state: &beth_store::State<'_>,
+        cut: &Cut<Mark>,
+        out: &mut Piece,
+    ) -> Result<Reached<Mark>, Error> {
+        state.each_message(&self.filter, cut, |row| {
+            render::write_listed(&row, self.format, out.begin())?;
+            Ok(out.end(Place {
+                time: row.time,
+                hash: row.item_hash,
+            }))
         })
-        .await?;
-    Ok(listing_body(items, &paging, total, next.as_ref()))
+    }
+
+    fn total(&self, state: &beth_store::State<'_>) -> Result<u64, Error> {
+        state.count_messages(&self.filter)
+    }
 }
 
 fn listing_body(items: Vec<Value>, paging: &Paging, total: u64, next: Option<&Place>) -> Response {

@@ -3,25 +3,31 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use beth_store::confirmations::Confirmation;
-use beth_store::query::Place;
-use beth_store::query::posts::{PostFilter, PostSort, StoredPost};
-use serde_json::{Map, Value, json};
+use axum::response::Response;
+use beth_protocol::json::parse_written;
+use beth_store::Error;
+use beth_store::query::messages::ListedMessage;
+use beth_store::query::posts::{ListedPost, PostFilter, PostMark, PostSort};
+use beth_store::query::{Cut, Place, Reached};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use utoipa_axum::routes;
 
-use super::answer::{ApiError, ok};
+use super::answer::ApiError;
 use super::cursor::{Paging, page_in_path};
+use super::flow::{self, Piece, Rows};
 use super::openapi::{Routes, params as described, posts as schemas, refusals};
 use super::params::{Bounds, Params};
-use super::render::listed_confirmations;
+use super::render::{Confirmations, damaged, inline, member, write};
 use crate::context::Context;
 
 /// Rows of a page.
 pub const PAGE: Bounds = Bounds::from(0, 20);
 /// What orders the list.
-pub const SORTS: [(&str, PostSort); 2] =
-    [("time", PostSort::Updated), ("tx-time", PostSort::Created)];
+pub const SORTS: [(&str, PostSort); 2] = [
+    ("time", PostSort::Updated),
+    ("tx-time", PostSort::Confirmation),
+];
 
 /// Both versions of the list.
 pub fn routes() -> Routes {
@@ -37,7 +43,7 @@ pub fn routes() -> Routes {
     params(described::PostFilters, described::PostPages),
     responses((status = 200, description = "A page.", body = schemas::OlderPostPage), refusals::BadQuery))]
 async fn list_v0(context: State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
-    list(context, params, None, item_v0).await
+    list(context, params, None, write_v0).await
 }
 
 /// Posts, each with its latest amend.
@@ -45,7 +51,7 @@ async fn list_v0(context: State<Arc<Context>>, params: Params) -> Result<Respons
     params(described::PostFilters, described::PostPages),
     responses((status = 200, description = "A page.", body = schemas::PostPage), refusals::BadQuery))]
 async fn list_v1(context: State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
-    list(context, params, None, item_v1).await
+    list(context, params, None, write_v1).await
 }
 
 /// Posts in the older form, the number of the page being part of the path.
@@ -58,7 +64,7 @@ async fn list_page_v0(
     file: Path<String>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    list_page(context, file, params, item_v0).await
+    list_page(context, file, params, write_v0).await
 }
 
 /// Posts, the number of the page being part of the path.
@@ -71,26 +77,26 @@ async fn list_page_v1(
     file: Path<String>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    list_page(context, file, params, item_v1).await
+    list_page(context, file, params, write_v1).await
 }
 
-type Item = fn(&StoredPost, &[Confirmation]) -> Value;
+type Write = fn(&ListedPost, &mut Vec<u8>) -> Result<(), Error>;
 
 async fn list_page(
     context: State<Arc<Context>>,
     Path(file): Path<String>,
     params: Params,
-    item: Item,
+    write: Write,
 ) -> Result<Response, ApiError> {
     let number = page_in_path(&file)?;
-    list(context, params, Some(number), item).await
+    list(context, params, Some(number), write).await
 }
 
 async fn list(
     State(context): State<Arc<Context>>,
     mut params: Params,
     path: Option<u64>,
-    item: Item,
+    write: Write,
 ) -> Result<Response, ApiError> {
     let filter = PostFilter {
         owners: params.list(&["addresses"]),
@@ -106,70 +112,109 @@ async fn list(
         order: params.order(),
     };
     let paging = Paging::read(&mut params, PAGE, path);
-    if filter.sort == PostSort::Created && paging.has_place() {
+    if filter.sort == PostSort::Confirmation && paging.is_cursor() {
         params.refuse("Cursor pagination is not supported with tx-time sort order.");
     }
     params.finish()?;
-    let window = paging.window::<Place>()?;
-    let (items, total, next) = context
-        .read(move |state| {
-            let page = state.posts(&filter, &window)?;
-            let items = page.rows.iter().map(|post| {
-                let current = post.current().message.item_hash.as_str();
-                Ok(item(post, &state.confirmations_of(current)?))
-            });
-            let items = items.collect::<Result<Vec<_>, beth_store::Error>>()?;
-            Ok((items, page.total, page.next))
+    flow::answer(context, Posts { filter, write }, paging).await
+}
+
+struct Posts {
+    filter: PostFilter,
+    write: Write,
+}
+
+impl Rows for Posts {
+    type Mark = PostMark;
+    const NAME: &'static str = "posts";
+
+    fn mark(&self, state: &beth_store::State<'_>, place: &Place) -> Result<PostMark, Error> {
+        state.post_mark_of(place)
+    }
+
+    fn write(
+        &self,
+        state: &beth_store::State<'_>,
+        cut: &Cut<PostMark>,
+        out: &mut Piece,
+    ) -> Result<Reached<PostMark>, Error> {
+        state.each_post(&self.filter, cut, |post| {
+            (self.write)(&post, out.begin())?;
+            Ok(out.end(Place {
+                time: post.last_updated,
+                hash: post.original.item_hash,
+            }))
         })
-        .await?;
-    let mut body = Map::new();
-    body.insert("posts".into(), Value::Array(items));
-    body.extend(paging.members("posts", total, next.as_ref()));
-    Ok(ok(Value::Object(body)).into_response())
+    }
+
+    fn total(&self, state: &beth_store::State<'_>) -> Result<u64, Error> {
+        state.count_posts(&self.filter)
+    }
 }
 
 /// Exactly the members that the released clients know.
-fn item_v0(post: &StoredPost, confirmations: &[Confirmation]) -> Value {
-    let (original, current) = (&post.original.message, &post.current().message);
+fn write_v0(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
+    let (original, current) = (&post.original, post.current());
     let post_type = if post.amend.is_some() {
         "amend"
     } else {
         post.post_type.as_str()
     };
-    json!({
-        "chain": original.chain,
-        "item_hash": current.item_hash,
-        "sender": post.owner,
-        "type": post_type,
-        "channel": original.channel,
-        "confirmed": !confirmations.is_empty(),
-        "content": post.current().content["content"],
-        "item_content": current.item_content,
-        "item_type": current.item_type,
-        "signature": current.signature,
-        "size": post.current().size,
-        "time": post.last_updated,
-        "confirmations": listed_confirmations(confirmations),
-        "original_item_hash": original.item_hash,
-        "original_signature": original.signature,
-        "original_type": post.post_type,
-        "hash": original.item_hash,
-        "address": post.owner,
-        "ref": post.original.content["ref"],
-    })
+    out.extend_from_slice(b"{\"chain\":");
+    write(&original.chain, out)?;
+    member("item_hash", &current.item_hash, out)?;
+    member("sender", &post.owner, out)?;
+    member("type", post_type, out)?;
+    member("channel", &original.channel, out)?;
+    member("confirmed", &!current.confirmations.is_empty(), out)?;
+    part("content", current, out)?;
+    member("item_content", &inline(current), out)?;
+    member("item_type", &current.item_type, out)?;
+    member("signature", &current.signature, out)?;
+    member("size", &current.size, out)?;
+    member("time", &post.last_updated.to_json(), out)?;
+    member("confirmations", &Confirmations(&current.confirmations), out)?;
+    member("original_item_hash", &original.item_hash, out)?;
+    member("original_signature", &original.signature, out)?;
+    member("original_type", &post.post_type, out)?;
+    member("hash", &original.item_hash, out)?;
+    member("address", &post.owner, out)?;
+    part("ref", original, out)?;
+    out.push(b'}');
+    Ok(())
 }
 
-fn item_v1(post: &StoredPost, _: &[Confirmation]) -> Value {
-    let original = &post.original.message;
-    json!({
-        "item_hash": post.current().message.item_hash,
-        "content": post.current().content["content"],
-        "original_item_hash": original.item_hash,
-        "original_type": post.post_type,
-        "address": post.owner,
-        "ref": post.original.content["ref"],
-        "channel": original.channel,
-        "created": post.created.to_iso("+00:00"),
-        "last_updated": post.last_updated.to_iso("+00:00"),
-    })
+fn write_v1(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
+    let (original, current) = (&post.original, post.current());
+    out.extend_from_slice(b"{\"item_hash\":");
+    write(&current.item_hash, out)?;
+    part("content", current, out)?;
+    member("original_item_hash", &original.item_hash, out)?;
+    member("original_type", &post.post_type, out)?;
+    member("address", &post.owner, out)?;
+    part("ref", original, out)?;
+    member("channel", &original.channel, out)?;
+    member("created", &post.created.to_iso("+00:00"), out)?;
+    member("last_updated", &post.last_updated.to_iso("+00:00"), out)?;
+    out.push(b'}');
+    Ok(())
+}
+
+/// Members of the content of a post, as they were written.
+#[derive(Deserialize)]
+struct Parts<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    r#ref: Option<&'a RawValue>,
+}
+
+/// Writes a member of a content: `content` or `ref`.
+fn part(key: &str, row: &ListedMessage, out: &mut Vec<u8>) -> Result<(), Error> {
+    match serde_json::from_str::<Parts<'_>>(&row.body) {
+        Ok(parts) if key == "ref" => member(key, &parts.r#ref, out),
+        Ok(parts) => member(key, &parts.content, out),
+        // Of equal keys the last one holds, which only the whole content tells.
+        Err(_) => member(key, &parse_written(&row.body).map_err(damaged)?[key], out),
+    }
 }

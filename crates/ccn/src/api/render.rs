@@ -4,9 +4,14 @@
 //! client wrote it. *Typed*: what `/messages/{hash}` and live streams show:
 //! the content as this node understood it, defaults filled in.
 
-use beth_protocol::Content;
+use beth_protocol::json::parse_written;
+use beth_protocol::{Content, MessageType};
+use beth_store::Error;
 use beth_store::confirmations::Confirmation;
+use beth_store::query::messages::ListedMessage;
 use beth_store::rows::StoredMessage;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 /// How much of a content a list shows.
@@ -43,7 +48,10 @@ pub fn listed(
     put("confirmed", (!confirmations.is_empty()).into());
     match format {
         ContentFormat::Full => drop(put("content", stored.content.clone())),
-        ContentFormat::Headers => drop(put("content", headers(stored))),
+        ContentFormat::Headers => drop(put(
+            "content",
+            headers(message.message_type, &stored.content),
+        )),
         ContentFormat::None => {}
     }
     put("item_content", message.item_content.clone().into());
@@ -55,6 +63,89 @@ pub fn listed(
     put("time", message.time.to_json());
     put("type", message.message_type.as_str().into());
     Value::Object(item)
+}
+
+/// Writes a message of a list, its content as the text that was stored. Keys
+/// are sorted.
+pub fn write_listed(
+    row: &ListedMessage,
+    format: ContentFormat,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    out.extend_from_slice(b"{\"chain\":");
+    write(&row.chain, out)?;
+    member("channel", &row.channel, out)?;
+    member("confirmations", &Confirmations(&row.confirmations), out)?;
+    member("confirmed", &!row.confirmations.is_empty(), out)?;
+    match format {
+        ContentFormat::Full => {
+            out.extend_from_slice(b",\"content\":");
+            out.extend_from_slice(row.body.as_bytes());
+        }
+        ContentFormat::Headers => {
+            let content = parse_written(&row.body).map_err(damaged)?;
+            member("content", &headers(row.message_type, &content), out)?;
+        }
+        ContentFormat::None => {}
+    }
+    member("item_content", &inline(row), out)?;
+    member("item_hash", &row.item_hash, out)?;
+    member("item_type", &row.item_type, out)?;
+    member("sender", &row.sender, out)?;
+    member("signature", &row.signature, out)?;
+    member("size", &row.size, out)?;
+    member("time", &row.time.to_json(), out)?;
+    member("type", row.message_type.as_str(), out)?;
+    out.push(b'}');
+    Ok(())
+}
+
+/// Writes another member of an object.
+pub fn member(
+    key: &str,
+    value: &(impl Serialize + ?Sized),
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"\":");
+    write(value, out)
+}
+
+/// Writes a value as JSON.
+pub fn write(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) -> Result<(), Error> {
+    serde_json::to_writer(out, value).map_err(damaged)
+}
+
+/// `item_content`: the text of an inline message.
+pub fn inline(row: &ListedMessage) -> Option<&str> {
+    (row.item_type == "inline").then_some(row.body.as_str())
+}
+
+/// Stored JSON cannot be read or written.
+pub fn damaged(cause: impl std::fmt::Display) -> Error {
+    Error::Damaged(format!("stored JSON: {cause}"))
+}
+
+/// Confirmations, as every resource shows them.
+pub struct Confirmations<'a>(pub &'a [Confirmation]);
+
+impl Serialize for Confirmations<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_seq(self.0.iter().map(Shown))
+    }
+}
+
+struct Shown<'a>(&'a Confirmation);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut map = out.serialize_map(Some(3))?;
+        map.serialize_entry("chain", &self.0.chain)?;
+        map.serialize_entry("hash", &self.0.hash)?;
+        map.serialize_entry("height", &self.0.height)?;
+        map.end()
+    }
 }
 
 /// A message with its content as the node understood it; without a content
@@ -106,19 +197,16 @@ pub fn understand(stored: &StoredMessage) -> Option<Content> {
 }
 
 /// The members of a content that identify what it is about.
-fn headers(stored: &StoredMessage) -> Value {
-    use beth_protocol::MessageType::{Aggregate, Post, Store};
-    let members: &[&str] = match stored.message.message_type {
+fn headers(message_type: MessageType, content: &Value) -> Value {
+    use MessageType::{Aggregate, Post, Store};
+    let members: &[&str] = match message_type {
         Post => &["address", "type", "ref"],
         Aggregate => &["address", "key"],
         Store => &["address", "item_hash", "ref"],
         _ => &["address"],
     };
     let kept = members.iter().filter_map(|&member| {
-        let value = stored
-            .content
-            .get(member)
-            .filter(|value| !value.is_null())?;
+        let value = content.get(member).filter(|value| !value.is_null())?;
         Some((member.to_owned(), value.clone()))
     });
     Value::Object(kept.collect())

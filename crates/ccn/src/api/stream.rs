@@ -199,7 +199,7 @@ async fn past(
     context: &Context,
     wanted: &Wanted,
 ) -> Result<Vec<(ItemHash, String)>, beth_store::Error> {
-    if wanted.history == 0 || wanted.listing.is_empty() {
+    if wanted.history == 0 {
         return Ok(Vec::new());
     }
     let filter = wanted.listing.filter.clone();

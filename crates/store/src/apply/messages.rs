@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::keys::{prefix, status_code, type_code};
 use crate::rows::StoredMessage;
 use crate::state::State;
+use crate::tallies::{Dimension, bucket};
 
 impl State<'_> {
     /// Inserts a processed message; answers its id.
@@ -38,6 +39,11 @@ impl State<'_> {
             self.name(owner)?
         };
         let kind = type_code(message.message_type);
+        let channel = name(message.channel.as_deref())?;
+        let content_type = name(index.content_type)?;
+        let key = name(index.key)?;
+        let payment = content.typed.payment();
+        let payment = payment.map(|payment| payment.payment_type.as_str());
         self.run(
             "INSERT INTO messages (prefix, item_hash, type, status, chain, sender, owner, channel, time,
                 reception_time, size, signature, item_type, content_type, content_ref, content_key, content_hash,
@@ -50,29 +56,35 @@ impl State<'_> {
                 message.chain.as_str(),
                 sender,
                 owner,
-                name(message.channel.as_deref())?,
+                channel,
                 message.time.micros(),
                 reception_time.micros(),
                 content.size as i64,
                 message.signature,
                 message.item_type.as_str(),
-                name(index.content_type)?,
+                content_type,
                 index.reference,
-                name(index.key)?,
+                key,
                 index.file,
-                content
-                    .typed
-                    .payment()
-                    .map(|payment| payment.payment_type.as_str()),
+                payment,
                 body,
             ],
         )?;
         let id = self.connection().last_insert_rowid();
+        let found_by = FoundBy {
+            kind,
+            sender,
+            owner,
+            channel,
+            content_type,
+            key,
+            chain: self.name(message.chain.as_str())?,
+            payment: name(payment)?,
+            time: message.time.micros(),
+        };
+        self.tally_message(&found_by, 1);
         for tag in tags(message.message_type, &content.raw) {
-            self.run(
-                "INSERT OR IGNORE INTO message_tags (tag, message_id) VALUES (?1, ?2)",
-                (tag, id),
-            )?;
+            self.add_tag((id, prefix(message.item_hash.as_str())), tag, &found_by)?;
         }
         self.counted((kind, 0), 1);
         self.fact_added(&in_force(message));
@@ -102,14 +114,82 @@ impl State<'_> {
         Ok(())
     }
 
+    fn add_tag(&self, (id, prefix): (i64, i64), tag: &str, by: &FoundBy) -> Result<(), Error> {
+        let tag = self.name(tag)?;
+        let added = self.run(
+            "INSERT OR IGNORE INTO message_tags (tag, time, prefix, id, type, sender, owner, channel, content_type)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            rusqlite::params![
+                tag,
+                by.time,
+                prefix,
+                id,
+                by.kind,
+                by.sender,
+                by.owner,
+                by.channel,
+                by.content_type
+            ],
+        )?;
+        self.tally(Dimension::Tag, (tag, by.kind), added as i64);
+        Ok(())
+    }
+
+    /// Deletes the tags of a message, and counts it no longer.
+    fn forget_tallies(&self, id: i64) -> Result<(), Error> {
+        let sql = "SELECT type, sender, owner, channel, content_type, content_key,
+                (SELECT id FROM names WHERE text = chain), (SELECT id FROM names WHERE text = payment_type), time
+             FROM messages WHERE id = ?1";
+        let found_by = self.one(sql, [id], |row| {
+            Ok(FoundBy {
+                kind: row.get(0)?,
+                sender: row.get(1)?,
+                owner: row.get(2)?,
+                channel: row.get(3)?,
+                content_type: row.get(4)?,
+                key: row.get(5)?,
+                chain: row.get(6)?,
+                payment: row.get(7)?,
+                time: row.get(8)?,
+            })
+        })?;
+        let Some(found_by) = found_by else {
+            return Ok(());
+        };
+        self.tally_message(&found_by, -1);
+        let sql = "SELECT tag FROM message_tags INDEXED BY message_tags_message WHERE id = ?1";
+        for tag in self.all(sql, [id], |row| row.get(0))? {
+            self.tally(Dimension::Tag, (tag, found_by.kind), -1);
+        }
+        self.run("DELETE FROM message_tags WHERE id = ?1", [id])?;
+        Ok(())
+    }
+
+    fn tally_message(&self, by: &FoundBy, change: i64) {
+        for (dimension, name) in [
+            (Dimension::Sender, Some(by.sender)),
+            (Dimension::Owner, Some(by.owner)),
+            (Dimension::Channel, by.channel),
+            (Dimension::ContentType, by.content_type),
+            (Dimension::Key, by.key),
+            (Dimension::Chain, Some(by.chain)),
+            (Dimension::Payment, by.payment),
+            (Dimension::Time, Some(bucket(by.time))),
+        ] {
+            if let Some(name) = name {
+                self.tally(dimension, (name, by.kind), change);
+            }
+        }
+    }
+
     /// Deletes the row of a message; what it did is undone by others.
     pub(crate) fn delete_message(&self, stored: &StoredMessage) -> Result<(), Error> {
         let message = &stored.message;
         let Some(id) = self.message_id(message.item_hash.as_str())? else {
             return Ok(());
         };
+        self.forget_tallies(id)?;
         self.run("DELETE FROM messages WHERE id = ?1", [id])?;
-        self.run("DELETE FROM message_tags WHERE message_id = ?1", [id])?;
         self.drop_measurements(id)?;
         let status = status_code(stored.status).unwrap_or_default();
         self.counted((type_code(message.message_type), status), -1);
@@ -129,6 +209,19 @@ pub(crate) fn in_force(message: &Message) -> Fact {
         .text(message.item_type.as_str())
         .number(message.time.micros())
         .optional(message.channel.as_deref())
+}
+
+/// What a message is found by, as ids and codes.
+struct FoundBy {
+    kind: i64,
+    sender: i64,
+    owner: i64,
+    channel: Option<i64>,
+    content_type: Option<i64>,
+    key: Option<i64>,
+    chain: i64,
+    payment: Option<i64>,
+    time: i64,
 }
 
 /// Members of a content that messages are found by.

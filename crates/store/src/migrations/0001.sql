@@ -47,7 +47,8 @@ CREATE TABLE names (
 -- content. It is last: long rows keep their short columns on the first page.
 -- `prefix` is the first eight bytes of the hash, in its order.
 -- type: 0 POST, 1 AGGREGATE, 2 STORE, 3 PROGRAM, 4 INSTANCE, 5 V-PROGRAM,
--- 6 FORGET. status: 0 processed, 1 removing.
+-- 6 FORGET. status: 0 processed, 1 removing. `confirmed` and `height` are time
+-- and block of the earliest confirmation; the greatest integer = none yet.
 CREATE TABLE messages (
     id             INTEGER PRIMARY KEY,
     prefix         INTEGER NOT NULL,
@@ -68,30 +69,56 @@ CREATE TABLE messages (
     content_key    INTEGER,
     content_hash   TEXT,
     payment_type   TEXT,
+    confirmed      INTEGER NOT NULL DEFAULT 9223372036854775807,
+    height         INTEGER NOT NULL DEFAULT 9223372036854775807,
     body           TEXT NOT NULL
 );
 CREATE INDEX messages_hash ON messages (prefix);
--- The others end in time and hash, so that a page is a range scan. Common
--- types are found by time; an owner who signed himself is found as a sender.
-CREATE INDEX messages_time ON messages (time DESC, prefix, type, status);
-CREATE INDEX messages_reception ON messages (reception_time DESC, prefix, status);
-CREATE INDEX messages_type ON messages (type, time DESC, prefix, status) WHERE type > 1;
-CREATE INDEX messages_sender ON messages (sender, time DESC, prefix, type, status);
-CREATE INDEX messages_owner ON messages (owner, time DESC, prefix, type, status) WHERE owner <> sender;
-CREATE INDEX messages_channel ON messages (channel, time DESC, prefix, type, status) WHERE channel IS NOT NULL;
-CREATE INDEX messages_content_type ON messages (content_type, time DESC, prefix, status)
-    WHERE content_type IS NOT NULL;
-CREATE INDEX messages_ref ON messages (content_ref, time DESC, prefix, status) WHERE content_ref IS NOT NULL;
-CREATE INDEX messages_key ON messages (content_key, time DESC, prefix, status) WHERE content_key IS NOT NULL;
+-- The others are in the order of time and hash, so that a page is a range scan,
+-- and end in what a second filter asks for, so that rows that do not match are
+-- passed without being read. Those that grow in the order of arrival ascend
+-- (appending is cheap) and are read backwards. Common types are found by time;
+-- an owner who signed himself is found as a sender.
+CREATE INDEX messages_time ON messages (time, prefix DESC, type, status);
+CREATE INDEX messages_reception ON messages (reception_time, prefix DESC, status);
+CREATE INDEX messages_confirmed ON messages
+    (confirmed, time, prefix DESC, height, type, status, sender, owner, channel, content_type);
+CREATE INDEX messages_type ON messages (type, time DESC, prefix, status, sender, owner, channel, content_type)
+    WHERE type > 1;
+CREATE INDEX messages_sender ON messages
+    (sender, time DESC, prefix, type, status, owner, channel, content_type);
+CREATE INDEX messages_owner ON messages
+    (owner, time DESC, prefix, type, status, sender, channel, content_type) WHERE owner <> sender;
+CREATE INDEX messages_channel ON messages
+    (channel, time DESC, prefix, type, status, sender, owner, content_type) WHERE channel IS NOT NULL;
+CREATE INDEX messages_content_type ON messages
+    (content_type, time DESC, prefix, type, status, sender, owner, channel) WHERE content_type IS NOT NULL;
+CREATE INDEX messages_ref ON messages
+    (content_ref, time DESC, prefix, type, status, sender, owner, channel, content_type)
+    WHERE content_ref IS NOT NULL;
+CREATE INDEX messages_key ON messages
+    (content_key, time DESC, prefix, type, status, sender, owner, channel) WHERE content_key IS NOT NULL;
 CREATE INDEX messages_content_hash ON messages (content_hash, time DESC, prefix, status)
     WHERE content_hash IS NOT NULL;
+CREATE INDEX messages_payment ON messages (payment_type, time DESC, prefix, status)
+    WHERE payment_type IS NOT NULL;
+CREATE INDEX messages_chain ON messages (chain, time DESC, prefix, status) WHERE chain <> 'ETH';
+CREATE INDEX messages_removing ON messages (time DESC, prefix) WHERE status = 1;
 
+-- `tag` is a name, `id` a message, `time` that of its envelope.
 CREATE TABLE message_tags (
-    tag        TEXT NOT NULL,
-    message_id INTEGER NOT NULL,
-    PRIMARY KEY (tag, message_id)
+    tag          INTEGER NOT NULL,
+    time         INTEGER NOT NULL,
+    prefix       INTEGER NOT NULL,
+    id           INTEGER NOT NULL,
+    type         INTEGER NOT NULL,
+    sender       INTEGER NOT NULL,
+    owner        INTEGER NOT NULL,
+    channel      INTEGER,
+    content_type INTEGER,
+    PRIMARY KEY (tag, time DESC, prefix, id)
 ) WITHOUT ROWID;
-CREATE INDEX message_tags_message ON message_tags (message_id);
+CREATE INDEX message_tags_message ON message_tags (id);
 
 -- How many messages are stored, by type and status; kept by the writer.
 CREATE TABLE counters (
@@ -99,6 +126,16 @@ CREATE TABLE counters (
     status INTEGER NOT NULL,
     count  INTEGER NOT NULL,
     PRIMARY KEY (type, status)
+) WITHOUT ROWID;
+
+-- The same by a property of the message: `dimension` says which, `name` its
+-- value (see tallies.rs).
+CREATE TABLE tallies (
+    dimension INTEGER NOT NULL,
+    name      INTEGER NOT NULL,
+    type      INTEGER NOT NULL,
+    count     INTEGER NOT NULL,
+    PRIMARY KEY (dimension, name, type)
 ) WITHOUT ROWID;
 
 -- The state digest: one homomorphic sum per part of the state.
@@ -123,7 +160,8 @@ CREATE TABLE forgotten (
     forgotten_by TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- `id`, `amends` and `latest` are ids of `messages`.
+-- `id`, `amends` and `latest` are ids of `messages`; `confirmed` is that of the
+-- message `id`.
 CREATE TABLE posts (
     id           INTEGER PRIMARY KEY,
     prefix       INTEGER NOT NULL,
@@ -134,14 +172,17 @@ CREATE TABLE posts (
     latest       INTEGER,
     created      INTEGER NOT NULL,
     last_updated INTEGER NOT NULL,
+    confirmed    INTEGER NOT NULL DEFAULT 9223372036854775807,
     ref          TEXT
 );
 CREATE INDEX posts_amends ON posts (amends) WHERE amends IS NOT NULL;
-CREATE INDEX posts_updated ON posts (last_updated DESC, prefix) WHERE amends IS NULL;
-CREATE INDEX posts_owner ON posts (owner, last_updated DESC, prefix) WHERE amends IS NULL;
-CREATE INDEX posts_type ON posts (type, last_updated DESC, prefix) WHERE amends IS NULL;
-CREATE INDEX posts_ref ON posts (ref, last_updated DESC, prefix) WHERE amends IS NULL AND ref IS NOT NULL;
-CREATE INDEX posts_channel ON posts (channel, last_updated DESC, prefix)
+CREATE INDEX posts_updated ON posts (last_updated, prefix DESC) WHERE amends IS NULL;
+CREATE INDEX posts_confirmed ON posts (confirmed, created, owner, type, channel) WHERE amends IS NULL;
+CREATE INDEX posts_owner ON posts (owner, last_updated DESC, prefix, type, channel) WHERE amends IS NULL;
+CREATE INDEX posts_type ON posts (type, last_updated DESC, prefix, owner, channel) WHERE amends IS NULL;
+CREATE INDEX posts_ref ON posts (ref, last_updated DESC, prefix, owner, type, channel)
+    WHERE amends IS NULL AND ref IS NOT NULL;
+CREATE INDEX posts_channel ON posts (channel, last_updated DESC, prefix, owner, type)
     WHERE amends IS NULL AND channel IS NOT NULL;
 
 -- One row per AGGREGATE message; its members are in the body of the message.

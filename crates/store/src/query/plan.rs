@@ -22,6 +22,11 @@ impl Conditions {
         self.params.extend(params);
     }
 
+    /// A condition and its parameters together.
+    pub(super) fn add_all(&mut self, (sql, params): (String, Vec<Value>)) {
+        self.add(sql, params);
+    }
+
     /// `column` is one of the values.
     pub(super) fn one_of(&mut self, column: &str, values: &[String]) {
         match values {
@@ -65,22 +70,6 @@ impl Conditions {
         }
     }
 
-    /// `column` names one of the texts by its id.
-    pub(super) fn named(&mut self, column: &str, values: &[String]) {
-        match values {
-            [single] => self.add(
-                format!("{column} = (SELECT id FROM names WHERE text = ?)"),
-                [text(single)],
-            ),
-            many => self.add(
-                format!(
-                    "{column} IN (SELECT id FROM names WHERE text IN (SELECT value FROM json_each(?)))"
-                ),
-                [list(many)],
-            ),
-        }
-    }
-
     /// `column` is one of the codes.
     pub(super) fn coded(&mut self, column: &str, codes: &[i64]) {
         match codes {
@@ -93,14 +82,6 @@ impl Conditions {
                 );
             }
         }
-    }
-
-    /// The hash begins like one of these.
-    pub(super) fn hashed(&mut self, values: &[String]) {
-        self.add(
-            "prefix IN (SELECT value FROM json_each(?))",
-            [prefixes(values)],
-        );
     }
 
     /// Only rows after a place, in the order of `time`, hash prefix and id.
@@ -157,6 +138,23 @@ impl Conditions {
         params.extend([Value::Integer(limit), Value::Integer(offset)]);
         params
     }
+}
+
+/// `column` is one of the values, each an integer or a text.
+pub(super) fn equal(column: &str, values: &[Value]) -> (String, Vec<Value>) {
+    if let [single] = values {
+        return (format!("{column} = ?"), vec![single.clone()]);
+    }
+    let json = |value: &Value| match value {
+        Value::Integer(number) => (*number).into(),
+        Value::Text(text) => text.as_str().into(),
+        _ => serde_json::Value::Null,
+    };
+    let values: serde_json::Value = values.iter().map(json).collect();
+    (
+        format!("{column} IN (SELECT value FROM json_each(?))"),
+        vec![Value::Text(values.to_string())],
+    )
 }
 
 pub(super) fn text(value: &str) -> Value {

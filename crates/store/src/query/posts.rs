@@ -1,14 +1,19 @@
 //! The list of posts: originals with their latest version (core-api.md §5).
+//! Read as the list of [messages](super::messages) is.
+
+mod walk;
+
+use std::ops::ControlFlow;
 
 use beth_protocol::time::Timestamp;
-use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
-use super::plan::{Conditions, SCANS_MAX, distinct, list, prefixes};
-use super::{Order, Page, Place, Span, Window};
+use super::messages::ListedMessage;
+use super::{Cut, Order, Page, Place, Reached, Span, Window};
 use crate::error::Error;
-use crate::rows::StoredMessage;
+use crate::keys::prefix;
 use crate::state::State;
+use walk::Wanted;
 
 /// What to list; see [`MessageFilter`](super::messages::MessageFilter).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,17 +44,18 @@ pub enum PostSort {
     /// Time of the latest version.
     #[default]
     Updated,
-    /// Time of the original, then the hash of the latest version.
-    Created,
+    /// Time of the earliest confirmation of the original, unconfirmed ones as
+    /// the newest; then its time, then the hash of the latest version.
+    Confirmation,
 }
 
 /// A post.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StoredPost {
+pub struct ListedPost {
     /// The original message.
-    pub original: StoredMessage,
+    pub original: ListedMessage,
     /// The newest amend; `None` = never amended.
-    pub amend: Option<StoredMessage>,
+    pub amend: Option<ListedMessage>,
     /// `content.address` of the original.
     pub owner: String,
     /// Its type.
@@ -60,11 +66,22 @@ pub struct StoredPost {
     pub last_updated: Timestamp,
 }
 
-impl StoredPost {
+impl ListedPost {
     /// The latest version.
-    pub fn current(&self) -> &StoredMessage {
+    pub fn current(&self) -> &ListedMessage {
         self.amend.as_ref().unwrap_or(&self.original)
     }
+}
+
+/// The place of a post in a list, exact, for this node alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostMark {
+    confirmed: i64,
+    created: i64,
+    updated: i64,
+    prefix: i64,
+    version: i64,
+    id: i64,
 }
 
 struct PostLine {
@@ -72,14 +89,18 @@ struct PostLine {
     latest: Option<i64>,
     owner: String,
     post_type: String,
-    created: Timestamp,
-    last_updated: Timestamp,
+    created: i64,
+    last_updated: i64,
+    confirmed: i64,
+    prefix: i64,
+    version: i64,
 }
 
-const COLUMNS: &str = "id, latest, owner, type, created, last_updated, prefix";
-/// The same with names in place of their ids.
-const NAMED: &str = "id, latest, (SELECT text FROM names WHERE id = owner), (SELECT text FROM names WHERE id = type),
-    created, last_updated";
+/// Of the post with an id.
+const LINE: &str = "SELECT id, latest, (SELECT text FROM names WHERE id = owner), (SELECT text FROM names WHERE id = type),
+        created, last_updated, confirmed, prefix,
+        (SELECT messages.prefix FROM messages WHERE messages.id = coalesce(posts.latest, posts.id))
+     FROM posts WHERE id = ?1";
 
 impl State<'_> {
     /// A part of the list of posts.
@@ -87,84 +108,108 @@ impl State<'_> {
         &self,
         filter: &PostFilter,
         window: &Window<Place>,
-    ) -> Result<Page<StoredPost, Place>, Error> {
-        let lines = self.post_lines(filter, window)?;
-        let rows = lines
-            .into_iter()
-            .map(|line| self.post_of(line))
-            .collect::<Result<Vec<_>, Error>>()?;
+    ) -> Result<Page<ListedPost, Place>, Error> {
+        let cut = window.cut(|place| self.post_mark_of(place))?;
+        let mut rows = Vec::new();
+        self.each_post(filter, &cut, |post| {
+            rows.push(post);
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
         window.page(
             rows,
             |post| Place {
                 time: post.last_updated,
-                hash: post.original.message.item_hash.to_string(),
+                hash: post.original.item_hash.clone(),
             },
             || self.count_posts(filter),
         )
     }
 
-    fn post_of(&self, line: PostLine) -> Result<StoredPost, Error> {
-        Ok(StoredPost {
-            original: self.message_by_id(line.id)?,
-            amend: line.latest.map(|id| self.message_by_id(id)).transpose()?,
-            owner: line.owner,
-            post_type: line.post_type,
-            created: line.created,
-            last_updated: line.last_updated,
+    /// Shows posts of a list one by one, until the end of the cut or until told
+    /// to stop.
+    pub fn each_post<E: From<Error>>(
+        &self,
+        filter: &PostFilter,
+        cut: &Cut<PostMark>,
+        show: impl FnMut(ListedPost) -> Result<ControlFlow<()>, E>,
+    ) -> Result<Reached<PostMark>, E> {
+        let ids = self.post_ids(filter, &cut.and_one())?;
+        cut.show(&ids, |id| self.listed_post(id), show)
+    }
+
+    /// Where a place is in this node.
+    pub fn post_mark_of(&self, place: &Place) -> Result<PostMark, Error> {
+        // Whoever is gone came before all that begin alike.
+        let id = self.message_id(&place.hash)?.unwrap_or(i64::MAX);
+        Ok(PostMark {
+            confirmed: i64::MAX,
+            created: place.time.micros(),
+            updated: place.time.micros(),
+            prefix: prefix(&place.hash),
+            version: prefix(&place.hash),
+            id,
         })
     }
 
-    fn post_lines(
-        &self,
-        filter: &PostFilter,
-        window: &Window<Place>,
-    ) -> Result<Vec<PostLine>, Error> {
-        let (limit, offset) = window.limit_offset();
-        let direction = filter.order.sql();
-        let (version, order) = match filter.sort {
-            PostSort::Updated => ("NULL", format!("last_updated {direction}, prefix, id")),
-            PostSort::Created => (
-                "(SELECT prefix FROM messages WHERE id = coalesce(posts.latest, posts.id))",
-                format!("created {direction}, version, id"),
-            ),
+    /// Posts of the whole list.
+    pub fn count_posts(&self, filter: &PostFilter) -> Result<u64, Error> {
+        let Some(wanted) = Wanted::of(self, filter)? else {
+            return Ok(0);
         };
-        let depth = if limit < 0 {
-            -1
-        } else {
-            limit.saturating_add(offset)
-        };
-        let mut parts = Vec::new();
-        let mut params = Vec::new();
-        for scan in filter.scans() {
-            let conditions = filter.conditions(&scan, window.key());
-            parts.push(format!(
-                "SELECT * FROM (SELECT {COLUMNS}, {version} AS version FROM posts {} WHERE {} ORDER BY {order} LIMIT ?)",
-                scan.index,
-                conditions.sql()
-            ));
-            params.extend(conditions.params());
-            params.push(Value::Integer(depth));
+        if let Some(kept) = self.kept_posts(&wanted)? {
+            return Ok(kept);
         }
-        let sql = format!(
-            "SELECT {NAMED} FROM ({}) ORDER BY {order} LIMIT ? OFFSET ?",
-            parts.join(" UNION ALL ")
-        );
-        params.extend([Value::Integer(limit), Value::Integer(offset)]);
-        self.all(&sql, params_from_iter(params), line)
+        let key = || {
+            let shape = PostFilter {
+                order: Order::default(),
+                sort: PostSort::default(),
+                ..filter.clone()
+            };
+            format!("{shape:?}")
+        };
+        self.remembered(key, || {
+            let (walks, price) = wanted.walks_through();
+            let mut total = 0;
+            for walk in walks {
+                let (from, conditions) = wanted.scan(&walk, None);
+                let sql = format!("SELECT count(*) FROM {from} WHERE {}", conditions.sql());
+                total += self.number(&sql, conditions.params())?;
+            }
+            Ok((total, price))
+        })
     }
 
-    fn count_posts(&self, filter: &PostFilter) -> Result<u64, Error> {
-        let mut total = 0;
-        for scan in filter.scans() {
-            let conditions = filter.conditions(&scan, None);
-            let sql = format!(
-                "SELECT count(*) FROM posts {} WHERE {}",
-                scan.index,
-                conditions.sql()
-            );
-            total += self.number(&sql, conditions.params())?;
-        }
-        Ok(total)
+    fn post_ids(&self, filter: &PostFilter, cut: &Cut<PostMark>) -> Result<Vec<i64>, Error> {
+        let Some(wanted) = Wanted::of(self, filter)? else {
+            return Ok(Vec::new());
+        };
+        let (sql, params) = wanted.ids(cut);
+        self.all(&sql, params_from_iter(params), |row| row.get(0))
+    }
+
+    fn listed_post(&self, id: i64) -> Result<(ListedPost, PostMark), Error> {
+        let line = self.one(LINE, [id], line)?;
+        let line = line.ok_or_else(|| {
+            Error::Damaged(format!("an index names post {id}, which is not there"))
+        })?;
+        let amend = line.latest.map(|latest| self.listed_by_id(latest));
+        let post = ListedPost {
+            original: self.listed_by_id(line.id)?.0,
+            amend: amend.transpose()?.map(|(row, _)| row),
+            owner: line.owner,
+            post_type: line.post_type,
+            created: Timestamp::from_micros(line.created),
+            last_updated: Timestamp::from_micros(line.last_updated),
+        };
+        let mark = PostMark {
+            confirmed: line.confirmed,
+            created: line.created,
+            updated: line.last_updated,
+            prefix: line.prefix,
+            version: line.version,
+            id: line.id,
+        };
+        Ok((post, mark))
     }
 }
 
@@ -174,136 +219,10 @@ fn line(row: &Row<'_>) -> rusqlite::Result<PostLine> {
         latest: row.get(1)?,
         owner: row.get(2)?,
         post_type: row.get(3)?,
-        created: Timestamp::from_micros(row.get(4)?),
-        last_updated: Timestamp::from_micros(row.get(5)?),
+        created: row.get(4)?,
+        last_updated: row.get(5)?,
+        confirmed: row.get(6)?,
+        prefix: row.get(7)?,
+        version: row.get(8)?,
     })
-}
-
-/// One walk along one index, for these values of its column.
-struct Scan {
-    index: &'static str,
-    column: Option<Column>,
-    values: Vec<String>,
-}
-
-/// The columns that posts are found by.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Hash,
-    Ref,
-    Owner,
-    Type,
-    Channel,
-}
-
-impl Column {
-    fn limit(self, conditions: &mut Conditions, values: &[String]) {
-        match self {
-            Column::Hash => {
-                conditions.hashed(values);
-                conditions.add(
-                    "(SELECT item_hash FROM messages WHERE id = posts.id) IN (SELECT value FROM json_each(?))",
-                    [list(values)],
-                );
-            }
-            Column::Ref => conditions.one_of("ref", values),
-            Column::Owner => conditions.named("owner", values),
-            Column::Type => conditions.named("type", values),
-            Column::Channel => conditions.named("channel", values),
-        }
-    }
-}
-
-impl PostFilter {
-    /// Columns with an index, in the order of preference.
-    fn columns(&self) -> [(Column, &'static str, Option<&Vec<String>>); 5] {
-        [
-            (Column::Hash, "NOT INDEXED", self.hashes.as_ref()),
-            (Column::Ref, "INDEXED BY posts_ref", self.refs.as_ref()),
-            (
-                Column::Owner,
-                "INDEXED BY posts_owner",
-                self.owners.as_ref(),
-            ),
-            (Column::Type, "INDEXED BY posts_type", self.types.as_ref()),
-            (
-                Column::Channel,
-                "INDEXED BY posts_channel",
-                self.channels.as_ref(),
-            ),
-        ]
-    }
-
-    fn scans(&self) -> Vec<Scan> {
-        let chosen = self
-            .columns()
-            .into_iter()
-            .find_map(|(column, index, values)| Some((column, index, values?)));
-        let Some((column, index, values)) = chosen else {
-            // Tags lead to posts by their hash.
-            let index = if self.tags.is_some() {
-                "NOT INDEXED"
-            } else {
-                "INDEXED BY posts_updated"
-            };
-            return vec![Scan {
-                index,
-                column: None,
-                values: Vec::new(),
-            }];
-        };
-        let values = distinct(values);
-        if column == Column::Hash || values.len() > SCANS_MAX || values.is_empty() {
-            return vec![Scan {
-                index,
-                column: Some(column),
-                values,
-            }];
-        }
-        values
-            .into_iter()
-            .map(|value| Scan {
-                index,
-                column: Some(column),
-                values: vec![value],
-            })
-            .collect()
-    }
-
-    fn conditions(&self, scan: &Scan, after: Option<&Place>) -> Conditions {
-        let mut conditions = Conditions::default();
-        conditions.add("amends IS NULL", []);
-        if let (Some(Column::Hash), hashes) = (scan.column, &scan.values) {
-            conditions.add(
-                "id IN (SELECT id FROM messages INDEXED BY messages_hash
-                     WHERE prefix IN (SELECT value FROM json_each(?)))",
-                [prefixes(hashes)],
-            );
-        }
-        for (column, _, values) in self.columns() {
-            match values {
-                Some(_) if scan.column == Some(column) => {
-                    column.limit(&mut conditions, &scan.values);
-                }
-                Some(values) => column.limit(&mut conditions, values),
-                None => {}
-            }
-        }
-        if let Some(tags) = &self.tags {
-            // From the tag to the versions that carry it, to their originals;
-            // then only those whose latest version is one of them.
-            conditions.add(
-                "id IN (SELECT coalesce(version.amends, version.id)
-                     FROM message_tags AS tagged JOIN posts AS version ON version.id = tagged.message_id
-                     WHERE tagged.tag IN (SELECT value FROM json_each(?)))
-                 AND EXISTS (SELECT 1 FROM message_tags AS tagged
-                     WHERE tagged.message_id = coalesce(posts.latest, posts.id)
-                     AND tagged.tag IN (SELECT value FROM json_each(?)))",
-                [list(tags), list(tags)],
-            );
-        }
-        conditions.within("last_updated", self.span);
-        conditions.after("last_updated", self.order, after);
-        conditions
-    }
 }

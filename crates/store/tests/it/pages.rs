@@ -2,14 +2,15 @@
 //! index was chosen; pages and cursors cut it without gaps or repeats.
 
 use std::fmt::Debug;
+use std::ops::ControlFlow;
 
 use beth_protocol::time::Timestamp;
 use beth_protocol::{ItemHash, MessageType, Status};
 use beth_store::Error;
 use beth_store::query::aggregates::{AggregateFilter, AggregateSort};
-use beth_store::query::messages::MessageFilter;
-use beth_store::query::posts::{PostFilter, PostSort};
-use beth_store::query::{Order, Page, Span, Window};
+use beth_store::query::messages::{Blocks, Mark, MessageFilter, MessageSort};
+use beth_store::query::posts::{PostFilter, PostMark, PostSort};
+use beth_store::query::{Cut, Order, Page, Span, Window};
 use serde_json::Value;
 
 use crate::world::{CHANNELS, Dice, Entry, KEYS, POST_TYPES, REFS, SENDERS, TAGS, World};
@@ -17,7 +18,7 @@ use crate::world::{CHANNELS, Dice, Entry, KEYS, POST_TYPES, REFS, SENDERS, TAGS,
 const EVERYTHING: u64 = 0;
 
 fn strings(dice: &mut Dice, words: &[&str]) -> Option<Vec<String>> {
-    if dice.below(4) > 0 {
+    if dice.below(4) > 0 || words.is_empty() {
         return None;
     }
     let mut chosen: Vec<String> = (0..=dice.below(3))
@@ -153,8 +154,27 @@ fn message_filter(dice: &mut Dice, world: &World) -> MessageFilter {
         hashes: strings(dice, &hashes).filter(|_| dice.below(5) == 0),
         payment_types: strings(dice, &["hold", "credit"]).filter(|_| dice.below(4) == 0),
         span: span(dice),
+        blocks: Blocks {
+            start: height(dice),
+            end: height(dice),
+        },
+        sort: MessageSort::Time,
         order: order(dice),
     }
+}
+
+fn height(dice: &mut Dice) -> Option<i64> {
+    (dice.below(10) == 0).then(|| 98 + dice.below(16) as i64)
+}
+
+fn in_blocks(blocks: Blocks, entry: &Entry) -> bool {
+    let height = entry.confirmed.map(|(_, height)| height);
+    blocks
+        .start
+        .is_none_or(|start| height.is_none_or(|height| height >= start))
+        && blocks
+            .end
+            .is_none_or(|end| height.is_some_and(|height| height < end))
 }
 
 fn wanted(filter: &MessageFilter, entry: &Entry) -> bool {
@@ -180,6 +200,169 @@ fn wanted(filter: &MessageFilter, entry: &Entry) -> bool {
         && among(&filter.hashes, Some(message.item_hash.as_str()))
         && among(&filter.payment_types, content["payment"]["type"].as_str())
         && inside(filter.span, message.time)
+        && in_blocks(filter.blocks, entry)
+}
+
+/// Reads a list sorted by confirmations by pages and piece by piece; every way
+/// must give `expected`.
+fn check_confirmed<M: Copy>(
+    expected: &[String],
+    page: impl Fn(u64, u64) -> (Vec<String>, u64),
+    piece: impl Fn(Option<M>) -> (Vec<String>, Option<M>),
+    shown: &dyn Debug,
+) {
+    assert_eq!(page(1, EVERYTHING).0, expected, "whole: {shown:?}");
+    for (number, chunk) in expected.chunks(7).enumerate() {
+        let (names, total) = page(number as u64 + 1, 7);
+        assert_eq!(names, chunk, "page {number}: {shown:?}");
+        assert_eq!(total, expected.len() as u64, "total: {shown:?}");
+    }
+    let (mut mark, mut walked) = (None, Vec::new());
+    loop {
+        let (names, next) = piece(mark);
+        walked.extend(names);
+        assert!(walked.len() <= expected.len(), "goes in circles: {shown:?}");
+        mark = next;
+        if mark.is_none() {
+            break;
+        }
+    }
+    assert_eq!(walked, expected, "pieces: {shown:?}");
+}
+
+#[test]
+fn messages_by_confirmation_equal_the_model() {
+    let world = World::new();
+    for seed in 0..300 {
+        let filter = MessageFilter {
+            sort: MessageSort::Confirmation,
+            ..message_filter(&mut Dice::new(seed + 5_000), &world)
+        };
+        let mut matching: Vec<&Entry> = world
+            .entries
+            .iter()
+            .filter(|entry| wanted(&filter, entry))
+            .collect();
+        matching.sort_by(|a, b| {
+            let key = |entry: &Entry| {
+                let confirmed = entry.confirmed.map_or(i64::MAX, |(time, _)| time.micros());
+                (confirmed, entry.message.time)
+            };
+            let by_time = match filter.order {
+                Order::Ascending => key(a).cmp(&key(b)),
+                Order::Descending => key(b).cmp(&key(a)),
+            };
+            by_time.then_with(|| {
+                a.message
+                    .item_hash
+                    .as_str()
+                    .cmp(b.message.item_hash.as_str())
+            })
+        });
+        let expected: Vec<String> = matching
+            .iter()
+            .map(|entry| entry.message.item_hash.to_string())
+            .collect();
+        let readers = &world.store.readers;
+        check_confirmed::<Mark>(
+            &expected,
+            |number, size| {
+                let window = Window::Page { number, size };
+                let page = readers
+                    .read(|state| state.messages(&filter, &window))
+                    .unwrap();
+                let names = page
+                    .rows
+                    .iter()
+                    .map(|row| row.message.item_hash.to_string());
+                (names.collect(), page.total)
+            },
+            |after| {
+                let cut = Cut {
+                    after,
+                    skip: 0,
+                    rows: 6,
+                };
+                let mut names = Vec::new();
+                let reached = readers
+                    .read(|state| {
+                        state.each_message(&filter, &cut, |row| {
+                            names.push(row.item_hash.clone());
+                            // Stopped early now and then, as a full buffer does.
+                            Ok::<_, Error>(if names.len() == 4 {
+                                ControlFlow::Break(())
+                            } else {
+                                ControlFlow::Continue(())
+                            })
+                        })
+                    })
+                    .unwrap();
+                (names, reached.last.filter(|_| !reached.is_end))
+            },
+            &filter,
+        );
+    }
+}
+
+#[test]
+fn posts_by_confirmation_equal_the_model() {
+    let world = World::new();
+    let model = posts(&world);
+    for seed in 0..200 {
+        let filter = PostFilter {
+            sort: PostSort::Confirmation,
+            ..post_filter(&mut Dice::new(seed + 7_000), &[])
+        };
+        let mut matching: Vec<&ModelPost<'_>> = model
+            .iter()
+            .filter(|post| wanted_post(&filter, post))
+            .collect();
+        matching.sort_by(|a, b| {
+            let key = |post: &ModelPost<'_>| {
+                let confirmed = post.original.confirmed;
+                let confirmed = confirmed.map_or(i64::MAX, |(time, _)| time.micros());
+                (confirmed, post.original.message.time)
+            };
+            let by_time = match filter.order {
+                Order::Ascending => key(a).cmp(&key(b)),
+                Order::Descending => key(b).cmp(&key(a)),
+            };
+            let hash = |post: &ModelPost<'_>| post.latest.message.item_hash.to_string();
+            by_time.then_with(|| hash(a).cmp(&hash(b)))
+        });
+        let expected: Vec<String> = matching
+            .iter()
+            .map(|post| post.original.message.item_hash.to_string())
+            .collect();
+        let readers = &world.store.readers;
+        check_confirmed::<PostMark>(
+            &expected,
+            |number, size| {
+                let window = Window::Page { number, size };
+                let page = readers.read(|state| state.posts(&filter, &window)).unwrap();
+                let names = page.rows.iter().map(|post| post.original.item_hash.clone());
+                (names.collect(), page.total)
+            },
+            |after| {
+                let cut = Cut {
+                    after,
+                    skip: 0,
+                    rows: 5,
+                };
+                let mut names = Vec::new();
+                let reached = readers
+                    .read(|state| {
+                        state.each_post(&filter, &cut, |post| {
+                            names.push(post.original.item_hash.clone());
+                            Ok::<_, Error>(ControlFlow::Continue(()))
+                        })
+                    })
+                    .unwrap();
+                (names, reached.last.filter(|_| !reached.is_end))
+            },
+            &filter,
+        );
+    }
 }
 
 #[test]
@@ -350,6 +533,31 @@ fn posts(world: &World) -> Vec<ModelPost<'_>> {
         .collect()
 }
 
+fn post_filter(dice: &mut Dice, hashes: &[&str]) -> PostFilter {
+    PostFilter {
+        owners: strings(dice, &SENDERS),
+        hashes: strings(dice, hashes).filter(|_| dice.below(4) == 0),
+        refs: strings(dice, &REFS),
+        types: strings(dice, &["note", "blog", "amend"]),
+        tags: strings(dice, &TAGS),
+        channels: strings(dice, &CHANNELS),
+        span: span(dice),
+        sort: PostSort::Updated,
+        order: order(dice),
+    }
+}
+
+fn wanted_post(filter: &PostFilter, post: &ModelPost<'_>) -> bool {
+    let (original, content) = (&post.original.message, &post.original.content);
+    among(&filter.owners, content["address"].as_str())
+        && among(&filter.hashes, Some(original.item_hash.as_str()))
+        && among(&filter.refs, content["ref"].as_str())
+        && among(&filter.types, content["type"].as_str())
+        && tagged(&filter.tags, &post.latest.content["content"]["tags"])
+        && among(&filter.channels, original.channel.as_deref())
+        && inside(filter.span, post.latest.message.time)
+}
+
 #[test]
 fn posts_equal_the_model() {
     let world = World::new();
@@ -366,27 +574,8 @@ fn posts_equal_the_model() {
         .collect();
     for seed in 0..300 {
         let mut dice = Dice::new(seed + 1_000);
-        let filter = PostFilter {
-            owners: strings(&mut dice, &SENDERS),
-            hashes: strings(&mut dice, &hashes).filter(|_| dice.below(4) == 0),
-            refs: strings(&mut dice, &REFS),
-            types: strings(&mut dice, &["note", "blog", "amend"]),
-            tags: strings(&mut dice, &TAGS),
-            channels: strings(&mut dice, &CHANNELS),
-            span: span(&mut dice),
-            sort: PostSort::Updated,
-            order: order(&mut dice),
-        };
-        let matching = model.iter().filter(|post| {
-            let (original, content) = (&post.original.message, &post.original.content);
-            among(&filter.owners, content["address"].as_str())
-                && among(&filter.hashes, Some(original.item_hash.as_str()))
-                && among(&filter.refs, content["ref"].as_str())
-                && among(&filter.types, content["type"].as_str())
-                && tagged(&filter.tags, &post.latest.content["content"]["tags"])
-                && among(&filter.channels, original.channel.as_deref())
-                && inside(filter.span, post.latest.message.time)
-        });
+        let filter = post_filter(&mut dice, &hashes);
+        let matching = model.iter().filter(|post| wanted_post(&filter, post));
         let matching = matching.map(|post| {
             (
                 post.latest.message.time,
@@ -402,7 +591,7 @@ fn posts_equal_the_model() {
                     .readers
                     .read(|state| state.posts(&filter, window))
             },
-            |row| row.original.message.item_hash.to_string(),
+            |row| row.original.item_hash.clone(),
             &filter,
         );
     }

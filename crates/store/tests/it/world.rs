@@ -4,6 +4,9 @@
 use beth_protocol::judge::{Complete, Rules, Verdict, judge};
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Chain, ItemHash, ItemType, Message, MessageType};
+use beth_store::confirmations::Transaction;
+use beth_store::pending::Arrival;
+use beth_store::rows::Outcome;
 use beth_store::{Error, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,6 +36,8 @@ pub struct Entry {
     pub message: Message,
     pub content: Value,
     pub reception: Timestamp,
+    /// Time and height of the earliest confirmation.
+    pub confirmed: Option<(Timestamp, i64)>,
 }
 
 pub struct World {
@@ -109,6 +114,7 @@ impl World {
                 originals.push((hash, who));
             }
         }
+        world.confirm_some();
         world
     }
 
@@ -154,9 +160,57 @@ impl World {
             message,
             content,
             reception,
+            confirmed: None,
         });
         hash
     }
+
+    /// Most messages are confirmed, some twice, a few in other transactions at
+    /// the same time.
+    fn confirm_some(&mut self) {
+        let mut dice = Dice::new(11);
+        let mut transactions = Vec::new();
+        for number in 0..20 {
+            transactions.push(Transaction {
+                hash: format!("0x{number:02}"),
+                chain: Chain::Eth,
+                height: 100 + dice.below(12) as i64,
+                time: Timestamp::from_seconds(1_900_000_000 + dice.below(12) as i64),
+                publisher: "0xP".into(),
+            });
+        }
+        for entry in &mut self.entries {
+            let mut by = Vec::new();
+            for _ in 0..dice.below(3) {
+                let transaction = dice.one(&transactions);
+                by.push((
+                    transaction.time,
+                    transaction.hash.clone(),
+                    transaction.height,
+                ));
+                confirm(
+                    &mut self.store,
+                    entry.message.item_hash.as_str(),
+                    transaction,
+                );
+            }
+            entry.confirmed = by.into_iter().min().map(|(time, _, height)| (time, height));
+        }
+    }
+}
+
+fn confirm(store: &mut Store, hash: &str, transaction: &Transaction) {
+    let arrival = Arrival {
+        raw: Value::Null,
+        reception_time: transaction.time,
+        origin: "onchain",
+        transaction: Some(Box::new(transaction.clone())),
+        retry_of: None,
+    };
+    store
+        .writer
+        .transaction(|state| state.note_confirmation(hash, &arrival, &Outcome::Processed))
+        .unwrap();
 }
 
 fn tags(dice: &mut Dice) -> Vec<&'static str> {

@@ -1,0 +1,406 @@
+//! From a filter of posts to the statement for their ids; see the walks of
+//! messages, whose rules hold here too.
+
+use rusqlite::types::Value;
+
+use super::{PostFilter, PostMark, PostSort};
+use crate::error::Error;
+use crate::query::plan::{Conditions, SCANS_MAX, distinct, equal, prefixes};
+use crate::query::{Cut, Order, Span};
+use crate::state::State;
+use crate::tallies::Dimension;
+
+/// The price of reading the row of a post, in entries of an index.
+const ROW_PRICE: f64 = 6.0;
+/// The price of finding the post of a message, or the tags of a post.
+const TAG_PRICE: f64 = 8.0;
+/// How much of the longest possible walk counts beside the expected one.
+const DOUBT: f64 = 0.05;
+/// Of references, one post of so many is assumed to have it.
+const REF_SHARE: f64 = 1_000.0;
+/// The code of POST.
+const POST: [i64; 1] = [0];
+
+/// What posts are found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Hash,
+    Ref,
+    Owner,
+    Type,
+    Channel,
+    Tag,
+}
+
+/// What a scan walks along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Of(Column),
+    Updated,
+    Confirmed,
+}
+
+/// A filter with ids in place of texts.
+pub(super) struct Wanted {
+    /// Columns, their values, and how many posts have one of them.
+    pub(super) lists: Vec<(Column, Vec<Value>, f64)>,
+    pub(super) span: Span,
+    sort: PostSort,
+    order: Order,
+    all: f64,
+}
+
+/// One scan: a way, and the values of its column.
+pub(super) struct Walk {
+    way: Way,
+    values: Vec<Value>,
+}
+
+impl Wanted {
+    /// `None` when no post can match.
+    pub(super) fn of(state: &State<'_>, filter: &PostFilter) -> Result<Option<Wanted>, Error> {
+        let mut lists = Vec::new();
+        let all = state.posts_kept()? as f64;
+        for (column, texts) in [
+            (Column::Hash, &filter.hashes),
+            (Column::Ref, &filter.refs),
+            (Column::Owner, &filter.owners),
+            (Column::Type, &filter.types),
+            (Column::Channel, &filter.channels),
+            (Column::Tag, &filter.tags),
+        ] {
+            let Some(texts) = texts else { continue };
+            let values = values_of(state, column, distinct(texts))?;
+            if values.is_empty() {
+                return Ok(None);
+            }
+            let size = size_of(state, column, &values, all)?;
+            lists.push((column, values, size));
+        }
+        Ok(Some(Wanted {
+            lists,
+            span: filter.span,
+            sort: filter.sort,
+            order: filter.order,
+            all,
+        }))
+    }
+
+    /// The statement for the ids of a part of the list.
+    pub(super) fn ids(&self, cut: &Cut<PostMark>) -> (String, Vec<Value>) {
+        let need = cut.rows.saturating_add(cut.skip) as f64;
+        let walks = self.split(self.cheapest(|way, count| self.steps(way, count, need)).0);
+        let window = [clamp(cut.rows), clamp(cut.skip)];
+        let (mut parts, mut params) = (Vec::new(), Vec::new());
+        let order = self.order_by();
+        for walk in &walks {
+            let (from, conditions) = self.scan(walk, cut.after.as_ref());
+            let version = match self.sort {
+                PostSort::Updated => "",
+                PostSort::Confirmation => {
+                    ", (SELECT messages.prefix FROM messages WHERE messages.id = coalesce(t.latest, t.id)) AS version"
+                }
+            };
+            parts.push(format!(
+                "SELECT * FROM (SELECT t.id AS id, t.prefix AS prefix, t.last_updated AS last_updated,
+                     t.confirmed AS confirmed, t.created AS created{version}
+                 FROM {from} WHERE {} ORDER BY {order} LIMIT ?)",
+                conditions.sql(),
+            ));
+            params.extend(conditions.params());
+            params.push(clamp(cut.rows.saturating_add(cut.skip)));
+        }
+        params.extend(window);
+        let sql = format!(
+            "SELECT id FROM ({}) ORDER BY {order} LIMIT ? OFFSET ?",
+            parts.join(" UNION ALL ")
+        );
+        (sql, params)
+    }
+
+    /// The scans that pass the fewest rows, and what that costs in entries of
+    /// an index.
+    pub(super) fn walks_through(&self) -> (Vec<Walk>, f64) {
+        let (way, price) = self.cheapest(|_, count| count);
+        (self.split(way), price)
+    }
+
+    /// `FROM` and the conditions of one walk.
+    pub(super) fn scan(&self, walk: &Walk, after: Option<&PostMark>) -> (String, Conditions) {
+        let from = match walk.way {
+            Way::Of(Column::Hash | Column::Tag) => "posts AS t NOT INDEXED",
+            Way::Of(Column::Ref) => "posts AS t INDEXED BY posts_ref",
+            Way::Of(Column::Owner) => "posts AS t INDEXED BY posts_owner",
+            Way::Of(Column::Type) => "posts AS t INDEXED BY posts_type",
+            Way::Of(Column::Channel) => "posts AS t INDEXED BY posts_channel",
+            Way::Updated => "posts AS t INDEXED BY posts_updated",
+            Way::Confirmed => "posts AS t INDEXED BY posts_confirmed",
+        };
+        let mut conditions = Conditions::default();
+        conditions.add("t.amends IS NULL", []);
+        for (column, values, _) in &self.lists {
+            let is_walked = walk.way == Way::Of(*column);
+            let values = if is_walked { &walk.values } else { values };
+            if is_walked {
+                conditions.add_all(leads_to(*column, values));
+            }
+            match column {
+                Column::Hash => {
+                    let hash = "(SELECT item_hash FROM messages WHERE messages.id = t.id)";
+                    conditions.add_all(equal(hash, values));
+                }
+                Column::Tag => conditions.add_all(has_tag(values)),
+                column => conditions.add_all(equal(&format!("t.{}", column.sql()), values)),
+            }
+        }
+        conditions.within("t.last_updated", self.span);
+        if let Some(mark) = after {
+            self.follow(mark, &mut conditions);
+        }
+        (from.to_owned(), conditions)
+    }
+
+    /// Only what comes after a place.
+    fn follow(&self, mark: &PostMark, conditions: &mut Conditions) {
+        let later = self.order.later();
+        let (keys, marks, values, tie, hash) = match self.sort {
+            PostSort::Updated => (
+                "t.last_updated",
+                "?",
+                vec![mark.updated],
+                "t.prefix",
+                mark.prefix,
+            ),
+            PostSort::Confirmation => (
+                "(t.confirmed, t.created)",
+                "(?, ?)",
+                vec![mark.confirmed, mark.created],
+                "(SELECT messages.prefix FROM messages WHERE messages.id = coalesce(t.latest, t.id))",
+                mark.version,
+            ),
+        };
+        let params = values.iter().chain(&values);
+        let params: Vec<Value> = params
+            .chain(&[hash, hash, mark.id])
+            .map(|number| Value::Integer(*number))
+            .collect();
+        // The first condition is implied; it is what bounds the range scan.
+        conditions.add(
+            format!(
+                "{keys} {later}= {marks} AND ({keys} {later} {marks} OR {tie} > ? OR ({tie} = ? AND t.id > ?))"
+            ),
+            params,
+        );
+    }
+
+    fn order_by(&self) -> String {
+        let direction = self.order.sql();
+        match self.sort {
+            PostSort::Updated => format!("last_updated {direction}, prefix, id"),
+            PostSort::Confirmation => {
+                format!("confirmed {direction}, created {direction}, version, id")
+            }
+        }
+    }
+
+    fn steps(&self, way: Way, count: f64, need: f64) -> f64 {
+        let shares = self
+            .lists
+            .iter()
+            .map(|(_, _, size)| size / self.all.max(1.0));
+        let matching = (self.all * shares.product::<f64>()).max(0.5);
+        let expected = if self.is_ordered(way) {
+            count.min(need * count / matching)
+        } else {
+            count * 2.0
+        };
+        expected + DOUBT * count
+    }
+
+    fn cheapest(&self, steps: impl Fn(Way, f64) -> f64) -> (Way, f64) {
+        let last = match self.sort {
+            PostSort::Updated => Way::Updated,
+            PostSort::Confirmation => Way::Confirmed,
+        };
+        let columns = self
+            .lists
+            .iter()
+            .map(|(column, _, size)| (Way::Of(*column), *size));
+        let mut best = (last, f64::INFINITY);
+        for (way, count) in columns.chain([(last, self.all)]) {
+            let cost = steps(way, count) * self.price(way);
+            if cost < best.1 {
+                best = (way, cost);
+            }
+        }
+        best
+    }
+
+    fn split(&self, way: Way) -> Vec<Walk> {
+        let of = |column| self.lists.iter().find(|(listed, ..)| *listed == column);
+        let values = match way {
+            Way::Of(column) => of(column).map(|(_, values, _)| values.clone()),
+            _ => None,
+        };
+        let values = values.unwrap_or_default();
+        if !self.is_ordered(way) || values.is_empty() {
+            return vec![Walk { way, values }];
+        }
+        let walk = |value| Walk {
+            way,
+            values: vec![value],
+        };
+        values.into_iter().map(walk).collect()
+    }
+
+    /// True when a walk meets rows in the order of the list.
+    fn is_ordered(&self, way: Way) -> bool {
+        let values = |column| {
+            let found = self.lists.iter().find(|(listed, ..)| *listed == column);
+            found.map_or(0, |(_, values, _)| values.len())
+        };
+        match way {
+            Way::Updated => self.sort == PostSort::Updated,
+            Way::Confirmed => self.sort == PostSort::Confirmation,
+            Way::Of(Column::Hash | Column::Tag) => false,
+            Way::Of(column) => self.sort == PostSort::Updated && values(column) <= SCANS_MAX,
+        }
+    }
+
+    /// What passing one row costs.
+    fn price(&self, way: Way) -> f64 {
+        let holds = |column: Column| {
+            let tail = [Column::Owner, Column::Type, Column::Channel];
+            match way {
+                Way::Updated | Way::Of(Column::Hash | Column::Tag) => false,
+                _ => tail.contains(&column),
+            }
+        };
+        let others = || {
+            self.lists
+                .iter()
+                .filter(|(column, ..)| way != Way::Of(*column))
+        };
+        let mut price = 1.0;
+        if others().any(|(column, ..)| !holds(*column)) || way == Way::Of(Column::Hash) {
+            price += ROW_PRICE;
+        }
+        if self.lists.iter().any(|(column, ..)| *column == Column::Tag) {
+            price += TAG_PRICE;
+        }
+        price
+    }
+}
+
+impl State<'_> {
+    /// Posts, without amends, as the writer counts messages.
+    fn posts_kept(&self) -> Result<u64, Error> {
+        let posts = self.number(
+            "SELECT coalesce(sum(count), 0) FROM counters WHERE type = 0",
+            Vec::new(),
+        )?;
+        let Some(amend) = self.known_name("amend")? else {
+            return Ok(posts);
+        };
+        let amends = self.tallied(Dimension::ContentType, &[amend], Some(&POST))?;
+        Ok(posts.saturating_sub(amends))
+    }
+
+    /// The total, where the writer counts it.
+    pub(super) fn kept_posts(&self, wanted: &Wanted) -> Result<Option<u64>, Error> {
+        if wanted.span != Span::default() {
+            return Ok(None);
+        }
+        Ok(match wanted.lists.as_slice() {
+            [] => Some(wanted.all as u64),
+            _ => None,
+        })
+    }
+}
+
+fn size_of(state: &State<'_>, column: Column, values: &[Value], all: f64) -> Result<f64, Error> {
+    let dimension = match column {
+        Column::Owner => Dimension::Owner,
+        Column::Type => Dimension::ContentType,
+        Column::Channel => Dimension::Channel,
+        Column::Tag => Dimension::Tag,
+        Column::Hash => return Ok(values.len() as f64),
+        Column::Ref => return Ok((all / REF_SHARE).max(values.len() as f64)),
+    };
+    let ids: Vec<i64> = values
+        .iter()
+        .filter_map(|value| match value {
+            Value::Integer(id) => Some(*id),
+            _ => None,
+        })
+        .collect();
+    Ok(state.tallied(dimension, &ids, Some(&POST))? as f64)
+}
+
+fn values_of(state: &State<'_>, column: Column, texts: Vec<String>) -> Result<Vec<Value>, Error> {
+    if matches!(column, Column::Hash | Column::Ref) {
+        return Ok(texts.into_iter().map(Value::Text).collect());
+    }
+    let mut ids = Vec::with_capacity(texts.len());
+    for text in &texts {
+        if let Some(id) = state.known_name(text)? {
+            ids.push(Value::Integer(id));
+        }
+    }
+    Ok(ids)
+}
+
+impl Column {
+    fn sql(self) -> &'static str {
+        match self {
+            Column::Hash | Column::Tag => "id",
+            Column::Ref => "ref",
+            Column::Owner => "owner",
+            Column::Type => "type",
+            Column::Channel => "channel",
+        }
+    }
+}
+
+/// Posts that hashes or tags lead to, among others.
+fn leads_to(column: Column, values: &[Value]) -> (String, Vec<Value>) {
+    match column {
+        Column::Hash => {
+            let texts: Vec<String> = values
+                .iter()
+                .filter_map(|value| match value {
+                    Value::Text(hash) => Some(hash.clone()),
+                    _ => None,
+                })
+                .collect();
+            let sql = "t.id IN (SELECT id FROM messages INDEXED BY messages_hash
+                 WHERE prefix IN (SELECT value FROM json_each(?)))";
+            (sql.to_owned(), vec![prefixes(&texts)])
+        }
+        // From the tag to the versions that carry it, to their originals.
+        Column::Tag => {
+            let (wanted, params) = equal("tagged.tag", values);
+            let sql = format!(
+                "t.id IN (SELECT coalesce(version.amends, version.id)
+                     FROM message_tags AS tagged CROSS JOIN posts AS version ON version.id = tagged.id
+                     WHERE {wanted})"
+            );
+            (sql, params)
+        }
+        _ => ("1".to_owned(), Vec::new()),
+    }
+}
+
+/// The latest version has one of the tags.
+fn has_tag(tags: &[Value]) -> (String, Vec<Value>) {
+    let (wanted, params) = equal("tagged.tag", tags);
+    let sql = format!(
+        "EXISTS (SELECT 1 FROM message_tags AS tagged INDEXED BY message_tags_message
+             WHERE tagged.id = coalesce(t.latest, t.id) AND {wanted})"
+    );
+    (sql, params)
+}
+
+fn clamp(count: u64) -> Value {
+    Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,130 @@
+//! Counts of messages by what they are found by, kept by the writer: a total
+//! that needs no scan, and what the planner of queries estimates with.
+//!
+//! ```text
+//!  inserted, deleted ─▶ memory of the writer (± 1) ─▶ once a transaction ─▶ tallies
+//! ```
+//!
+//! Counted are messages in force, processed and removing alike. A tag is
+//! counted once a message; a time by its [`bucket`].
+
+use beth_protocol::time::Timestamp;
+use rusqlite::Row;
+
+use crate::error::Error;
+use crate::state::State;
+
+/// What is counted. The number is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dimension {
+    Sender = 0,
+    Owner = 1,
+    Channel = 2,
+    ContentType = 3,
+    Key = 4,
+    Tag = 5,
+    Chain = 6,
+    Payment = 7,
+    /// The name is a [`bucket`].
+    Time = 8,
+}
+
+/// About 2.4 hours of microseconds: a power of two.
+const BUCKET_BITS: u32 = 33;
+
+/// Which bucket of time a moment falls into.
+pub(crate) fn bucket(micros: i64) -> i64 {
+    micros >> BUCKET_BITS
+}
+
+/// The first moment of a bucket.
+pub(crate) fn begin_of(bucket: i64) -> Timestamp {
+    Timestamp::from_micros(bucket << BUCKET_BITS)
+}
+
+impl State<'_> {
+    /// A message with this property came (1) or went (-1).
+    pub(crate) fn tally(
+        &self,
+        dimension: Dimension,
+        (name, message_type): (i64, i64),
+        change: i64,
+    ) {
+        if let Some(memory) = self.memory() {
+            memory
+                .borrow_mut()
+                .tallied((dimension as i64, name, message_type), change);
+        }
+    }
+
+    /// Messages with one of these properties, of some types (codes) or of all.
+    pub(crate) fn tallied(
+        &self,
+        dimension: Dimension,
+        names: &[i64],
+        types: Option<&[i64]>,
+    ) -> Result<u64, Error> {
+        let count = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let rows = match names {
+            [name] => self.all(
+                "SELECT type, count FROM tallies WHERE dimension = ?1 AND name = ?2",
+                [dimension as i64, *name],
+                count,
+            ),
+            names => self.all(
+                "SELECT type, count FROM tallies
+                 WHERE dimension = ?1 AND name IN (SELECT value FROM json_each(?2))",
+                (dimension as i64, serde_json::Value::from(names).to_string()),
+                count,
+            ),
+        }?;
+        Ok(sum(&rows, types))
+    }
+
+    /// Messages of whole buckets, from one to before another.
+    pub(crate) fn tallied_between(
+        &self,
+        (start, end): (i64, i64),
+        types: Option<&[i64]>,
+    ) -> Result<u64, Error> {
+        let rows = self.all(
+            "SELECT type, sum(count) FROM tallies
+             WHERE dimension = ?1 AND name >= ?2 AND name < ?3 GROUP BY type",
+            [Dimension::Time as i64, start, end],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        Ok(sum(&rows, types))
+    }
+}
+
+/// Of rows of type and count.
+fn sum(rows: &[(i64, i64)], types: Option<&[i64]>) -> u64 {
+    let wanted = rows
+        .iter()
+        .filter(|(code, _)| types.is_none_or(|types| types.contains(code)));
+    wanted.map(|(_, count)| *count).sum::<i64>().max(0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_cover_time() {
+        for micros in [
+            -1,
+            0,
+            1,
+            (1 << BUCKET_BITS) - 1,
+            1 << BUCKET_BITS,
+            i64::MAX,
+            i64::MIN,
+        ] {
+            let first = begin_of(bucket(micros)).micros();
+            assert!(
+                first <= micros && micros - first < 1 << BUCKET_BITS,
+                "{micros}"
+            );
+        }
+    }
+}
