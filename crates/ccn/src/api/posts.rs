@@ -9,8 +9,6 @@ use beth_store::Error;
 use beth_store::query::messages::ListedMessage;
 use beth_store::query::posts::{ListedPost, PostFilter, PostMark, PostSort};
 use beth_store::query::{Cut, Place, Reached};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use utoipa_axum::routes;
 
 use super::answer::ApiError;
@@ -200,21 +198,8 @@ fn write_v1(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Members of the content of a post, as they were written.
-#[derive(Deserialize)]
-struct Parts<'a> {
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    r#ref: Option<&'a RawValue>,
-}
-
 /// Writes a member of a content: `content` or `ref`.
 fn part(key: &str, row: &ListedMessage, out: &mut Vec<u8>) -> Result<(), Error> {
-    match serde_json::from_str::<Parts<'_>>(&row.body) {
-        Ok(parts) if key == "ref" => member(key, &parts.r#ref, out),
-        Ok(parts) => member(key, &parts.content, out),
-        // Of equal keys the last one holds, which only the whole content tells.
-        Err(_) => member(key, &parse_written(&row.body).map_err(damaged)?[key], out),
-    }
+    let content = parse_written(&row.body).map_err(damaged)?;
+    member(key, &content[key], out)
 }
