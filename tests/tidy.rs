@@ -174,6 +174,7 @@ fn each_thing_has_one_place() {
                 "crates/beth/",
                 "crates/guest/",
                 "tests/",
+                "crates/ccn/build.rs",
                 "crates/crn/build.rs",
                 "crates/crn/src/microvm",
                 "crates/crn/tests",

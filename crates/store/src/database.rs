@@ -16,7 +16,7 @@ use crate::state::State;
 
 /// The schema before the first of [`MIGRATIONS`]: that of a development version
 /// that is not brought up to date.
-const SCHEMA_ABANDONED: i64 = 1;
+const SCHEMA_ABANDONED: i64 = 2;
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 
 /// An open database: its writer and its readers.
@@ -245,7 +245,9 @@ mod tests {
         set(SCHEMA_ABANDONED);
         assert!(matches!(
             Store::open(&path),
-            Err(Error::TooOld { found: 1 })
+            Err(Error::TooOld {
+                found: SCHEMA_ABANDONED
+            })
         ));
         set(99);
         assert!(matches!(
