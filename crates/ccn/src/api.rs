@@ -11,11 +11,15 @@
 mod addresses;
 mod aggregates;
 mod answer;
+mod authorizations;
 mod body;
+mod costs;
+mod credits;
 mod cursor;
 mod encoded;
 mod flow;
 mod funds;
+mod holders;
 mod information;
 mod ipfs;
 mod json;
@@ -30,6 +34,7 @@ mod prices;
 mod raw;
 mod recalculation;
 mod render;
+mod senders;
 mod storage;
 mod stream;
 mod submission;
@@ -56,7 +61,12 @@ fn routes() -> Routes {
         .merge(posts::routes())
         .merge(aggregates::routes())
         .merge(addresses::routes())
+        .merge(senders::routes())
+        .merge(holders::routes())
+        .merge(credits::routes())
+        .merge(authorizations::routes())
         .merge(prices::routes())
+        .merge(costs::routes())
         .merge(recalculation::routes())
         .merge(storage::routes())
         .merge(encoded::routes())

@@ -15,6 +15,7 @@ pub mod blobs;
 pub mod confirmations;
 mod credits;
 mod database;
+mod delegations;
 mod digest;
 pub mod error;
 mod forget;
@@ -28,6 +29,7 @@ pub mod pending;
 pub mod query;
 mod removal;
 pub mod rows;
+mod senders;
 mod state;
 mod tallies;
 

@@ -53,3 +53,5 @@ pub const COUNT_SECONDS: u64 = 300;
 pub const COUNT_ENTRIES_MAX: f64 = 2_000.0;
 /// Totals that are remembered.
 pub const COUNTS_MAX: usize = 4_096;
+/// Most owners whose delegations are read for one filtered page of them.
+pub const DELEGATIONS_READ_MAX: usize = 10_000;

@@ -8,6 +8,7 @@ use beth_protocol::digest::{Fact, Part, SetHash, StateHash};
 
 use crate::error::Error;
 use crate::limits::{NAME_BYTES_MAX, NAMES_MAX};
+use crate::senders::Sent;
 use crate::state::State;
 
 /// Memory of one writer.
@@ -19,6 +20,7 @@ pub(crate) struct Memory {
     counted: BTreeMap<(i64, i64), i64>,
     /// By dimension, name and type.
     tallied: HashMap<(i64, i64, i64), i64>,
+    pub(crate) sent: BTreeMap<i64, Sent>,
     pub(crate) waiting: Option<bool>,
     /// The hash looked for last, when it was not among those out of force.
     unknown: Option<String>,
@@ -108,6 +110,7 @@ impl State<'_> {
                 )?;
             }
         }
+        self.keep_senders(std::mem::take(&mut memory.sent))?;
         for ((message_type, status), change) in std::mem::take(&mut memory.counted) {
             self.run(
                 "INSERT INTO counters (type, status, count) VALUES (?1, ?2, ?3)

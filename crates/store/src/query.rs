@@ -14,15 +14,20 @@
 
 pub mod accounts;
 pub mod aggregates;
+pub mod authorizations;
+pub mod costs;
 mod counts;
 pub mod credits;
 pub mod files;
 pub mod forgotten;
+pub mod history;
+pub mod holders;
 pub mod measurements;
 pub mod messages;
 mod plan;
 pub mod posts;
 pub mod removed;
+pub mod senders;
 pub mod totals;
 
 pub(crate) use counts::Counts;

@@ -10,6 +10,7 @@ use beth_protocol::decimal::Decimal;
 use beth_protocol::view::View;
 use beth_store::Error;
 use beth_store::query::Place;
+use beth_store::query::senders::SenderCounts;
 use serde_json::{Map, Value, json};
 use utoipa_axum::routes;
 
@@ -186,16 +187,18 @@ async fn stats(State(context): State<Arc<Context>>, params: Params) -> Result<Re
     let counts = context
         .read(move |state| state.count_by_sender(senders.as_deref()))
         .await?;
-    let mut data = Map::new();
-    for row in counts {
-        let entry = data.entry(row.sender).or_insert_with(|| {
-            json!({"messages": 0, "aggregate": 0, "forget": 0, "instance": 0, "post": 0, "program": 0, "store": 0})
-        });
-        let total = entry["messages"].as_u64().unwrap_or(0) + row.count;
-        entry["messages"] = total.into();
-        if let Some(member) = entry.get_mut(row.message_type.to_lowercase()) {
-            *member = row.count.into();
-        }
-    }
+    let data = counts_by_address(&counts);
     Ok(ok(json!({"data": data})).into_response())
+}
+
+/// The members of the statistics, in the order of the rows.
+pub fn counts_by_address(rows: &[SenderCounts]) -> Map<String, Value> {
+    let counts = rows.iter().map(|row| {
+        let counts = json!({
+            "messages": row.messages, "aggregate": row.aggregate, "forget": row.forget, "instance": row.instance,
+            "post": row.post, "program": row.program, "store": row.store,
+        });
+        (row.address.clone(), counts)
+    });
+    counts.collect()
 }

@@ -6,6 +6,7 @@
 //! one 422. Unknown parameters are never looked at.
 
 mod kind;
+mod optional;
 
 use std::convert::Infallible;
 
@@ -403,7 +404,7 @@ fn not_one_of<'a>(loc: Vec<Value>, allowed: impl Iterator<Item = &'a str>, input
 mod tests {
     use super::*;
 
-    fn params(query: &str) -> Params {
+    pub(super) fn params(query: &str) -> Params {
         let uri: http::Uri = format!("/x?{query}").parse().unwrap();
         Params {
             pairs: Query::<Vec<(String, String)>>::try_from_uri(&uri)

@@ -78,12 +78,13 @@ impl State<'_> {
             (Some(ends), Some(merged)) => {
                 self.write_aggregate((owner, key), ends, &Value::Object(merged))
             }
-            _ => self
-                .run(
+            _ => {
+                self.run(
                     "DELETE FROM aggregates WHERE owner = ?1 AND key = ?2",
                     [owner, key],
-                )
-                .map(drop),
+                )?;
+                self.keep_delegations((owner, key), &Value::Null)
+            }
         }
     }
 
@@ -169,7 +170,7 @@ impl State<'_> {
              SET created = ?3, last_updated = ?4, first_hash = ?5, last_revision = ?6, content = ?7, sum = ?8",
             (owner, key, first.0, last.0, first.1, last.1, content.to_string(), sum),
         )?;
-        Ok(())
+        self.keep_delegations((owner, key), content)
     }
 }
 

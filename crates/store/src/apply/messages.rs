@@ -87,6 +87,7 @@ impl State<'_> {
             self.add_tag((id, prefix(message.item_hash.as_str())), tag, &found_by)?;
         }
         self.counted((kind, 0), 1);
+        self.sent(sender, (kind, 0), 1);
         self.fact_added(&in_force(message));
         Ok(id)
     }
@@ -102,14 +103,17 @@ impl State<'_> {
             )));
         };
         let kind = type_code(message.message_type);
-        let before: Option<i64> =
-            self.one("SELECT status FROM messages WHERE id = ?1", [id], |row| {
-                row.get(0)
-            })?;
+        let before: Option<(i64, i64)> = self.one(
+            "SELECT status, sender FROM messages WHERE id = ?1",
+            [id],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
         self.run("UPDATE messages SET status = ?2 WHERE id = ?1", [id, code])?;
-        if let Some(before) = before {
-            self.counted((kind, before), -1);
-            self.counted((kind, code), 1);
+        if let Some((before, sender)) = before {
+            for (status, change) in [(before, -1), (code, 1)] {
+                self.counted((kind, status), change);
+                self.sent(sender, (kind, status), change);
+            }
         }
         Ok(())
     }
@@ -192,7 +196,9 @@ impl State<'_> {
         self.run("DELETE FROM messages WHERE id = ?1", [id])?;
         self.drop_measurements(id)?;
         let status = status_code(stored.status).unwrap_or_default();
-        self.counted((type_code(message.message_type), status), -1);
+        let counted = (type_code(message.message_type), status);
+        self.counted(counted, -1);
+        self.sent(self.name(&message.sender)?, counted, -1);
         self.fact_removed(&in_force(message));
         Ok(())
     }

@@ -138,6 +138,20 @@ CREATE TABLE tallies (
     PRIMARY KEY (dimension, name, type)
 ) WITHOUT ROWID;
 
+-- Processed messages by who signed them (`id` of `names`), kept by the writer.
+-- V-PROGRAM counts in `messages` alone.
+CREATE TABLE senders (
+    id        INTEGER PRIMARY KEY,
+    address   TEXT NOT NULL,
+    messages  INTEGER NOT NULL,
+    post      INTEGER NOT NULL,
+    aggregate INTEGER NOT NULL,
+    store     INTEGER NOT NULL,
+    program   INTEGER NOT NULL,
+    instance  INTEGER NOT NULL,
+    forget    INTEGER NOT NULL
+);
+
 -- The state digest: one homomorphic sum per part of the state.
 CREATE TABLE digest (
     part INTEGER PRIMARY KEY,
@@ -207,6 +221,14 @@ CREATE TABLE aggregates (
     PRIMARY KEY (owner, key)
 ) WITHOUT ROWID;
 CREATE INDEX aggregates_updated ON aggregates (last_updated DESC, key, owner);
+
+-- Who is named by whose `security` aggregate.
+CREATE TABLE delegations (
+    grantee TEXT NOT NULL,
+    owner   TEXT NOT NULL,
+    PRIMARY KEY (grantee, owner)
+) WITHOUT ROWID;
+CREATE INDEX delegations_owner ON delegations (owner);
 
 CREATE TABLE files (
     hash TEXT PRIMARY KEY,
@@ -326,9 +348,9 @@ CREATE TABLE credit_history (
     last_update      INTEGER NOT NULL,
     PRIMARY KEY (credit_ref, credit_index)
 ) WITHOUT ROWID;
-CREATE INDEX credit_history_address ON credit_history (address, time, credit_ref, credit_index);
+CREATE INDEX credit_history_address ON credit_history (address, time, credit_ref, credit_index, amount);
 CREATE INDEX credit_history_updated ON credit_history (last_update, address);
-CREATE INDEX credit_history_resource ON credit_history (coalesce(origin, origin_ref))
+CREATE INDEX credit_history_resource ON credit_history (coalesce(origin, origin_ref), amount)
     WHERE payment_method = 'credit_expense';
 
 -- Transfers out of lots, as asked for.

@@ -8,9 +8,7 @@ use beth_protocol::time::Timestamp;
 use serde_json::Value;
 
 use super::Order;
-use super::plan::list;
 use crate::error::Error;
-use crate::keys::type_of;
 use crate::state::{State, json};
 
 /// One line of the stored bill of a message.
@@ -26,17 +24,6 @@ pub struct StoredCost {
     pub stream: Decimal,
     pub credit: Decimal,
     pub size_mib: Option<Decimal>,
-}
-
-/// Messages of one sender by type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SenderCount {
-    /// The sender.
-    pub sender: String,
-    /// The type.
-    pub message_type: String,
-    /// Processed messages.
-    pub count: u64,
 }
 
 impl State<'_> {
@@ -142,47 +129,13 @@ impl State<'_> {
             |row| row.get(0),
         )
     }
-
-    /// Processed messages by sender and type, of all senders or of some,
-    /// senders descending.
-    pub fn count_by_sender(&self, senders: Option<&[String]>) -> Result<Vec<SenderCount>, Error> {
-        let condition = match senders {
-            Some(_) => {
-                "AND sender IN (SELECT id FROM names WHERE text IN (SELECT value FROM json_each(?1)))"
-            }
-            None => "AND ?1 IS NULL",
-        };
-        let sql = format!(
-            "SELECT names.text, counted.type, counted.count FROM
-                 (SELECT sender, type, count(*) AS count FROM messages INDEXED BY messages_sender
-                  WHERE status = 0 {condition} GROUP BY sender, type) AS counted
-             JOIN names ON names.id = counted.sender"
-        );
-        let rows = self.all(&sql, [senders.map(list)], |row| {
-            let count = row.get::<_, i64>(2)?.max(0) as u64;
-            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, count))
-        })?;
-        let mut counts = rows
-            .into_iter()
-            .map(|(sender, code, count)| {
-                let message_type = type_of(code)?.as_str().to_owned();
-                Ok(SenderCount {
-                    sender,
-                    message_type,
-                    count,
-                })
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
-        counts.sort_by(|a, b| (&b.sender, &a.message_type).cmp(&(&a.sender, &b.message_type)));
-        Ok(counts)
-    }
 }
 
-fn decimal(text: &str) -> Result<Decimal, Error> {
+pub(super) fn decimal(text: &str) -> Result<Decimal, Error> {
     Decimal::parse(text).ok_or_else(|| Error::Damaged(format!("'{text}' is no amount")))
 }
 
-fn payment_of(text: &str) -> Result<PaymentType, Error> {
+pub(super) fn payment_of(text: &str) -> Result<PaymentType, Error> {
     [
         PaymentType::Hold,
         PaymentType::Superfluid,

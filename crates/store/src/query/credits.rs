@@ -3,7 +3,7 @@
 use beth_protocol::credits::{Lot, Record, RecordKind};
 use beth_protocol::decimal::Decimal;
 use beth_protocol::time::Timestamp;
-use rusqlite::Row;
+use rusqlite::{Params, Row};
 
 use crate::error::Error;
 use crate::state::State;
@@ -19,6 +19,10 @@ pub struct CreditEvent {
     pub record: Record,
 }
 
+/// The columns of an event.
+pub(super) const EVENT: &str = "credit_ref, time, credit_index, kind, address, amount, expiration, bonus_amount,
+    tx_hash, token, chain, provider, origin, origin_ref, payment_method, expense_count, price, expense_size_mib";
+
 impl State<'_> {
     /// Lots of an address in the order they are used, empty ones included.
     pub fn lots_of(&self, address: &str) -> Result<Vec<Lot>, Error> {
@@ -32,13 +36,21 @@ impl State<'_> {
 
     /// Everything that credit posts moved for an address, oldest first.
     pub fn credit_history_of(&self, address: &str) -> Result<Vec<CreditEvent>, Error> {
-        let rows = self.all(
-            "SELECT credit_ref, time, credit_index, kind, address, amount, expiration, bonus_amount, tx_hash, token,
-                chain, provider, origin, origin_ref, payment_method, expense_count, price, expense_size_mib
-             FROM credit_history WHERE address = ?1 ORDER BY time, credit_ref, credit_index",
-            [address],
-            |row| Ok((event(row)?, row.get(16)?, row.get(17)?)),
-        )?;
+        let sql = format!(
+            "SELECT {EVENT} FROM credit_history WHERE address = ?1 ORDER BY time, credit_ref, credit_index"
+        );
+        self.credit_events(&sql, [address])
+    }
+
+    /// The rows of a statement that selects [`EVENT`].
+    pub(super) fn credit_events(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<Vec<CreditEvent>, Error> {
+        let rows = self.all(sql, params, |row| {
+            Ok((event(row)?, row.get(16)?, row.get(17)?))
+        })?;
         rows.into_iter()
             .map(|(mut event, price, size)| {
                 event.record.price = amount(price)?;

@@ -11,7 +11,10 @@ use crate::api::params::{
     Bounds, DIRECTIONS, END_DATE, Kind, Names, SORT_ORDER, START_DATE, words,
 };
 use crate::api::render::ContentFormat;
-use crate::api::{aggregates, measurements, messages, posts, stream};
+use crate::api::{
+    aggregates, authorizations, costs, credits, holders, measurements, messages, posts, senders,
+    stream,
+};
 
 /// Declares a group of parameters for the attribute of a route.
 macro_rules! groups {
@@ -84,6 +87,55 @@ groups! {
     ];
     /// Pages of files.
     FilePages = paging(Bounds::from(0, 100));
+    /// Which addresses.
+    SenderFilters = [
+        Kind::Short(senders::CONTAINS_CHARS_MAX).query(senders::CONTAINS, "A part of the address, in any case."),
+        choice(&["sortBy", "sort_by"], words(&senders::SORTS), "The count that orders the list."),
+        sort_order(),
+    ];
+    /// Pages of addresses.
+    SenderPages = paging(senders::PAGE);
+    /// Which balances of tokens.
+    HoldingFilters = [
+        choices(&["chains"], chains(), "Balances on these chains alone."),
+        Kind::AtLeast(1).query(holders::MIN_BALANCE, "Balances of so many tokens or more."),
+    ];
+    /// Which balances of credits.
+    CreditHolderFilters = [
+        Kind::AtLeast(1).query(holders::MIN_BALANCE, "Balances of so many credits or more."),
+    ];
+    /// Pages of balances.
+    HolderPages = paging(holders::PAGE);
+    /// Which credits.
+    CreditFilters = credit_filters();
+    /// The order of credits.
+    CreditOrder = [
+        choice(credits::SORT_BY, words(&credits::SORTS), "What orders the list; rows that lack it come last."),
+        sort_order(),
+    ];
+    /// Pages of credits.
+    CreditPages = paging(credits::PAGE);
+    /// Which rights that an address gave.
+    GrantedFilters = grant_filters(Kind::Text.query(&["grantee"], "This grantee alone."));
+    /// Which rights that an address has.
+    ReceivedFilters = grant_filters(Kind::Text.query(&["granter"], "This granter alone."));
+    /// Pages of rights.
+    GrantPages = [
+        Kind::Integer(authorizations::PAGE).query(&["pagination"], "Addresses of a page."),
+        page(),
+    ];
+    /// Which resources, and how to show them.
+    CostFilters = [
+        Kind::Text.query(&["address"], "What this address pays for."),
+        Kind::Text.query(&["item_hash", "itemHash"], "This message alone."),
+        choice(&["payment_type", "paymentType"], words(&costs::PAYMENTS), "How it is paid; `credit` when it is \
+            left out."),
+        Kind::Integer(costs::DETAILS).query(costs::INCLUDE_DETAILS, "1 lists the resources, 2 shows their bills, \
+            too, and needs `address` or `item_hash`."),
+        Kind::Flag.query(&["include_size", "includeSize"], "Adds sizes to the lines of bills."),
+        Kind::Integer(costs::PAGE).query(&["pagination"], "Resources of a page."),
+        page(),
+    ];
     /// How to show a bill.
     PriceView = [
         Kind::Text.query(&["include_size"], "The word `true` adds sizes; any other word does not."),
@@ -259,5 +311,40 @@ fn post_filters() -> Vec<Parameter> {
         sort_order(),
     ];
     filters.extend(dates());
+    filters
+}
+
+fn grant_filters(party: Parameter) -> Vec<Parameter> {
+    let lists = authorizations::LISTS.map(|(names, text)| Kind::List.query(names, text));
+    [party].into_iter().chain(lists).collect()
+}
+
+fn credit_filters() -> Vec<Parameter> {
+    let mut filters: Vec<Parameter> = credits::TEXTS
+        .iter()
+        .map(|(names, text)| Kind::Text.query(names, text))
+        .collect();
+    filters.extend([
+        Kind::List.query(
+            credits::EXCLUDED,
+            "Payment methods to leave out; rows without one are left out, too.",
+        ),
+        Kind::GivenFlag.query(
+            credits::HAS_EXPIRATION,
+            "Credits that expire (true), or that never do (false).",
+        ),
+        Kind::Time.query(START_DATE, "At or after this moment."),
+        Kind::Time.query(END_DATE, "At or before this moment."),
+        choice(
+            &["direction"],
+            words(&credits::DIRECTIONS),
+            "Credits that came, or that went.",
+        ),
+        choices(
+            credits::RESOURCE_TYPES,
+            types(),
+            "Types of the messages they concern, as long as these are in force.",
+        ),
+    ]);
     filters
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::words::{Amount, PaymentType};
+use super::words::{Amount, ItemHash, PaymentType};
 
 /// What a message costs: tokens to hold, or tokens or credits a second, by the
 /// way it is paid for.
@@ -113,4 +113,58 @@ pub struct EstimatedInstance {
     payment: Value,
     #[schema(value_type = Vec<Object>, required = false)]
     volumes: Vec<Value>,
+}
+
+/// What everything costs that a filter finds.
+#[derive(ToSchema)]
+pub struct Costs {
+    summary: CostSummary,
+    filters: CostFilters,
+    /// With `include_details`: a page of resources by their hash.
+    #[schema(required)]
+    resources: Option<Vec<ResourceCost>>,
+    #[schema(required)]
+    pagination_page: Option<u64>,
+    #[schema(required)]
+    pagination_total: Option<u64>,
+    #[schema(required)]
+    pagination_per_page: Option<u64>,
+    #[schema(required)]
+    pagination_item: Option<String>,
+}
+
+/// Sums of all resources.
+#[derive(ToSchema)]
+pub struct CostSummary {
+    /// Of resources that are paid in any way.
+    total_consumed_credits: u64,
+    total_cost_hold: Amount,
+    total_cost_stream: Amount,
+    total_cost_credit: Amount,
+    resource_count: u64,
+}
+
+/// What was asked for.
+#[derive(ToSchema)]
+pub struct CostFilters {
+    #[schema(required)]
+    address: Option<String>,
+    #[schema(required)]
+    item_hash: Option<String>,
+    payment_type: PaymentType,
+}
+
+/// One resource.
+#[derive(ToSchema)]
+pub struct ResourceCost {
+    item_hash: ItemHash,
+    owner: String,
+    payment_type: PaymentType,
+    consumed_credits: u64,
+    cost_hold: Amount,
+    cost_stream: Amount,
+    cost_credit: Amount,
+    /// With `include_details=2`: the lines of its bill.
+    #[schema(required)]
+    detail: Option<Vec<CostDetail>>,
 }

@@ -31,6 +31,12 @@ pub enum Kind {
     /// Anything.
     Text,
     Flag,
+    /// A flag that makes a difference only when it is there.
+    GivenFlag,
+    /// A text of at most so many characters.
+    Short(usize),
+    /// An integer no smaller than this, or nothing.
+    AtLeast(u64),
     /// A flag that is on unless it is turned off.
     NotOff,
     /// Seconds since the epoch, with a fraction.
@@ -76,6 +82,12 @@ impl Kind {
             Kind::Flag | Kind::NotOff => ObjectBuilder::new()
                 .schema_type(Type::Boolean)
                 .default(Some((*self == Kind::NotOff).into()))
+                .into(),
+            Kind::GivenFlag => ObjectBuilder::new().schema_type(Type::Boolean).into(),
+            Kind::Short(chars) => text().max_length(Some(*chars)).into(),
+            Kind::AtLeast(min) => ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .minimum(Some(*min as f64))
                 .into(),
             Kind::Time => ObjectBuilder::new()
                 .schema_type(Type::Number)
