@@ -5,6 +5,7 @@ mod accounts;
 mod api;
 mod bad_input;
 mod fetch;
+mod holders;
 mod measurements;
 mod openapi;
 mod orphans;

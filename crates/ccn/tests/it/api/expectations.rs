@@ -80,6 +80,12 @@ const DIFFERENT: &[(&str, &[&str], Option<u16>, &str)] = &[
         "§15 no. 10: the cursor tells the chain, too",
     ),
     (
+        "/api/v0/costs?address={a0}&include_details=2&include_size=true",
+        &["/resources/*/detail/*/size_mib"],
+        None,
+        "the runtime follows updates, as in the price of the program",
+    ),
+    (
         "/api/v0/price/{program}?include_size=true",
         &["/detail/*/size_mib"],
         None,
