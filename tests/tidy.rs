@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("beth-guest", 0),
     ("beth-store", 1),
     ("beth-network", 1),
+    ("beth-http", 1),
     ("beth-sdk", 1),
     ("beth-ccn", 2),
     ("beth-crn", 2),

@@ -1,8 +1,8 @@
 //! The HTTP interface: one file per resource (core-api.md).
 //!
 //! ```text
-//!  request ─▶ origin (CORS) ─▶ route ─▶ params ─▶ one consistent read ─▶ render ─▶ answer
-//!                                          │ 422        or the pipeline
+//!  request ─▶ edge ─▶ route ─▶ params ─▶ one consistent read ─▶ render ─▶ answer
+//!             │ 429               │ 422        or the pipeline
 //! ```
 //!
 //! Nothing here knows SQL or gossip. Errors are text, as upstream's clients
@@ -16,9 +16,11 @@ mod body;
 mod costs;
 mod credits;
 mod cursor;
+mod edge;
 mod encoded;
 mod flow;
 mod funds;
+mod health;
 mod holders;
 mod information;
 mod ipfs;
@@ -26,6 +28,7 @@ mod json;
 mod linger;
 mod measurements;
 mod messages;
+mod metrics;
 pub mod openapi;
 mod origin;
 mod params;
@@ -43,11 +46,13 @@ mod upload;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use crate::context::Context;
 use answer::ApiError;
+pub use edge::{Limits, limits};
+pub use health::Checks;
 use openapi::Routes;
 pub use params::Asked;
 pub(crate) use stream::typed_text;
@@ -74,6 +79,8 @@ fn routes() -> Routes {
         .merge(upload::routes())
         .merge(ipfs::routes())
         .merge(information::routes())
+        .merge(metrics::routes())
+        .merge(health::routes())
         .merge(stream::routes())
         .merge(openapi::serve())
 }
@@ -85,14 +92,22 @@ pub fn document() -> serde_json::Value {
 
 /// Every route of the core node.
 pub fn router(context: Arc<Context>) -> Router {
+    router_with(context, Router::new())
+}
+
+/// The same, with routes of others beside them.
+pub fn router_with(context: Arc<Context>, extra: Router) -> Router {
     let (routes, _) = routes().split();
     let routes = routes
-        .fallback(async || ApiError::not_found())
-        .method_not_allowed_fallback(async || ApiError::standard(StatusCode::METHOD_NOT_ALLOWED))
-        .with_state(context);
-    // Outermost, so that it sees what the router itself adds to an answer.
-    Router::new()
-        .fallback_service(routes)
-        .layer(from_fn(linger::linger))
-        .layer(from_fn(origin::allow))
+        .with_state(context.clone())
+        .merge(extra)
+        .fallback(unknown)
+        .method_not_allowed_fallback(async || ApiError::standard(StatusCode::METHOD_NOT_ALLOWED));
+    edge::around(routes, &context)
+}
+
+async fn unknown() -> Response {
+    let mut response = ApiError::not_found().into_response();
+    response.extensions_mut().insert(origin::Unknown);
+    response
 }

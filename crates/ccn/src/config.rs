@@ -1,11 +1,15 @@
 //! Configuration of a core node: the `[ccn]` section of `beth.toml`.
 
+pub mod http;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use beth_protocol::judge::Rules;
 use serde::{Deserialize, Serialize};
+
+use http::HttpConfig;
 
 /// Everything a core node can be told. Every key has a default but `folder`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +23,10 @@ pub struct CcnConfig {
     /// Base URLs of other core nodes that contents are fetched from.
     #[serde(default)]
     pub content_peers: Vec<String>,
+    /// Base URL of a node to compare with: metrics tell how many messages it has
+    /// more than this one.
+    #[serde(default)]
+    pub reference_node_url: Option<String>,
     /// Gossip.
     #[serde(default)]
     pub p2p: P2pConfig,
@@ -44,6 +52,9 @@ pub struct CcnConfig {
     /// WebSockets.
     #[serde(default)]
     pub websocket: WebsocketConfig,
+    /// Connections and requests.
+    #[serde(default)]
+    pub http: HttpConfig,
 }
 
 /// `[ccn.p2p]`.
@@ -200,6 +211,7 @@ impl CcnConfig {
             listen: default_listen(),
             folder: folder.into(),
             content_peers: Vec::new(),
+            reference_node_url: None,
             p2p: P2pConfig::default(),
             rules: Rules::default(),
             well_known_files: BTreeMap::new(),
@@ -208,6 +220,7 @@ impl CcnConfig {
             jobs: JobsConfig::default(),
             auth: AuthConfig::default(),
             websocket: WebsocketConfig::default(),
+            http: HttpConfig::default(),
         }
     }
 

@@ -6,11 +6,14 @@ use beth_store::{Blobs, Error, Readers, State};
 use tokio::sync::Semaphore;
 use tokio::task;
 
+use crate::api::{Checks, Limits};
 use crate::config::CcnConfig;
 use crate::events::Events;
 use crate::gossip::NetworkInfo;
 use crate::jobs::Jobs;
 use crate::lock::Lock;
+use crate::metrics::Metrics;
+use crate::metrics::sample::Sampler;
 use crate::pipeline::Pipeline;
 use crate::streams::Streams;
 
@@ -36,6 +39,14 @@ pub struct Context {
     pub rewrites: Semaphore,
     /// Permits to check an archive.
     pub archives: Semaphore,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is looked at for metrics.
+    pub sampler: Sampler,
+    /// What was found when somebody asked whether this node is ready.
+    pub checks: Checks,
+    /// How often clients may ask.
+    pub limits: Limits,
     /// No other process works with the folder.
     pub lock: Arc<Lock>,
 }

@@ -2,6 +2,7 @@
 //! SHA-256, or by the CID when they are named by one.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use beth_protocol::hash::{ItemHash, Naming};
 use beth_store::Blobs;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::pipeline::FileKind;
 use crate::writer::Task;
 
@@ -24,6 +26,7 @@ pub struct Fetcher {
     writer: mpsc::Sender<Task>,
     peers: Arc<Vec<String>>,
     size_bytes_max: u64,
+    metrics: Arc<Metrics>,
 }
 
 impl Fetcher {
@@ -32,7 +35,7 @@ impl Fetcher {
         blobs: Arc<Blobs>,
         writer: mpsc::Sender<Task>,
         peers: Vec<String>,
-        size_bytes_max: u64,
+        (size_bytes_max, metrics): (u64, Arc<Metrics>),
     ) -> Fetcher {
         Fetcher {
             client,
@@ -40,6 +43,7 @@ impl Fetcher {
             writer,
             peers: Arc::new(peers),
             size_bytes_max,
+            metrics,
         }
     }
 
@@ -59,6 +63,13 @@ impl Fetcher {
             // No byte of it could be checked here.
             return false;
         };
+        let begun = Instant::now();
+        let is_here = self.ask_all(hash, naming).await;
+        self.count(hash, begun.elapsed(), is_here);
+        is_here
+    }
+
+    async fn ask_all(&self, hash: &str, naming: Naming) -> bool {
         for peer in self.peers.iter() {
             match self.download(peer, hash, naming.clone()).await {
                 Ok(Some(extent)) => return self.register(hash, extent).await,
@@ -69,6 +80,17 @@ impl Fetcher {
             }
         }
         false
+    }
+
+    fn count(&self, hash: &str, took: Duration, is_here: bool) {
+        let work = &self.metrics.work;
+        // Of the two ways to name a content only one has 64 characters.
+        let naming = if hash.len() == 64 { "storage" } else { "ipfs" };
+        let outcome = if is_here { "done" } else { "failed" };
+        work.fetches.with_label_values(&[naming, outcome]).inc();
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let spent = work.fetch_milliseconds.with_label_values(&[naming]);
+        spent.inc_by(milliseconds);
     }
 
     /// The bytes of a content that is here and short enough for a message.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::pipeline::{Source, now};
 use crate::verify::Intake;
 pub(crate) use carriers::Carrier;
@@ -29,6 +30,7 @@ pub struct Gossip {
     carriers: Arc<[Carrier]>,
     topic: Arc<str>,
     unpublished: Arc<Mutex<Unpublished>>,
+    metrics: Arc<Metrics>,
 }
 
 /// Who this node is on the gossip network.
@@ -68,11 +70,12 @@ impl NetworkInfo {
 }
 
 impl Gossip {
-    pub(crate) fn new(carriers: Vec<Carrier>, topic: &str) -> Gossip {
+    pub(crate) fn new(carriers: Vec<Carrier>, topic: &str, metrics: Arc<Metrics>) -> Gossip {
         Gossip {
             carriers: carriers.into(),
             topic: topic.into(),
             unpublished: Arc::default(),
+            metrics,
         }
     }
 
@@ -100,6 +103,8 @@ impl Gossip {
                 publication.failed.push(carrier.name());
             }
         }
+        let published = &self.metrics.work.gossip_published;
+        published.with_label_values(&[publication.word()]).inc();
         if publication.is_total_failure() {
             self.unpublished().keep(item_hash, payload);
         }
@@ -129,6 +134,8 @@ pub(crate) async fn listen(
     cancel: CancellationToken,
 ) {
     let mut seen = Seen::default();
+    let counter = intake.metrics.work.gossip_received.clone();
+    let count = |outcome| counter.with_label_values(&[outcome]).inc();
     loop {
         let next = tokio::select! {
             () = cancel.cancelled() => return,
@@ -139,12 +146,15 @@ pub(crate) async fn listen(
             continue;
         }
         if !seen.is_new(&next.data) {
+            count("repeated");
             continue;
         }
         let Some(raw) = decode(&next.data) else {
+            count("no_message");
             debug!(from = next.from, "a payload that is no message was dropped");
             continue;
         };
+        count("new");
         let arrival = Arrival {
             raw,
             reception_time: now(),

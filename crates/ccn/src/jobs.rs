@@ -168,7 +168,14 @@ impl Jobs {
         now: Timestamp,
     ) -> Result<String, JobError> {
         let _turn = self.turn.lock().await;
-        let report = job.run(&self.desk, last_run, now).await?;
+        let begun = Instant::now();
+        let done = job.run(&self.desk, last_run, now).await;
+        let work = &self.desk.pipeline.metrics.work;
+        let outcome = if done.is_ok() { "done" } else { "failed" };
+        work.jobs.with_label_values(&[job.name(), outcome]).inc();
+        let seconds = work.job_seconds.with_label_values(&[job.name()]);
+        seconds.set(begun.elapsed().as_secs_f64());
+        let report = done?;
         self.note(job.name(), now).await?;
         Ok(report)
     }

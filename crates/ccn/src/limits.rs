@@ -159,3 +159,28 @@ pub const EXPORT_PAGE: u64 = 1_000;
 pub const PIECE_ROWS_MAX: u64 = 1_000;
 /// Bytes of a list after which it is sent; one row may exceed them.
 pub const PIECE_BYTES_MAX: usize = 256 * 1024;
+/// Oldest sample of gauges that is shown.
+pub const SAMPLE_AGE_MAX: Duration = Duration::from_secs(1);
+/// Pause between two looks at how much the reference node has.
+pub const REFERENCE_PERIOD: Duration = Duration::from_secs(120);
+/// Longest time the reference node may take to answer.
+pub const REFERENCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Clients remembered for limits of rates, twice: those of now and of before.
+pub const RATE_CLIENTS_MAX: usize = 32_768;
+/// Requests that take longer are logged, unless configured otherwise.
+pub const SLOW_REQUEST: Duration = Duration::from_secs(2);
+/// Room on the disk below which a node is not ready, unless configured
+/// otherwise.
+pub const DISK_FREE_BYTES_MIN: u64 = 512 << 20;
+/// Longest id of a request that is taken from a client.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Shortest answer that is compressed.
+pub const COMPRESSED_BYTES_MIN: u64 = 1_024;
+/// Frames of some KiB that are compressed before others have their turn.
+pub const COMPRESSED_FRAMES_TURN: usize = 8;
+/// Longest time a part of the node may take to say that it is well.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Oldest answer of such a check that is shown again.
+pub const CHECK_AGE_MAX: Duration = Duration::from_secs(1);
+/// Longest sender whose messages are counted by his name.
+pub const ADDRESS_BYTES_MAX: usize = 128;

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::{Listener, ListenerExt};
+use beth_http::Server;
 use beth_network::{Config as NetworkConfig, Network};
 use beth_store::{Blobs, Store};
 use futures::FutureExt;
@@ -28,6 +28,8 @@ use crate::fetch::Fetcher;
 use crate::gossip::{Carriage, Carrier, Gossip, NetworkInfo};
 use crate::jobs::Jobs;
 use crate::lock::Lock;
+use crate::metrics::Metrics;
+use crate::metrics::sample::Sampler;
 use crate::pipeline::{Pipeline, now};
 use crate::retry::Retry;
 use crate::room::Bodies;
@@ -35,7 +37,7 @@ use crate::streams::{Streams, feed};
 use crate::turns::Turns;
 use crate::verify::{Intake, Verifiers};
 use crate::writer::Task;
-use crate::{api, catch_up, gossip, limits, verify, writer};
+use crate::{api, catch_up, gossip, limits, reference, verify, writer};
 
 /// A running core node.
 pub struct Node {
@@ -110,19 +112,13 @@ impl Node {
     /// Serves the HTTP API, with `extra` routes beside it, until cancelled;
     /// then ends everything in order: requests, sources, verifiers, writer.
     pub async fn serve(mut self, extra: Router) -> Result<(), Error> {
-        let router = api::router(self.context.clone()).merge(extra);
-        let cancel = self.cancel.clone();
-        let stop = cancel.clone();
-        let server = axum::serve(without_delay(self.listener), router)
-            .with_graceful_shutdown(async move { stop.cancelled().await });
-        let drained = async {
-            cancel.cancelled().await;
-            tokio::time::sleep(limits::DRAIN_TIMEOUT).await;
+        let server = Server {
+            listener: self.listener,
+            service: api::router_with(self.context.clone(), extra),
+            bounds: self.context.config.http.bounds()?,
+            stats: self.context.metrics.connections.clone(),
         };
-        tokio::select! {
-            _ = server.into_future() => {}
-            () = drained => {}
-        }
+        server.run(self.cancel.clone()).await;
         self.cancel.cancel();
         self.context.streams.end().await;
         while self.tasks.join_next().await.is_some() {}
@@ -137,14 +133,6 @@ impl Node {
         info!("core node stopped");
         Ok(())
     }
-}
-
-/// Small frames leave at once instead of waiting for an acknowledgement.
-fn without_delay(listener: TcpListener) -> impl Listener<Addr = SocketAddr> {
-    listener.tap_io(|stream| {
-        // A socket that refuses is only slower.
-        let _ = stream.set_nodelay(true);
-    })
 }
 
 /// First the verifiers, then the writer: what was handed in is written. A
@@ -265,7 +253,13 @@ impl Parts {
             asked,
             rehearsed,
         } = self;
-        let (intake, jobs) = Intake::new();
+        let metrics = Metrics::new();
+        let metrics = Arc::new(metrics.map_err(|error| {
+            Error::Config(format!(
+                "the metrics cannot be declared: {error}; please report it"
+            ))
+        })?);
+        let (intake, jobs) = Intake::new(metrics.clone());
         let (writer, tasks) = mpsc::channel(limits::WRITER_QUEUE);
         let (announcer, heard) = feed();
         let events = Events::new(announcer.clone());
@@ -279,12 +273,14 @@ impl Parts {
             readers: Arc::new(store.readers.more(verify::count())?),
             now: turns.now(),
             bodies: Bodies::new(),
+            metrics: metrics.clone(),
         };
         let verifiers = verifiers.spawn(jobs, cancel).map_err(failed)?;
         let rules = config.rules.clone();
         let told = writer::Told {
             events: events.clone(),
             retry: retry.clone(),
+            metrics: metrics.clone(),
         };
         let writer_thread =
             writer::spawn(store.writer, tasks, (rules, turns), told, cancel).map_err(failed)?;
@@ -292,12 +288,13 @@ impl Parts {
         let readers = Arc::new(store.readers);
         let carriers = network.iter().cloned().map(Carrier::Network);
         let carriers = carriers.chain(rehearsed).collect();
-        let gossip = Gossip::new(carriers, &config.p2p.message_topic);
+        let gossip = Gossip::new(carriers, &config.p2p.message_topic, metrics.clone());
         let pipeline = Pipeline {
             intake: intake.clone(),
             writer: writer.clone(),
             gossip,
             events: events.clone(),
+            metrics: metrics.clone(),
         };
         let peers = config.content_peers.clone();
         let fetcher = Fetcher::new(
@@ -305,7 +302,7 @@ impl Parts {
             blobs.clone(),
             writer,
             peers,
-            config.storage.max_file_size,
+            (config.storage.max_file_size, metrics.clone()),
         );
         let retries = Retry {
             readers: readers.clone(),
@@ -314,6 +311,12 @@ impl Parts {
             fetcher,
             fetches: Semaphore::new(limits::FETCHES_MAX),
         };
+        let reference = reference::watch(
+            client.clone(),
+            config.reference_node_url.clone(),
+            metrics.clone(),
+            cancel.child_token(),
+        );
         let catch_up = catch_up::run(
             client,
             asked,
@@ -326,6 +329,7 @@ impl Parts {
         let background = vec![
             retries.run(cancel.child_token()).boxed(),
             catch_up.boxed(),
+            reference.boxed(),
             jobs.clone()
                 .keep_doing(period, cancel.child_token())
                 .boxed(),
@@ -333,6 +337,10 @@ impl Parts {
         let network = NetworkInfo::new(network);
         let streams = Streams::start(config.websocket.clone(), (announcer, heard), cancel);
         let context = Arc::new(Context {
+            limits: api::limits(&config)?,
+            metrics,
+            sampler: Sampler::default(),
+            checks: api::Checks::default(),
             readers,
             blobs,
             pipeline,

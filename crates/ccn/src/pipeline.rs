@@ -18,6 +18,8 @@
 //! one judge and one writer: what is judged is what is applied, in the order in
 //! which it came in.
 
+use std::sync::Arc;
+
 use beth_protocol::Rejection;
 use beth_protocol::chain_event::ContractEvent;
 use beth_protocol::time::Timestamp;
@@ -33,6 +35,7 @@ use tokio::time::timeout;
 use crate::events::{Event, Events};
 use crate::gossip::{Gossip, Publication};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::verify::Intake;
 use crate::writer::{Done, Task, Work};
 
@@ -43,6 +46,18 @@ pub struct Pipeline {
     pub(crate) writer: mpsc::Sender<Task>,
     pub(crate) gossip: Gossip,
     pub(crate) events: Events,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The queues of the pipeline at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// Messages that wait for a verifier.
+    pub intake: usize,
+    /// Messages that wait for the writer.
+    pub writer: usize,
+    /// Room left for messages on their way, in KiB.
+    pub room_kib: usize,
 }
 
 /// Answer to a submission.
@@ -66,6 +81,15 @@ pub enum SubmitError {
 }
 
 impl Pipeline {
+    /// How long its queues are.
+    pub fn queues(&self) -> Queues {
+        Queues {
+            intake: self.intake.waiting(),
+            writer: self.writer.max_capacity() - self.writer.capacity(),
+            room_kib: self.intake.room_kib(),
+        }
+    }
+
     /// Takes a message of a client: answers with its outcome, waiting at most
     /// [`limits::SYNC_TIMEOUT`] for contents to be fetched, and publishes it
     /// unless it is refused.

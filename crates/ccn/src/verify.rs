@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::pipeline::{Answer, Source};
 use crate::room::{Bodies, BodyRoom, Room};
 use crate::turns::Now;
@@ -42,6 +43,7 @@ pub(crate) type Reply = oneshot::Sender<Answer>;
 pub(crate) struct Intake {
     jobs: mpsc::Sender<Option<Job>>,
     room: Arc<Semaphore>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The node is stopping.
@@ -49,10 +51,25 @@ pub(crate) struct Closed;
 
 impl Intake {
     /// The entrance and its far end.
-    pub fn new() -> (Intake, mpsc::Receiver<Option<Job>>) {
+    pub fn new(metrics: Arc<Metrics>) -> (Intake, mpsc::Receiver<Option<Job>>) {
         let (jobs, receiver) = mpsc::channel(limits::INTAKE_QUEUE);
         let room = Arc::new(Semaphore::new(limits::IN_FLIGHT_KIB));
-        (Intake { jobs, room }, receiver)
+        let intake = Intake {
+            jobs,
+            room,
+            metrics,
+        };
+        (intake, receiver)
+    }
+
+    /// Messages that wait for a verifier.
+    pub fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
+    /// Room left, in KiB.
+    pub fn room_kib(&self) -> usize {
+        self.room.available_permits()
     }
 
     /// Waits for room: in number and in bytes.
@@ -62,6 +79,10 @@ impl Intake {
         source: Source,
         reply: Option<Reply>,
     ) -> Result<(), Closed> {
+        let received = &self.metrics.pipeline.received;
+        received
+            .with_label_values(&[origin_of(&arrival, source)])
+            .inc();
         let room = self.room.clone().acquire_many_owned(weight(&arrival.raw));
         let job = Job {
             arrival,
@@ -77,6 +98,16 @@ impl Intake {
         for _ in 0..count() {
             let _ = self.jobs.send(None).await;
         }
+    }
+}
+
+/// Where a copy of a message came from.
+fn origin_of(arrival: &Arrival, source: Source) -> &'static str {
+    match (source, arrival.retry_of) {
+        (Source::Client, _) => "client",
+        (Source::Node, Some(_)) => "retry",
+        (Source::Node, None) if arrival.transaction.is_some() => "chain",
+        (Source::Node, None) => "node",
     }
 }
 
@@ -117,6 +148,8 @@ pub(crate) struct Verifiers {
     pub now: Now,
     /// Room for contents that are files.
     pub bodies: Arc<Bodies>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Where the verifiers take messages from, and the number of the next one.
@@ -195,9 +228,13 @@ impl Verifiers {
             }
             None
         };
+        let metrics = &self.metrics.pipeline;
+        let count = |verdict| metrics.verified.with_label_values(&[verdict]).inc();
         if let Some(outcome) = known {
+            count("known");
             return answer(job.reply, Answer::Settled(outcome));
         }
+        let timer = metrics.verify_seconds.start_timer();
         let verified = catch_unwind(AssertUnwindSafe(|| self.verify(&job.arrival, number)));
         let Found { verdict, body } = verified.unwrap_or_else(|_| {
             error!(message = %job.arrival.raw["item_hash"], "a message could not be verified; please report it");
@@ -206,6 +243,8 @@ impl Verifiers {
                 body: None,
             }
         });
+        timer.observe_duration();
+        count(verdict.as_str());
         match (job.source, verdict) {
             (
                 Source::Client,

@@ -19,6 +19,7 @@ use tracing::{debug, error, warn};
 
 use crate::events::{Event, Events};
 use crate::limits::BATCH_MAX;
+use crate::metrics::Metrics;
 use crate::pipeline::{Answer, FileKind, now};
 use crate::room::Room;
 use crate::turns::Turns;
@@ -59,6 +60,21 @@ pub(crate) enum Verified {
     },
     /// The verifier failed.
     Failed,
+}
+
+impl Verified {
+    /// For metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Verified::Complete { .. } => "complete",
+            Verified::Incomplete { .. } => "incomplete",
+            Verified::Unfetched { .. } => "unfetched",
+            Verified::Refused { .. } => "refused",
+            Verified::Invalid { .. } => "invalid",
+            Verified::Malformed { .. } => "malformed",
+            Verified::Failed => "failed",
+        }
+    }
 }
 
 /// A verified message and how it came.
@@ -146,6 +162,7 @@ pub(crate) fn spawn(
 pub(crate) struct Told {
     pub events: Events,
     pub retry: Arc<Notify>,
+    pub metrics: Arc<Metrics>,
 }
 
 struct Loop {
@@ -245,12 +262,16 @@ impl Loop {
     /// On failure nothing is answered: submitters see the node as unavailable.
     fn attempt(&mut self, batch: &[Task]) -> Result<Vec<Settled>, Error> {
         let (rules, random) = (&self.rules, &mut self.random);
-        self.writer.transaction(|state| {
+        let timer = self.told.metrics.pipeline.commit_seconds.start_timer();
+        let done = self.writer.transaction(|state| {
             batch
                 .iter()
                 .map(|task| handle(state, task, rules, random.unit()))
                 .collect()
-        })
+        });
+        timer.observe_duration();
+        self.told.metrics.committed(batch.len(), done.is_ok());
+        done
     }
 
     /// Keeps a message that we failed to apply for later.
@@ -278,6 +299,7 @@ impl Loop {
             Task::File { reply, .. } => drop(reply.send(())),
             Task::Message { entry, reply, room } => {
                 drop(room);
+                self.told.metrics.settled(done.outcome.as_ref());
                 if let (Some(reply), Some(outcome)) = (reply, done.outcome) {
                     let _ = reply.send(Answer::Settled(outcome));
                 }

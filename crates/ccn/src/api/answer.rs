@@ -71,6 +71,11 @@ impl ApiError {
         self
     }
 
+    /// Says when to ask again.
+    pub fn after(self, seconds: u64) -> ApiError {
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     /// The body is the number of the status, a colon and this reason.
     pub fn reason(status: StatusCode, reason: impl AsRef<str>) -> ApiError {
         ApiError::text(status, format!("{}: {}", status.as_u16(), reason.as_ref()))
@@ -168,7 +173,7 @@ impl From<SubmitError> for ApiError {
                     .explained(rejection.to_string())
             }
             SubmitError::Unavailable => {
-                ApiError::text(StatusCode::SERVICE_UNAVAILABLE, failure.to_string())
+                ApiError::text(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()).after(5)
             }
         }
     }

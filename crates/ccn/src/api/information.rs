@@ -1,4 +1,4 @@
-//! What the node is (core-api.md §10.1–§10.4, §10.6).
+//! What the node is (core-api.md §10.1, §10.2, §10.4, §10.6).
 
 use std::sync::Arc;
 
@@ -12,17 +12,14 @@ use super::answer::{ApiError, Json, ok};
 use super::openapi::{Routes, node as schemas, params as described};
 use super::params::Params;
 use crate::context::Context;
+use crate::metrics::VERSION;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Version, addresses, metrics, channels.
+/// Version, addresses, digest, channels, triggers.
 pub fn routes() -> Routes {
     Routes::new()
         .with(routes!(version))
         .also("/version", routes!(version))
         .with(routes!(info))
-        .with(routes!(metrics_text))
-        .with(routes!(metrics_json))
         .with(routes!(digest))
         .with(routes!(channels))
         .with(routes!(triggers))
@@ -88,87 +85,4 @@ async fn triggers(
         .into_iter()
         .map(|(hash, wanted)| json!({"item_hash": hash, "content": {"on": {"message": wanted}}}));
     Ok(ok(items.collect::<Vec<_>>()).into_response())
-}
-
-/// Measurements, by the names of upstream's.
-#[utoipa::path(get, path = "/metrics.json", operation_id = "showMetrics", tag = "node",
-    responses((status = 200, description = "Measurements.", body = schemas::Metrics)))]
-async fn metrics_json(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
-    Ok(ok(Value::Object(metrics(&context).await?)).into_response())
-}
-
-/// Measurements, one a line.
-#[utoipa::path(get, path = "/metrics", operation_id = "listMetrics", tag = "node",
-    responses((status = 200, description = "Names and values.", body = String, content_type = "text/plain")))]
-async fn metrics_text(State(context): State<Arc<Context>>) -> Result<Response, ApiError> {
-    let mut lines = Vec::new();
-    for (name, value) in metrics(&context).await? {
-        match value {
-            Value::Object(labels) => {
-                let labels: Vec<String> = labels
-                    .iter()
-                    .map(|(key, value)| format!("{key}={value}"))
-                    .collect();
-                lines.push(format!("{name}{{{}}} 1", labels.join(",")));
-            }
-            Value::Number(number) => lines.push(format!("{name} {number}")),
-            _ => {}
-        }
-    }
-    Ok(lines.join("\n").into_response())
-}
-
-/// Upstream's names, in upstream's order; null where there is nothing to count
-/// yet, 0 where upstream's readers expect a number.
-pub(super) async fn metrics(context: &Context) -> Result<Map<String, Value>, ApiError> {
-    let totals = context.read(|state| state.totals()).await?;
-    let connected = context.network.connected_peers().await.len() as u64;
-    let mut metrics = Map::new();
-    let mut put = |name: &str, value: Value| metrics.insert(name.to_owned(), value);
-    // Readers of the network look for a python version here.
-    put(
-        "pyaleph_build_info",
-        json!({"python_version": "none", "version": VERSION}),
-    );
-    put("pyaleph_status_peers_total", connected.into());
-    put("pyaleph_status_sync_messages_total", totals.messages.into());
-    put(
-        "pyaleph_status_sync_permanent_files_total",
-        totals.file_pins.into(),
-    );
-    put(
-        "pyaleph_status_sync_pending_messages_total",
-        totals.pending_messages.into(),
-    );
-    put("pyaleph_status_sync_pending_txs_total", 0.into());
-    put(
-        "pyaleph_status_chain_eth_last_committed_height",
-        Value::Null,
-    );
-    put(
-        "pyaleph_processing_pending_messages_seen_ids_total",
-        Value::Null,
-    );
-    put("pyaleph_processing_pending_messages_tasks_total", 0.into());
-    for kind in ["aggregate", "forget", "post", "program", "store"] {
-        put(
-            &format!("pyaleph_processing_pending_messages_{kind}_tasks"),
-            0.into(),
-        );
-    }
-    put(
-        "pyaleph_processing_pending_messages_action_total",
-        Value::Null,
-    );
-    put("pyaleph_status_sync_messages_reference_total", Value::Null);
-    put("pyaleph_status_sync_messages_remaining_total", Value::Null);
-    put(
-        "pyaleph_status_chain_eth_height_reference_total",
-        Value::Null,
-    );
-    put("pyaleph_status_chain_eth_height_remaining_total", 0.into());
-    for (name, count) in context.streams.counters.upstream() {
-        put(name, count.into());
-    }
-    Ok(metrics)
 }

@@ -8,18 +8,24 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::answer::ApiError;
+use super::edge::Route;
 
 /// Answers preflights and adds the headers that let pages read the answer.
+/// Unknown paths are told without them.
 pub async fn allow(request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     if request.method() == Method::OPTIONS {
-        return preflight(&request, origin);
+        let asked = Asked::of(&request, origin);
+        // No route answers OPTIONS, so the router tells what this one answers.
+        return preflight(asked, next.run(request).await);
     }
     let mut response = next.run(request).await;
     list_options(&mut response);
-    if let Some(origin) = origin {
+    let is_known = response.extensions().get::<Unknown>().is_none();
+    if let Some(origin) = origin.filter(|_| is_known) {
         let exposed: Vec<&str> = response.headers().keys().map(HeaderName::as_str).collect();
-        let exposed = format!("server,date,{}", exposed.join(","));
+        // Those that are added further out.
+        let exposed = format!("server,date,x-request-id,{}", exposed.join(","));
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         if let Ok(exposed) = HeaderValue::from_str(&exposed) {
@@ -29,7 +35,33 @@ pub async fn allow(request: Request, next: Next) -> Response {
     response
 }
 
-fn preflight(request: &Request, origin: Option<HeaderValue>) -> Response {
+/// An extension of the answer to a path that no route has.
+#[derive(Clone, Copy, Debug)]
+pub struct Unknown;
+
+/// What a preflight asks.
+struct Asked {
+    origin: Option<HeaderValue>,
+    method: Option<HeaderValue>,
+    headers: Option<HeaderValue>,
+}
+
+impl Asked {
+    fn of(request: &Request, origin: Option<HeaderValue>) -> Asked {
+        let headers = request.headers();
+        Asked {
+            origin,
+            method: headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).cloned(),
+            headers: headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned(),
+        }
+    }
+}
+
+/// Answers a preflight, given what the router said to it.
+fn preflight(asked: Asked, routed: Response) -> Response {
+    if routed.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return routed;
+    }
     let refuse = |text: &str| {
         ApiError::text(
             StatusCode::FORBIDDEN,
@@ -37,26 +69,41 @@ fn preflight(request: &Request, origin: Option<HeaderValue>) -> Response {
         )
         .into_response()
     };
-    let Some(origin) = origin else {
+    let Some(origin) = asked.origin else {
         return refuse("origin header is not specified in the request");
     };
-    let Some(method) = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD) else {
+    let Some(method) = asked.method else {
         return refuse("'Access-Control-Request-Method' header is not specified");
     };
+    let wanted = method.to_str().unwrap_or_default();
+    if !methods_of(&routed).contains(&wanted) {
+        let origin = origin.to_str().unwrap_or_default();
+        return refuse(&format!(
+            "request method '{wanted}' is not allowed for '{origin}' origin"
+        ));
+    }
+    let names = asked.headers.as_ref().and_then(|names| names.to_str().ok());
+    let names = names.map(|names| HeaderValue::from_str(&names.to_ascii_uppercase()));
     let mut response = Response::new(Body::empty());
+    if let Some(route) = routed.extensions().get::<Route>() {
+        response.extensions_mut().insert(route.clone());
+    }
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method.clone());
-    let asked = request
-        .headers()
-        .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    let asked = asked
-        .and_then(|asked| asked.to_str().ok())
-        .map(str::to_ascii_uppercase);
-    if let Some(Ok(asked)) = asked.map(|asked| HeaderValue::from_str(&asked)) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method);
+    if let Some(Ok(names)) = names {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
     }
     response
+}
+
+/// What a refused method could have been.
+fn methods_of(response: &Response) -> Vec<&str> {
+    let allowed = response.headers().get(header::ALLOW);
+    let allowed = allowed.and_then(|value| value.to_str().ok());
+    let methods = allowed.unwrap_or_default().split(',').map(str::trim);
+    methods.filter(|method| !method.is_empty()).collect()
 }
 
 /// Every route answers OPTIONS.
@@ -64,16 +111,7 @@ fn list_options(response: &mut Response) {
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
         return;
     }
-    let allowed = response
-        .headers()
-        .get(header::ALLOW)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let mut methods: Vec<&str> = allowed
-        .split(',')
-        .map(str::trim)
-        .filter(|method| !method.is_empty())
-        .collect();
+    let mut methods = methods_of(response);
     methods.push("OPTIONS");
     methods.sort_unstable();
     methods.dedup();

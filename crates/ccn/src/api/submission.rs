@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::answer::{ApiError, Fault, Json};
 use super::body;
+use super::edge::{Client, Sender};
 use super::openapi::{Routes, refusals, submission as schemas};
 use crate::context::Context;
 use crate::gossip::Publication;
@@ -51,15 +53,23 @@ pub async fn accept(
     message: Value,
     mode: Mode,
 ) -> Result<Json<Value>, SubmitError> {
-    let submitted = match mode {
-        Mode::Sync => context.pipeline.submit(message).await?,
-        Mode::Async => context.pipeline.submit_async(message).await?,
-    };
+    let submitted = hand_in(context, message, mode).await?;
+    Ok(answer(&submitted, mode))
+}
+
+async fn hand_in(context: &Context, message: Value, mode: Mode) -> Result<Submitted, SubmitError> {
+    match mode {
+        Mode::Sync => context.pipeline.submit(message).await,
+        Mode::Async => context.pipeline.submit_async(message).await,
+    }
+}
+
+fn answer(submitted: &Submitted, mode: Mode) -> Json<Value> {
     if submitted.publication.is_total_failure() {
         let body = json!({
-            "publication_status": publication(&submitted), "message_status": null,
+            "publication_status": publication(submitted), "message_status": null,
         });
-        return Ok(Json(StatusCode::INTERNAL_SERVER_ERROR, body));
+        return Json(StatusCode::INTERNAL_SERVER_ERROR, body);
     }
     let (status, word) = match (mode, &submitted.outcome) {
         (Mode::Async, _) | (_, Outcome::Pending(_)) => (StatusCode::ACCEPTED, "pending"),
@@ -68,10 +78,10 @@ pub async fn accept(
             (StatusCode::UNPROCESSABLE_ENTITY, "rejected")
         }
     };
-    Ok(Json(
+    Json(
         status,
-        json!({"publication_status": publication(&submitted), "message_status": word}),
-    ))
+        json!({"publication_status": publication(submitted), "message_status": word}),
+    )
 }
 
 fn publication(submitted: &Submitted) -> Value {
@@ -87,13 +97,18 @@ fn publication(submitted: &Submitted) -> Value {
     responses((status = 200, description = "It is in force.", body = schemas::SubmissionStatus),
         (status = 202, description = "It waits, or was not waited for.", body = schemas::SubmissionStatus),
         refusals::BadSubmission))]
-async fn submit(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
+async fn submit(
+    State(context): State<Arc<Context>>,
+    Extension(client): Extension<Client>,
+    body: Body,
+) -> Result<Response, ApiError> {
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
     let request = read_json(&bytes)?;
     let (message, sync) = read_request(&request)?;
-    Ok(accept(&context, message, Mode::of(sync))
-        .await?
-        .into_response())
+    let sender = Sender::admit(&context, client, &message)?;
+    let submitted = hand_in(&context, message, Mode::of(sync)).await?;
+    sender.charge(&submitted.outcome);
+    Ok(answer(&submitted, Mode::of(sync)).into_response())
 }
 
 /// A body may carry a content as deep as any node lets in.
@@ -173,7 +188,11 @@ pub fn boolean(value: &Value) -> Option<bool> {
     request_body = schemas::Publication,
     responses((status = 200, description = "It is sent.", body = schemas::PublicationStatus),
         refusals::WrongTopic, refusals::BadBody))]
-async fn publish(State(context): State<Arc<Context>>, body: Body) -> Result<Response, ApiError> {
+async fn publish(
+    State(context): State<Arc<Context>>,
+    Extension(client): Extension<Client>,
+    body: Body,
+) -> Result<Response, ApiError> {
     let unprocessable = |text: &str| ApiError::reason(StatusCode::UNPROCESSABLE_ENTITY, text);
     let bytes = body::read(body, JSON_BODY_BYTES_MAX).await?;
     let request = read_json(&bytes)?;
@@ -192,7 +211,9 @@ async fn publish(State(context): State<Arc<Context>>, body: Body) -> Result<Resp
         object @ Value::Object(_) => object.clone(),
         _ => return Err(unprocessable("'data': expected a serialized JSON string.")),
     };
+    let sender = Sender::admit(&context, client, &message)?;
     let submitted = context.pipeline.submit_async(message).await?;
+    sender.charge(&submitted.outcome);
     let status = match submitted.publication.is_total_failure() {
         true => StatusCode::INTERNAL_SERVER_ERROR,
         false => StatusCode::OK,

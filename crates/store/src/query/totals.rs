@@ -29,6 +29,15 @@ impl State<'_> {
         })
     }
 
+    /// Reads one row: whether the state answers.
+    pub fn is_readable(&self) -> Result<(), Error> {
+        self.number(
+            "SELECT count(*) FROM (SELECT 1 FROM counters LIMIT 1)",
+            Vec::new(),
+        )
+        .map(|_| ())
+    }
+
     /// Every channel that a message was sent on, sorted. Jumps from one
     /// channel to the next along the index instead of reading every message.
     pub fn channels(&self) -> Result<Vec<String>, Error> {

@@ -77,3 +77,26 @@ pub struct BuildInformation {
     python_version: String,
     version: String,
 }
+
+/// That a process answers.
+#[derive(ToSchema)]
+pub struct Health {
+    status: String,
+    uptime_seconds: u64,
+}
+
+/// Whether a node can serve.
+#[derive(ToSchema)]
+pub struct Readiness {
+    /// `ready` or `not ready`.
+    status: String,
+    /// By name: database, writer, queues, gossip, disk.
+    checks: HashMap<String, Finding>,
+}
+
+/// What was found about a part of a node.
+#[derive(ToSchema)]
+pub struct Finding {
+    ok: bool,
+    text: String,
+}

@@ -14,10 +14,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::socket::{Gone, Socket};
 use super::{Upgrade, refuse, upgraded};
 use crate::api::answer::ApiError;
-use crate::api::information;
 use crate::api::openapi::refusals;
 use crate::context::Context;
 use crate::limits::STATUS_PERIOD;
+use crate::metrics::upstream;
 use crate::streams::{End, Open};
 
 /// The node's figures as they change, over a WebSocket.
@@ -79,8 +79,8 @@ async fn serve(context: Arc<Context>, socket: &mut Socket) -> Gone {
 
 async fn current(context: &Context) -> Bytes {
     let count = async {
-        let metrics = information::metrics(context).await.ok()?;
-        Some(Value::Object(metrics).to_string())
+        let sample = context.sampler.sample(context).await.ok()?;
+        Some(Value::Object(upstream::fields(context, &sample)).to_string())
     };
     context.streams.board.figures(count).await
 }
