@@ -1,46 +1,70 @@
-"""One local network for all client tests, started by the binary under test."""
+"""One local network for all client tests, and what every test file needs of it.
 
-import json
+    test ──▶ released client ──HTTP, WebSocket──▶ core node 1 ◀──gossip──▶ core node 2
+                     └──hosts of third parties──▶ internet.py
+
+The clients keep their state (keys, configuration) in a folder of the session:
+it must be named before any of their modules is imported, hence at import here.
+"""
+
 import os
 import pathlib
-import signal
-import subprocess
 import tempfile
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-READY_SECONDS = 60
+_HOME = tempfile.TemporaryDirectory(prefix="clients-home-")
+os.environ["ALEPH_CONFIG_HOME"] = _HOME.name
+os.environ["NO_COLOR"] = "1"
+os.environ["COLUMNS"] = "250"
+
+import exercised  # noqa: E402
+from internet import Internet  # noqa: E402
+from network import Network  # noqa: E402
 
 
-class Network:
-    """What `beth up --json` said when it was ready."""
+def pytest_collection_modifyitems(config, items):
+    """The tables of what was exercised are judged last, and only after a whole run."""
+    judges = [item for item in items if item.get_closest_marker("judges_the_run")]
+    others = [item for item in items if item not in judges]
+    exercised.run_is_whole = not config.option.keyword and all("::" not in argument for argument in config.args)
+    items[:] = others + judges
 
-    def __init__(self, process, said, folder):
-        self.process = process
-        self.folder = folder
-        self.core = [node["url"] for node in said["core_nodes"]]
-        self.compute = [node["url"] for node in said["compute_nodes"]]
-        self.accounts = said["accounts"]
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "judges_the_run: runs after every other test")
 
 
 @pytest.fixture(scope="session")
 def network():
-    binary = os.environ.get("BETH_BIN", str(ROOT / "target/release/beth"))
-    with tempfile.TemporaryDirectory() as folder:
-        command = [binary, "up", "--json", "--port-base", "0", "--dir", f"{folder}/net"]
-        log = open(f"{folder}/up.log", "w")
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        line = process.stdout.readline()
-        if not line:
-            pytest.fail("`beth up` did not start:\n" + pathlib.Path(f"{folder}/up.log").read_text())
-        yield Network(process, json.loads(line), folder)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, "`beth up` must end with code 0 after SIGTERM"
+    with tempfile.TemporaryDirectory(prefix="clients-net-") as folder:
+        network = Network.start(pathlib.Path(folder))
+        from aleph.sdk.conf import settings
+
+        settings.API_HOST = network.core[0]
+        # Prices and settings of the network are read from this account; the public network's key is not ours.
+        settings.ALEPH_AGGREGATE_ADDRESS = network.foundation.get_address()
+        yield network
+        network.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def internet(network):
+    """Nothing leaves this machine: what stands for third parties is said in internet.py."""
+    with Internet(network) as internet:
+        yield internet
 
 
 @pytest.fixture(scope="session")
 def account(network):
+    """A funded account."""
+    return network.account(0)
+
+
+@pytest.fixture
+def stranger():
+    """An account that nobody has seen yet: it owns nothing, so lists of it are exact."""
+    from aleph.sdk.chains.common import generate_key
     from aleph.sdk.chains.ethereum import ETHAccount
 
-    return ETHAccount(bytes.fromhex(network.accounts[0]["private_key"].removeprefix("0x")))
+    return ETHAccount(generate_key())
