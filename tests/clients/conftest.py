@@ -55,6 +55,12 @@ def internet(network):
         yield internet
 
 
+@pytest.fixture(scope="session", autouse=True)
+def recorder():
+    """Must come before the first call, and only where the newest SDK is under test."""
+    exercised.watch_the_sdk()
+
+
 @pytest.fixture(scope="session")
 def account(network):
     """A funded account."""

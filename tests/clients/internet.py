@@ -68,6 +68,7 @@ class Internet:
         core = self.network.core[0]
         return {
             "scheduler.api.aleph.cloud": core,
+            "crns-list.aleph.sh": core,
             "ipfs.aleph.im": core,
             "ipfs.aleph.cloud": core,
         }

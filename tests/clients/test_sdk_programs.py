@@ -1,6 +1,7 @@
 """Programs, instances and their prices by the released Python SDK."""
 
 import io
+import time
 import zipfile
 
 import pytest
@@ -16,6 +17,7 @@ from aleph_message.models.execution.base import Encoding, Payment, PaymentType
 from aleph_message.models.execution.environment import HostRequirements, NodeRequirements
 from aleph_message.status import MessageStatus
 from network import run
+from pydantic import ValidationError
 
 HOLD = Payment(chain="ETH", type=PaymentType.hold, receiver=None)
 CREDIT = Payment(chain="ETH", type=PaymentType.credit, receiver=None)
@@ -133,6 +135,39 @@ def test_an_instance(network, owner, rootfs):
             instances = await client.instance.get_instances(owner.get_address())
             assert message.item_hash in [item.item_hash for item in instances]
             listed = await client.get_messages(message_filter=MessageFilter(message_types=[MessageType.instance]))
+            assert message.item_hash in [item.item_hash for item in listed.messages]
+
+    run(scenario())
+
+
+def test_a_verifiable_program(network, owner, code, rootfs):
+    """A confidential machine whose whole software is measured. Its parts are files like any other.
+
+    The newest SDK cannot make one with the newest models, which it admits: they demand another class of
+    resources than the one that it fills. So the content is made of the models, and sent as any other.
+    """
+    measurement = {"platform": "sev_snp", "registers": {"launch": "ab" * 48}, "vcpu_type": "EPYC-v4"}
+    workload = {"ref": code, "hash_tree": rootfs, "roothash": "c" * 64}
+    content = {
+        "address": owner.get_address(), "time": time.time(), "allow_amend": False, "environment": {"internet": True},
+        "resources": {"vcpus": 2, "memory": 1024, "seconds": 30}, "runtime": {"ref": rootfs, "comment": "a comment"},
+        "workload": workload, "volumes": [{**workload, "comment": "data"}], "metadata": {"name": "measured"},
+        "verification": {"backend": "sev_snp", "policy": 0x30000, "measurements": [measurement]},
+        "payment": {"chain": "ETH", "type": "credit"},
+    }
+
+    async def scenario():
+        async with network.client(owner) as client:
+            with pytest.raises(ValidationError, match="StrictMachineResources"):
+                await client.create_verifiable_program(runtime=rootfs, workload=workload, measurements=[measurement])
+            message, status, _ = await client.submit(content, MessageType.v_program, channel="TEST", sync=True)
+            assert status == MessageStatus.PROCESSED
+            found = await client.get_message(message.item_hash)
+            assert found.content.workload.roothash == "c" * 64 and found.content.payment.type == PaymentType.credit
+            assert found.content.verification.measurements[0].registers.launch == "ab" * 48
+            price = await client.get_program_price(message.item_hash)
+            assert price.payment_type == "credit" and price.required_tokens > 0
+            listed = await client.get_messages(message_filter=MessageFilter(message_types=[MessageType.v_program]))
             assert message.item_hash in [item.item_hash for item in listed.messages]
 
     run(scenario())
