@@ -7,6 +7,7 @@ The clients keep their state (keys, configuration) in a folder of the session:
 it must be named before any of their modules is imported, hence at import here.
 """
 
+import json
 import os
 import pathlib
 import tempfile
@@ -20,7 +21,7 @@ os.environ["COLUMNS"] = "250"
 
 import exercised  # noqa: E402
 from internet import Internet  # noqa: E402
-from network import Network  # noqa: E402
+from network import ROOT, Network, run  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
@@ -65,6 +66,41 @@ def recorder():
 def account(network):
     """A funded account."""
     return network.account(0)
+
+
+@pytest.fixture(scope="session")
+def aleph(network):
+    """The released command line."""
+    from cli import Cli
+
+    publish_reference_aggregates(network)
+    return Cli(network)
+
+
+def publish_reference_aggregates(network):
+    """Prices and settings as on the public network, by the foundation here."""
+    reference = json.loads((ROOT / "vectors/clients/reference_aggregates.json").read_text())
+    # Newer than the recording, and demanded by the newest clients.
+    reference["settings"]["last_crn_version"] = "0.0.1"
+
+    async def publish():
+        async with network.client(network.foundation) as client:
+            for key, content in reference.items():
+                await client.create_aggregate(key, content, channel="FOUNDATION", sync=True)
+
+    run(publish())
+
+
+@pytest.fixture
+def rich(stranger, network):
+    """A new account with tokens and credits, and its key."""
+
+    async def give():
+        await network.give_tokens({stranger.get_address(): 100_000})
+        await network.give_credits([stranger.get_address()], amount=10**12)
+
+    run(give())
+    return stranger
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ one of the documents below, in the shape that the client's models demand.
 """
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ import aiohttp
 from yarl import URL
 
 LOCAL = {"127.0.0.1", "localhost"}
+#: Who publishes the list of nodes on the public network.
+PUBLIC_CORECHANNEL = "0xa1B3bb7d2332383D96b7796B908fB7f7F3c2Be10"
 
 
 class Internet:
@@ -38,24 +41,36 @@ class Internet:
         self.original = aiohttp.ClientSession._request
         internet, original = self, self.original
 
-        async def request(session, method, url, **options):
-            return await original(session, method, internet.lead(session, url), **options)
+        async def request(session, method, str_or_url, **options):
+            return await original(session, method, internet.lead(session, str_or_url), **options)
+
+        self.resolve = socket.getaddrinfo
+
+        def resolve(host, *arguments, **options):
+            if host not in LOCAL and host != "0.0.0.0":
+                raise socket.gaierror(socket.EAI_NONAME, f"{host} is no part of the network under test")
+            return internet.resolve(host, *arguments, **options)
 
         aiohttp.ClientSession._request = request
+        socket.getaddrinfo = resolve
         return self
 
     def __exit__(self, *_):
         aiohttp.ClientSession._request = self.original
+        socket.getaddrinfo = self.resolve
         self.server.shutdown()
 
     def lead(self, session, url):
         whole = session._build_url(url)
         if whole.host in LOCAL:
-            return url
+            # The command line names the public network's list of nodes by its owner.
+            path = whole.raw_path_qs.replace(PUBLIC_CORECHANNEL, self.network.foundation.get_address())
+            return whole.join(URL(path, encoded=True)) if PUBLIC_CORECHANNEL in whole.path else url
         self.asked.append(str(whole))
-        origin = self._nodes().get(whole.host)
+        has_documents = any(host == whole.host for host, _ in self.documents)
+        origin = None if has_documents else self._nodes().get(whole.host)
         if origin is None:
-            if not any(host == whole.host for host, _ in self.documents):
+            if not has_documents:
                 raise AssertionError(f"{whole} is no part of the network under test")
             origin = f"http://127.0.0.1:{self.server.server_port}/{whole.host}"
         path = whole.raw_path_qs
@@ -64,9 +79,10 @@ class Internet:
         return URL(origin + path, encoded=True)
 
     def _nodes(self):
-        """Hosts whose service a core node offers itself."""
+        """Hosts whose service a node of this network offers itself."""
         core = self.network.core[0]
         return {
+            "aleph.sh": self.network.compute[0],
             "scheduler.api.aleph.cloud": core,
             "crns-list.aleph.sh": core,
             "ipfs.aleph.im": core,
