@@ -28,7 +28,9 @@ def pytest_collection_modifyitems(config, items):
     """The tables of what was exercised are judged last, and only after a whole run."""
     judges = [item for item in items if item.get_closest_marker("judges_the_run")]
     others = [item for item in items if item not in judges]
-    exercised.run_is_whole = not config.option.keyword and all("::" not in argument for argument in config.args)
+    if config.option.keyword or any("::" in argument for argument in config.args):
+        config.hook.pytest_deselected(items=judges)
+        judges = []
     items[:] = others + judges
 
 
@@ -57,9 +59,10 @@ def internet(network):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def recorder():
-    """Must come before the first call, and only where the newest SDK is under test."""
-    exercised.watch_the_sdk()
+def recorder(request):
+    """Only where the SDK is under test; the command line's own calls of it are another matter."""
+    if any("test_sdk_" in item.nodeid for item in request.session.items):
+        exercised.watch_the_sdk()
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,6 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 offered = set()
 #: `Class.method` that a test called.
 called = set()
-#: Whether all tests of this run's files were asked for.
-run_is_whole = True
 
 
 def watch_the_sdk():
@@ -48,6 +46,19 @@ def watch_the_sdk():
     watch(runtimes.Runtimes, scheduler.Scheduler, settings.Settings, base.BaseService, voucher.Vouchers)
     watch(port_forwarder.PortForwarder, authenticated_port_forwarder.AuthenticatedPortForwarder)
     watch(authenticated_voucher.AuthenticatedVoucher)
+    watch_accounts()
+
+
+def watch_accounts():
+    """Watches every account, and the clients of compute nodes."""
+    from aleph.sdk.chains import common, cosmos, ethereum, evm, nuls1, nuls2, remote, solana, substrate, svm, tezos
+    from aleph.sdk.client.vm_client import VmClient
+    from aleph.sdk.client.vm_confidential_client import VmConfidentialClient
+    from aleph.sdk.wallets.ledger import LedgerETHAccount
+
+    watch(common.BaseAccount, ethereum.BaseEthAccount, ethereum.ETHAccount, evm.EVMAccount, remote.RemoteAccount)
+    watch(solana.SOLAccount, svm.SVMAccount, substrate.DOTAccount, tezos.TezosAccount, cosmos.CSDKAccount)
+    watch(nuls1.NULSAccount, nuls2.NULSAccount, VmClient, VmConfidentialClient, LedgerETHAccount)
 
 
 def watch(*owners, used_by=None):
@@ -61,7 +72,7 @@ def watch(*owners, used_by=None):
                 continue
             if used_by is not None and inspect.getattr_static(used_by, name) is not raw:
                 continue
-            label = f"{owner.__name__}.{name}"
+            label = f"{owner.__module__.removeprefix('aleph.sdk.')}.{owner.__qualname__}.{name}"
             offered.add(label)
             recorder = _recorder(function, label)
             setattr(owner, name, type(raw)(recorder) if isinstance(raw, (staticmethod, classmethod)) else recorder)

@@ -1,7 +1,9 @@
 """Every account with which the released Python SDK signs: the node believes it, and no forgery of it."""
 
 import asyncio
+import base64
 import json
+from decimal import Decimal
 
 import aiohttp
 import pytest
@@ -10,6 +12,7 @@ from aleph.sdk.account import _load_account, chain_account_map
 from aleph.sdk.chains import cosmos, ethereum, evm, nuls1, nuls2, solana, substrate, svm, tezos
 from aleph.sdk.chains.common import generate_key
 from aleph.sdk.chains.remote import RemoteAccount
+from aleph.sdk.evm_utils import FlowUpdate
 from aleph.sdk.exceptions import BadSignatureError, InvalidMessageError
 from aleph.sdk.query.filters import MessageFilter
 from aleph_message.models import Chain, PostMessage
@@ -98,6 +101,10 @@ def test_the_account_of_cosmos_is_broken_in_the_client():
     message = {"chain": "CSDK", "sender": account.get_address(), "type": "POST", "item_hash": "0" * 64}
     with pytest.raises(UnicodeDecodeError):
         run(account.sign_message(message))
+    with pytest.raises(UnicodeDecodeError):
+        account.get_public_key()
+    # The signature itself is not at fault.
+    assert len(base64.b64decode(run(account.sign_raw(b"some text")))) == 64
 
 
 def test_a_remote_account(network):
@@ -120,6 +127,10 @@ def test_a_remote_account(network):
         host = "http://127.0.0.1:%d" % runner.addresses[0][1]
         account = await RemoteAccount.from_crypto_host(host=host, session=aiohttp.ClientSession())
         assert (account.get_address(), account.get_public_key()) == (signer.get_address(), signer.get_public_key())
+        with pytest.raises(NotImplementedError):
+            await account.sign_raw(b"only messages")
+        message = {"chain": "ETH", "sender": signer.get_address(), "type": "POST", "item_hash": "0" * 64}
+        assert await account.sign_message(message) == await signer.sign_message(message)
         async with network.client(account) as client:
             message, status = await client.create_post({"remote": True}, "accounts", channel="ACCOUNTS", sync=True)
             assert (message.sender, status) == (signer.get_address(), MessageStatus.PROCESSED)
@@ -150,6 +161,51 @@ def test_signatures_of_raw_bytes():
         assert tezos.verify_signature((await tez.sign_raw(text)).decode(), tez.get_public_key(), text)
 
     run(scenario())
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_what_every_account_offers(name):
+    account = ACCOUNTS[name]()
+    message = {"chain": account.CHAIN, "sender": account.get_address(), "type": "POST", "item_hash": "0" * 64}
+    signed = run(account.sign_message(message))
+    assert signed["sender"] == account.get_address() and len(signed["signature"]) > 60
+    assert len(run(account.sign_raw(b"some text"))) >= 64
+    assert len(account.get_public_key()) >= 32
+    with pytest.raises(ValueError, match="sender does not match"):
+        run(account.sign_message({**message, "sender": "another"}))
+
+
+def test_tokens_of_an_account_are_asked_of_its_chain():
+    """Where no chain is chosen there is none to ask; a chosen one is a third party, and not asked here."""
+    account = ethereum.ETHAccount(generate_key())
+    assert account.get_token_balance() == account.get_super_token_balance() == 0
+    with pytest.raises(ValueError, match="Provider not set"):
+        account.get_eth_balance()
+    with pytest.raises(ValueError, match="Provider not set"):
+        account.can_transact({})
+    flow = Decimal("0.1")
+    for act in (
+        lambda: account.can_start_flow(flow), lambda: account.create_flow("0x1", flow), lambda: account.get_flow("0x1"),
+        lambda: account.update_flow("0x1", flow), lambda: account.delete_flow("0x1"),
+        lambda: account.manage_flow("0x1", flow, FlowUpdate.INCREASE),
+    ):
+        with pytest.raises(ValueError, match="Superfluid connector is required"):
+            act()
+    account.switch_chain(Chain.BASE)
+    assert account.chain_id == 8453 and account.superfluid_connector
+    account.connect_chain(Chain.ETH)
+    assert account.chain_id == 1 and account.superfluid_connector is None
+
+
+def test_tokens_of_other_evm_chains_are_unknown_to_the_client():
+    account, flow = evm.EVMAccount(generate_key()), Decimal("0.1")
+    for act in (
+        account.get_token_balance, account.get_super_token_balance, lambda: account.can_start_flow(flow),
+        lambda: account.create_flow("0x1", flow), lambda: account.get_flow("0x1"), lambda: account.delete_flow("0x1"),
+        lambda: account.update_flow("0x1", flow), lambda: account.manage_flow("0x1", flow, FlowUpdate.INCREASE),
+    ):
+        with pytest.raises(ValueError, match="not implemented for this chain"):
+            act()
 
 
 @pytest.mark.parametrize("name", ["ETH", "SOL", "TEZOS"])

@@ -164,6 +164,9 @@ def test_compute_nodes(network):
             gpus = await client.crn.fetch_gpu_on_network()
             assert gpus.total_gpu_count == nodes.find_gpu_on_network().total_gpu_count == 0
             assert await client.crn.get_last_crn_version() == "1.2.3"
+            # What is no node in such a list is left out.
+            document = network.get("/crns.json")
+            assert CrnList.from_api({"crns": [*document["crns"], {"hash": "no node"}]}) == nodes
 
     run(scenario())
 
