@@ -134,7 +134,7 @@ def test_a_remote_account(network):
         async with network.client(account) as client:
             message, status = await client.create_post({"remote": True}, "accounts", channel="ACCOUNTS", sync=True)
             assert (message.sender, status) == (signer.get_address(), MessageStatus.PROCESSED)
-        del account
+        del account, client
         await asyncio.sleep(0)  # its destructor closes the session in a task
         await runner.cleanup()
 

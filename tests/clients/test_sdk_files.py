@@ -325,8 +325,10 @@ def test_who_cannot_pay(network, stranger):
     async def scenario():
         async with network.client(stranger) as client:
             for engine in ENGINES:
-                with pytest.raises(ClientResponseError) as refused:
-                    await client.create_store(file_content=b"unpaid", storage_engine=engine, channel="TEST", sync=True)
-                assert refused.value.status == 402
+                # A refusal that comes long before the end of a large body must be readable too.
+                for content in (b"unpaid", bytes(5 * MIB)):
+                    with pytest.raises(ClientResponseError) as refused:
+                        await client.create_store(file_content=content, storage_engine=engine, channel="TEST", sync=True)
+                    assert refused.value.status == 402
 
     run(scenario())
