@@ -56,7 +56,8 @@ def watch_accounts():
     from aleph.sdk.client.vm_confidential_client import VmConfidentialClient
     from aleph.sdk.wallets.ledger import LedgerETHAccount
 
-    watch(common.BaseAccount, ethereum.BaseEthAccount, ethereum.ETHAccount, evm.EVMAccount, remote.RemoteAccount)
+    watch(common.BaseAccount, used_by=ethereum.ETHAccount)
+    watch(ethereum.BaseEthAccount, ethereum.ETHAccount, evm.EVMAccount, remote.RemoteAccount)
     watch(solana.SOLAccount, svm.SVMAccount, substrate.DOTAccount, tezos.TezosAccount, cosmos.CSDKAccount)
     watch(nuls1.NULSAccount, nuls2.NULSAccount, VmClient, VmConfidentialClient, LedgerETHAccount)
 

@@ -100,7 +100,10 @@ class Network:
 
     async def give_credits(self, addresses, amount=1_000_000):
         credits = [
-            {"address": address, "amount": amount, "price": "0.000001", "tx_hash": "0x1", "provider": "TEST"}
+            {
+                "address": address, "amount": amount, "price": "0.000001", "tx_hash": "0x1", "provider": "TEST",
+                "payment_method": "TEST_PAYMENT",
+            }
             for address in addresses
         ]
         content = {"distribution": {"token": "ALEPH", "chain": "ETH", "credits": credits}}
