@@ -7,6 +7,7 @@
 pub mod exchange;
 mod expectations;
 mod failures;
+mod states;
 mod stream;
 
 use std::collections::BTreeSet;
@@ -75,6 +76,9 @@ impl Fixture {
         let fixture = Fixture::new(|config| {
             config.rules.balances_addresses = strings("aleph.balances.addresses");
             config.rules.credits_addresses = strings("aleph.credit_balances.addresses");
+            // The key of 32 bytes 0x11.
+            config.auth.public_key =
+                "034f355bdcb7cc0af728ef3cceb9615d90684bb5b2ca5f859ab0f0b704075871aa".into();
             config.rules.scoring_addresses = strings("aleph.scoring.addresses");
             config.p2p.message_topic = seed["config"]["aleph.queue_topic"]
                 .as_str()

@@ -149,6 +149,26 @@ const POSTS: &[(&str, Differing, &str)] = &[
 
 const MENDED: &str = "core-api.md §15 no. 16: 422 instead of 500";
 
+/// Templates of reads of other states that differ, what differs, why.
+const STATES: &[(&str, &[&str], Option<u16>, &str)] = &[(
+    "/api/v0/addresses/{a0}/files?file_hash={file1}",
+    &["/total_size"],
+    None,
+    "the recorded states were written into the database by hand, which left both files pinned",
+)];
+
+pub fn of_state(entry: &Value) -> Expectation {
+    let template = entry["template"].as_str().unwrap();
+    match STATES.iter().find(|(exact, ..)| template == *exact) {
+        Some((_, ignored, status, reason)) => But {
+            ignored,
+            status: *status,
+            reason,
+        },
+        None => Same,
+    }
+}
+
 pub fn named_templates() -> impl Iterator<Item = &'static str> {
     LATER
         .iter()
