@@ -8,3 +8,4 @@ cargo build --release --locked
 cargo test --release --locked --workspace
 scripts/test-clients.sh
 scripts/test-clients-ts.sh
+scripts/test-clients-rs.sh
