@@ -11,6 +11,11 @@ for what in "pipeline ${1:-}" http replay "replay --network"; do
     # shellcheck disable=SC2086
     target/release/examples/measure_pipeline $what
 done
+for what in "" "--slow 20" "--everything --rate 50 --seconds 10"; do
+    echo "== measure_stream $what"
+    # shellcheck disable=SC2086
+    target/release/examples/measure_stream $what
+done
 for measure in measure_network measure_wasm measure_microvm; do
     echo "== $measure"
     "target/release/examples/$measure"

@@ -31,6 +31,7 @@ mod messages;
 mod metrics;
 pub mod openapi;
 mod origin;
+mod page;
 mod params;
 mod posts;
 mod prices;
@@ -82,6 +83,7 @@ fn routes() -> Routes {
         .merge(metrics::routes())
         .merge(health::routes())
         .merge(stream::routes())
+        .merge(page::routes())
         .merge(openapi::serve())
 }
 

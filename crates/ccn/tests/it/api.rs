@@ -146,7 +146,7 @@ async fn compare(
 
 /// The request of an entry; but nobody will ever bring the missing file, and
 /// the node would wait for it as long as a submitter may wait.
-fn impatient(entry: &Value) -> Request<Body> {
+pub fn impatient(entry: &Value) -> Request<Body> {
     let mut entry = entry.clone();
     if entry["name"] == "messages: store of unknown file" {
         entry["json"]["sync"] = json!(false);

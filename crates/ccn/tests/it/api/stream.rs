@@ -1,5 +1,8 @@
 //! The stream of messages, over a real socket.
 
+mod ends;
+mod recorded;
+
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Account, MessageType};
 use futures::{SinkExt, StreamExt};
@@ -14,11 +17,17 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 async fn served() -> (Fixture, String) {
     let fixture = Fixture::seeded().await;
+    let address = serve(&fixture).await;
+    (fixture, format!("ws://{address}/api/ws0/messages"))
+}
+
+/// Serves the routes; answers the address.
+async fn serve(fixture: &Fixture) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = fixture.router.clone();
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (fixture, format!("ws://{address}/api/ws0/messages"))
+    address.to_string()
 }
 
 async fn open(url: &str, query: &str) -> Socket {
