@@ -17,7 +17,7 @@ pub fn routes() -> Routes {
 }
 
 /// The figures of the node, for people.
-#[utoipa::path(get, path = "/", operation_id = "showPage", tag = "node",
+#[utoipa::path(get, path = "/", operation_id = "showFigures", tag = "node",
     responses((status = 200, description = "A page.", body = String, content_type = "text/html")))]
 async fn page() -> Response {
     let headers: [(HeaderName, &str); 3] = [
