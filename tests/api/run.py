@@ -55,6 +55,7 @@ message_topic = {json.dumps(told["aleph.queue_topic"])}
 [ccn.rules]
 balances_addresses = {json.dumps(told["aleph.balances.addresses"])}
 credits_addresses = {json.dumps(told["aleph.credit_balances.addresses"])}
+scoring_addresses = {json.dumps(told["aleph.scoring.addresses"])}
 """
     file = folder / "beth.toml"
     file.write_text(config)
