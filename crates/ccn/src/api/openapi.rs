@@ -117,9 +117,10 @@ impl Routes {
 }
 
 /// The document says `{page}.json`; the router takes whole segments, and the
-/// handler cuts the ending off.
+/// handler cuts the ending off. `{path}` is all segments that follow, which no
+/// document can say.
 fn routed(path: &str) -> String {
-    path.replace("}.json", "}")
+    path.replace("}.json", "}").replace("{path}", "{*path}")
 }
 
 /// Every operation of a path.

@@ -15,11 +15,9 @@ mod range;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
 use beth_protocol::hash::classify_loosely;
 use beth_store::blobs::{Content, Extent, Pieces, Shape};
 use futures::stream;
@@ -39,9 +37,7 @@ const CACHE: HeaderValue =
 
 /// Routes that send contents.
 pub fn routes() -> Routes {
-    // No document can describe a path in a path.
-    let below = Router::new().route("/api/v0/storage/raw/{file_hash}/{*path}", get(raw_below));
-    Routes::new().with(routes!(raw)).merge_undocumented(below)
+    Routes::new().with(routes!(raw)).with(routes!(raw_below))
 }
 
 /// What is sent: its name (the ETag), how much it is, and the bytes, unless
@@ -55,14 +51,14 @@ struct Download {
 /// The bytes of a file, all of them or ranges; or a directory as a tape archive.
 ///
 /// A HEAD is answered without touching them.
-#[utoipa::path(get, path = "/api/v0/storage/raw/{file_hash}", operation_id = "fetchFile",
-    tag = "storage", params(described::FilePath),
-    responses((status = 200, description = "The file.", body = schemas::Bytes, content_type = "application/octet-stream"),
-        (status = 206, description = "The range that was asked for.", body = schemas::Bytes,
-            content_type = "application/octet-stream"),
-        (status = 304, description = "The client has it already."),
-        (status = 416, description = "The file has no such range."),
-        refusals::BadHash, refusals::NotFound))]
+#[utoipa::path(
+    get,
+    path = "/api/v0/storage/raw/{file_hash}",
+    operation_id = "fetchFile",
+    tag = "storage",
+    params(described::FilePath),
+    responses(schemas::Contents, refusals::BadHash, refusals::NotFound)
+)]
 async fn raw(
     State(context): State<Arc<Context>>,
     Path(hash): Path<String>,
@@ -86,6 +82,17 @@ async fn raw(
     download.answer(&request)
 }
 
+/// The bytes of what is in a directory.
+///
+/// The path may have several segments.
+#[utoipa::path(
+    get,
+    path = "/api/v0/storage/raw/{file_hash}/{path}",
+    operation_id = "fetchFileOfDirectory",
+    tag = "storage",
+    params(described::FilePath, described::StepsPath),
+    responses(schemas::Contents, refusals::BadHash, refusals::NotFound)
+)]
 async fn raw_below(
     State(context): State<Arc<Context>>,
     Path((hash, path)): Path<(String, String)>,

@@ -144,6 +144,7 @@ fn filled(path: &str, seed: &Value) -> String {
                 .as_str()
                 .unwrap()
                 .to_owned(),
+            "path" => "index.html".to_owned(),
             "node_id" => "dd".repeat(32),
             other => panic!("{path}: what is {other}?"),
         };

@@ -171,6 +171,8 @@ groups! {
     ];
     /// The hash of a file in the path.
     FilePath = [Kind::FileHash.path("file_hash", "SHA-256 in hexadecimal digits, or a CID.")];
+    /// What is in a directory.
+    StepsPath = [Kind::Named("file-path").path("path", "Names that lead to it, divided by `/`.")];
     /// Whatever is in the path.
     AnyFilePath = [Kind::Named("file-hash").path("file_hash", "The hash of a file; it is not checked.")];
 }

@@ -1,7 +1,13 @@
 //! Files (core-api.md §9).
 #![allow(dead_code, missing_docs)]
 
-use utoipa::ToSchema;
+use std::collections::BTreeMap;
+
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{
+    ContentBuilder, KnownFormat, RefOr, Response, ResponseBuilder, SchemaFormat,
+};
+use utoipa::{IntoResponses, ToSchema};
 
 use super::accounts::FileKind;
 use super::words::ItemHash;
@@ -116,6 +122,43 @@ pub struct ArchiveForm {
     /// `{"message": a signed STORE message, "sync": boolean}` as JSON.
     #[schema(content_media_type = "application/json")]
     metadata: String,
+}
+
+/// The bytes of a file or directory, as a client asked for them.
+pub struct Contents;
+
+impl IntoResponses for Contents {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let bytes = "application/octet-stream";
+        let whole = "The file; or the directory, as a tape archive.";
+        [
+            ("200", of_bytes(whole, &[bytes, "application/x-tar"])),
+            (
+                "206",
+                of_bytes(
+                    "The ranges that were asked for.",
+                    &[bytes, "multipart/byteranges"],
+                ),
+            ),
+            ("304", of_bytes("The client has it already.", &[])),
+            ("416", of_bytes("The file has no such range.", &[])),
+        ]
+        .map(|(status, response)| (status.to_owned(), response.into()))
+        .into()
+    }
+}
+
+fn of_bytes(description: &str, kinds: &[&str]) -> Response {
+    let content = |_| {
+        let schema = ObjectBuilder::new().schema_type(Type::String);
+        let schema = schema.format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        ContentBuilder::new().schema(Some(schema)).build()
+    };
+    let response = ResponseBuilder::new().description(description);
+    let response = kinds.iter().fold(response, |response, kind| {
+        response.content(*kind, content(kind))
+    });
+    response.build()
 }
 
 /// Any bytes.
