@@ -104,6 +104,21 @@ const SAME: &[(&str, As, &str)] = &[
         As::Integer,
         "ccn.storage.max_unauthenticated_upload_file_size",
     ),
+    (
+        "websocket.heartbeat",
+        As::Integer,
+        "ccn.websocket.heartbeat_seconds",
+    ),
+    (
+        "websocket.max_message_connections",
+        As::Integer,
+        "ccn.websocket.max_message_connections",
+    ),
+    (
+        "websocket.max_status_connections",
+        As::Integer,
+        "ccn.websocket.max_status_connections",
+    ),
     ("ipfs.enabled", As::Flag, "ccn.ipfs.enabled"),
     (
         "ipfs.max_upload_file_size",
