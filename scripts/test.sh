@@ -7,7 +7,24 @@ scripts/setup.sh
 scripts/guest.sh
 cargo build --release --locked
 cargo test --release --locked --workspace
-scripts/test-api.sh
-scripts/test-clients.sh
-scripts/test-clients-ts.sh
-scripts/test-clients-rs.sh
+
+# These mostly wait for each other's answers, so they share the machine. Each
+# has a network of its own; what one says is shown whole when it ends.
+suites=(test-api test-clients test-clients-ts test-clients-rs)
+logs=target/test-logs
+mkdir -p "$logs"
+declare -A running
+for suite in "${suites[@]}"; do
+    "scripts/$suite.sh" > "$logs/$suite.log" 2>&1 &
+    running[$suite]=$!
+done
+failed=()
+for suite in "${suites[@]}"; do
+    wait "${running[$suite]}" || failed+=("$suite")
+    echo "== $suite"
+    cat "$logs/$suite.log"
+done
+if ((${#failed[@]})); then
+    echo "failed: ${failed[*]}" >&2
+    exit 1
+fi
