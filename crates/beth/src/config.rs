@@ -4,6 +4,7 @@
 //!  [ccn]        a core node      (beth ccn)
 //!  [scheduler]  placement        (beth ccn, beside the core node)
 //!  [crn]        a compute node   (beth crn)
+//!  [log]        what is logged, and how
 //!
 //!  --set ccn.listen=127.0.0.1:5024      wins over
 //!  BETH_CCN_LISTEN=127.0.0.1:5024       ─▶ ccn.listen
@@ -29,13 +30,16 @@ use serde::{Deserialize, Serialize};
 
 use layers::Layers;
 
-/// The role sections of a file.
-pub const SECTIONS: [&str; 3] = ["ccn", "crn", "scheduler"];
+/// The sections of roles: one that is there runs.
+pub const ROLES: [&str; 3] = ["ccn", "crn", "scheduler"];
 
 /// What a process is told.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// What is logged, and how.
+    #[serde(default)]
+    pub log: LogConfig,
     /// A core node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ccn: Option<CcnConfig>,
@@ -45,6 +49,36 @@ pub struct Config {
     /// A compute node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crn: Option<CrnConfig>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// How lines are written.
+    pub format: LogFormat,
+    /// A level, and levels of parts: `info,libp2p_swarm=warn`.
+    pub level: String,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: an object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig {
+            format: LogFormat::default(),
+            level: "info,libp2p_swarm=warn,libp2p_gossipsub=error".into(),
+        }
+    }
 }
 
 /// Where a process is told it.
@@ -164,11 +198,13 @@ mod tests {
             ("BETH_CCN_P2P__LISTEN", "/ip4/127.0.0.1/tcp/2"),
             ("BETH_CCN_CONTENT_PEERS", "[\"http://a\"]"),
             ("BETH_LOG", "debug"),
+            ("BETH_LOG_FORMAT", "json"),
             ("BETH_CRN_REUSE_SECONDS", "1"),
         ];
         let config = parse(FILE, &variables, &["ccn.listen=127.0.0.1:6"]).unwrap();
         let ccn = config.ccn.unwrap();
         assert_eq!(ccn.listen.port(), 6);
+        assert_eq!(config.log.format, LogFormat::Json);
         assert_eq!(
             (ccn.p2p.listen.as_str(), ccn.content_peers.as_slice()),
             ("/ip4/127.0.0.1/tcp/2", &["http://a".to_owned()][..])

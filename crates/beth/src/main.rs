@@ -14,16 +14,17 @@
 mod cli;
 mod config;
 mod doctor;
+mod log;
 mod node;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use cli::ccn::Ccn;
 use cli::{Arguments, Verb};
+use config::LogConfig;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -70,23 +71,26 @@ async fn run(verb: Verb) -> ExitCode {
     }
 }
 
-/// Roles tell what they do; client verbs stay quiet unless asked.
+/// The log of a verb: roles tell what they do, as configured; client verbs stay
+/// quiet unless asked.
 fn start_log(verb: &Verb) {
-    let default = match verb {
-        Verb::Ccn(Ccn { verb: Some(_), .. }) => "warn",
-        Verb::Up(_) | Verb::Ccn(_) | Verb::Crn(_) => {
-            "info,libp2p_swarm=warn,libp2p_gossipsub=error"
-        }
-        _ => "off",
+    let quiet = |level: &str| LogConfig {
+        level: level.to_owned(),
+        ..LogConfig::default()
     };
-    let filter = EnvFilter::try_from_env("BETH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    // A second subscriber is no reason to stop.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .try_init();
+    match verb {
+        Verb::Ccn(Ccn { verb: Some(_), .. }) => log::start(&quiet("warn")),
+        Verb::Ccn(Ccn {
+            told: Some(told), ..
+        })
+        | Verb::Crn(told) => {
+            // A file that is wrong is complained about by the role itself.
+            let loaded = told.load();
+            log::start(&loaded.map(|loaded| loaded.config.log).unwrap_or_default());
+        }
+        Verb::Up(_) | Verb::Ccn(_) => log::start(&LogConfig::default()),
+        _ => log::start(&quiet("off")),
+    }
 }
 
 fn complain(sentence: &str) {

@@ -12,7 +12,9 @@ use std::io::Write;
 
 use anyhow::{Context, bail};
 use beth_protocol::Account;
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Resource, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,7 @@ pub struct Ready {
 /// Runs a core node, and placement beside it, until a signal.
 pub async fn ccn(told: &Told) -> anyhow::Result<()> {
     let follows = follow_parent()?;
+    raise_open_files();
     let loaded = told.load()?;
     loaded.log_notes();
     let config = loaded.config;
@@ -70,6 +73,7 @@ pub async fn ccn(told: &Told) -> anyhow::Result<()> {
 /// Runs a compute node until a signal.
 pub async fn crn(told: &Told) -> anyhow::Result<()> {
     let follows = follow_parent()?;
+    raise_open_files();
     let loaded = told.load()?;
     loaded.log_notes();
     let Some(crn) = loaded.config.crn else {
@@ -139,6 +143,18 @@ fn announce(ready: &Ready) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{}", serde_json::to_string(ready)?)?;
     Ok(output.flush()?)
+}
+
+/// As many open files as the system lets this process have: each connection is
+/// one. A refusal leaves what there was.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files could not be raised; see `ulimit -n`");
+        }
+    }
 }
 
 /// Cancelled by the first SIGTERM or SIGINT.

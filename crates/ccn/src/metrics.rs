@@ -14,6 +14,7 @@
 pub mod sample;
 pub mod upstream;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -43,6 +44,7 @@ const BATCHES: &[f64] = &[
 /// Every metric of a node.
 pub struct Metrics {
     registry: Registry,
+    names: Vec<String>,
     /// The HTTP interface.
     pub http: Http,
     /// The way of messages.
@@ -153,7 +155,10 @@ impl Metrics {
     /// Declares every metric, all of them 0.
     pub fn new() -> Result<Metrics, prometheus::Error> {
         let registry = Registry::new();
-        let declare = Declare(&registry);
+        let declare = Declare {
+            registry: &registry,
+            names: RefCell::default(),
+        };
         registry.register(Box::new(ProcessCollector::for_self()))?;
         declare
             .gauges(
@@ -172,6 +177,7 @@ impl Metrics {
             reference: Reference(AtomicI64::new(-1)),
             started: Instant::now(),
             last_commit: AtomicU64::new(0),
+            names: declare.names.take(),
             registry,
         })
     }
@@ -203,6 +209,12 @@ impl Metrics {
             None => "undecided",
         };
         self.pipeline.settled.with_label_values(&[word]).inc();
+    }
+
+    /// The name of each metric of ours, shown or not: one with labels is shown
+    /// once something was counted.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// All of them in Prometheus' text format; sampled ones as of the last
@@ -429,11 +441,16 @@ pub(crate) fn follow(counter: &IntCounter, count: u64) {
 }
 
 /// Declares metrics in a registry.
-struct Declare<'a>(&'a Registry);
+struct Declare<'a> {
+    registry: &'a Registry,
+    names: RefCell<Vec<String>>,
+}
 
 impl Declare<'_> {
     fn keep<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
-        self.0.register(Box::new(metric.clone()))?;
+        let names = metric.desc().into_iter().map(|desc| desc.fq_name.clone());
+        self.names.borrow_mut().extend(names);
+        self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
 

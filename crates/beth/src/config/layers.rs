@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::SECTIONS;
+use super::ROLES;
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,8 @@ impl Layers {
 
     fn has_section(&self, key: &str) -> bool {
         let section = key.split('.').next().unwrap_or(key);
-        self.table.contains_key(section)
+        // Only sections of roles must be written to count.
+        section == "log" || self.table.contains_key(section)
     }
 
     fn note_lines(&mut self, table: &DeTable<'_>, above: &str, at: &dyn Fn(usize) -> Source) {
@@ -155,7 +156,7 @@ impl fmt::Display for Source {
 /// `BETH_CCN_P2P__LISTEN` names `ccn.p2p.listen`; other variables name nothing.
 fn key_of(name: &str) -> Option<String> {
     let rest = name.strip_prefix("BETH_")?.to_lowercase();
-    let section = SECTIONS.into_iter().find(|section| {
+    let section = ROLES.into_iter().chain(["log"]).find(|section| {
         rest.strip_prefix(section)
             .is_some_and(|rest| rest.starts_with('_'))
     })?;

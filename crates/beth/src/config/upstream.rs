@@ -37,6 +37,11 @@ enum As {
 
 /// Keys that mean the same, and ours.
 const SAME: &[(&str, As, &str)] = &[
+    (
+        "aleph.reference_node_url",
+        As::Text,
+        "ccn.reference_node_url",
+    ),
     ("aleph.queue_topic", As::Text, "ccn.p2p.message_topic"),
     ("aleph.auth.public_key", As::Text, "ccn.auth.public_key"),
     (

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::folder::write_whole;
 use super::layout::{Compute, Core, Layout};
-use crate::config::Config;
+use crate::config::{Config, LogConfig};
 
 /// The runtime that every client names by default: a STORE message whose file
 /// only the public network has.
@@ -122,6 +122,7 @@ fn core_config(
         poll_seconds: 30,
     });
     Ok(Config {
+        log: LogConfig::default(),
         ccn: Some(ccn),
         scheduler,
         crn: None,
@@ -150,6 +151,7 @@ fn compute_config(
         ..CrnConfig::default()
     };
     Ok(Config {
+        log: LogConfig::default(),
         ccn: None,
         scheduler: None,
         crn: Some(crn),

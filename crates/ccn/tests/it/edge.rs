@@ -403,3 +403,50 @@ async fn upstreams_metrics_are_complete_and_in_order() {
     let headers: HeaderMap = fixture.get("/metrics").await.headers;
     assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_shows_metrics_that_exist() {
+    let dashboard = include_str!("../../../../deploy/grafana/core-node.json");
+    let panels: Value = serde_json::from_str(dashboard).unwrap();
+    let shown = panels["panels"].as_array().unwrap().iter();
+    let targets = shown
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten();
+    let expressions: Vec<&str> = targets
+        .map(|target| target["expr"].as_str().unwrap())
+        .collect();
+    assert!(expressions.len() > 30, "{}", expressions.len());
+    let fixture = Fixture::new(|_| {});
+    let upstream = fixture.get("/metrics.json").await.json();
+    let text = fixture.get("/metrics").await.text();
+    let ours = fixture.context.metrics.names();
+    let exists = |name: &str| {
+        let base = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end));
+        ours.iter()
+            .any(|known| known == name || Some(known.as_str()) == base)
+            || upstream.get(name).is_some()
+            || (name.starts_with("process_") && text.contains(&format!("\n{name} ")))
+    };
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = expressions
+        .iter()
+        .flat_map(|expression| expression.split(|c| !is_part(c)));
+    let names: Vec<&str> = words
+        .filter(|word| {
+            ["beth_", "pyaleph_", "process_"]
+                .iter()
+                .any(|start| word.starts_with(start))
+        })
+        .collect();
+    assert!(names.len() > 30);
+    for name in &names {
+        assert!(exists(name), "{name} is shown but does not exist");
+    }
+    // And the other way round: what we count, somebody sees.
+    for name in ours {
+        let is_seen = names.iter().any(|shown| shown.starts_with(name.as_str()));
+        assert!(is_seen, "{name} is in no panel");
+    }
+}
