@@ -26,7 +26,11 @@ pub fn start(config: &LogConfig) {
             let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
             builder.with_ansi(colour).try_init()
         }
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
     };
     if let Some(error) = wrong {
         tracing::warn!(%error, level = told, "the level of the log cannot be read; write it like info,libp2p_swarm=warn");

@@ -88,9 +88,8 @@ impl Fetcher {
         let naming = if hash.len() == 64 { "storage" } else { "ipfs" };
         let outcome = if is_here { "done" } else { "failed" };
         work.fetches.with_label_values(&[naming, outcome]).inc();
-        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let spent = work.fetch_milliseconds.with_label_values(&[naming]);
-        spent.inc_by(milliseconds);
+        let spent = work.fetch_seconds.with_label_values(&[naming]);
+        spent.inc_by(took.as_secs_f64());
     }
 
     /// The bytes of a content that is here and short enough for a message.

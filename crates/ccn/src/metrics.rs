@@ -25,8 +25,8 @@ use beth_store::rows::Outcome;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Version of this program.
@@ -108,7 +108,7 @@ pub struct Work {
     /// Contents fetched from other nodes, by naming and outcome.
     pub fetches: IntCounterVec,
     /// Time spent on it, by naming.
-    pub fetch_milliseconds: IntCounterVec,
+    pub fetch_seconds: CounterVec,
     /// Payloads heard, by what became of them.
     pub gossip_received: IntCounterVec,
     /// Payloads published, by outcome.
@@ -323,8 +323,8 @@ impl Work {
                 "Contents asked from other nodes",
                 &["naming", "outcome"],
             )?,
-            fetch_milliseconds: declare.counters(
-                "beth_ccn_fetch_milliseconds_total",
+            fetch_seconds: declare.float_counters(
+                "beth_ccn_fetch_seconds_total",
                 "Time spent on fetching contents",
                 &["naming"],
             )?,
@@ -344,9 +344,7 @@ impl Work {
             for outcome in ["done", "failed"] {
                 work.fetches.with_label_values(&[naming, outcome]).inc_by(0);
             }
-            work.fetch_milliseconds
-                .with_label_values(&[naming])
-                .inc_by(0);
+            work.fetch_seconds.with_label_values(&[naming]).inc_by(0.0);
         }
         Ok(work)
     }
@@ -465,6 +463,15 @@ impl Declare<'_> {
         labels: &[&str],
     ) -> Result<IntCounterVec, prometheus::Error> {
         self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn float_counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<CounterVec, prometheus::Error> {
+        self.keep(CounterVec::new(Opts::new(name, help), labels)?)
     }
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {

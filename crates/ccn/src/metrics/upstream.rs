@@ -83,11 +83,12 @@ fn fetches(metrics: &Metrics, put: &mut impl FnMut(&str, Value) -> Option<Value>
                 .get()
         };
         let (done, failed) = (count("done"), count("failed"));
-        let time = metrics
+        let spent = metrics
             .work
-            .fetch_milliseconds
+            .fetch_seconds
             .with_label_values(&[naming])
             .get();
+        let time = (spent * 1e3) as u64;
         put(
             &format!("store_fetch_{naming}_total"),
             (done + failed).into(),

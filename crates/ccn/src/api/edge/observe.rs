@@ -70,8 +70,13 @@ pub async fn observe(
         }
     };
     let route = response.extensions().get::<Route>().cloned();
-    let route = route.as_ref().map_or("unknown", |route| route.0.as_str());
     let status = response.status();
+    let route = match &route {
+        Some(route) => route.0.as_str(),
+        // Refused before it was looked at.
+        None if status == StatusCode::TOO_MANY_REQUESTS => "limited",
+        None => "unknown",
+    };
     span.record("route", route)
         .record("status", status.as_u16());
     let took = begun.elapsed();
