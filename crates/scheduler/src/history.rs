@@ -1,7 +1,8 @@
 //! What happened to workloads since this scheduler runs: where they were put and
 //! where they were seen (network.md §23.4, v1).
 //!
-//! Bounded and in memory only: placement itself needs none of it.
+//! In memory only: placement itself needs none of it. The changes are bounded,
+//! sightings are of workloads that there are.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -58,7 +59,7 @@ pub struct History {
     count: u64,
     /// Since when a workload is where it is.
     pub allocated_at: BTreeMap<ItemHash, Timestamp>,
-    /// Workloads that were seen running.
+    /// Workloads that were seen running; the world drops those that are gone.
     pub seen: BTreeMap<ItemHash, Sighting>,
 }
 
@@ -137,9 +138,6 @@ impl History {
             let sighting = self.seen.entry(item.clone()).or_default();
             sighting.nodes.insert(node.clone());
             sighting.last = at;
-        }
-        if self.seen.len() > CHANGES_MAX {
-            self.seen.retain(|_, sighting| !sighting.nodes.is_empty());
         }
     }
 

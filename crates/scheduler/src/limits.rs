@@ -30,12 +30,18 @@ pub const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Durat
 /// Time after which an unchanged allocation is pushed again, so that a node
 /// that lost it gets it back.
 pub const ALLOCATION_INTERVAL: Duration = Duration::from_secs(60);
-/// Changes of placement that are remembered, and workloads that were seen.
+/// Changes of placement that are remembered.
 pub const CHANGES_MAX: usize = 10_000;
 /// Changes a slow listener may lag behind.
 pub const FRAMES_MAX: usize = 1_024;
 /// Longest time one frame may take to be written.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Listeners to changes at once.
+pub const LISTENERS_MAX: usize = 1_000;
+/// Pause between two pings of a listener; one that stays silent is dropped.
+pub const LISTENER_PING_PERIOD: Duration = Duration::from_secs(30);
+/// Most cores, and MiB of memory or disk, that a compute node may claim.
+pub const CLAIM_MAX: f64 = 1e12;
 /// Rows of a page when the client does not say, and at most.
 pub const PAGE_ROWS: usize = 50;
 /// See [`PAGE_ROWS`].

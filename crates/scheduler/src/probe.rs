@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::client::json;
+use crate::limits::CLAIM_MAX;
 use crate::world::now;
 
 /// What a compute node said.
@@ -82,6 +83,7 @@ fn read(usage: &Value, config: &Value) -> Option<Report> {
         usage
             .pointer(path)
             .and_then(Value::as_f64)
+            .filter(|number| (0.0..=CLAIM_MAX).contains(number))
             .map(|number| number as u64)
     };
     let text = |path: &str| {
@@ -216,5 +218,7 @@ mod tests {
             .is_some()
         );
         assert_eq!(read(&json!({}), &ours), None);
+        let absurd = json!({"cpu": {"count": 1e30}, "mem": {"total_kB": 1}});
+        assert_eq!(read(&absurd, &ours), None);
     }
 }

@@ -26,6 +26,8 @@ pub struct View {
     pub network: Snapshot,
     /// What the compute nodes said.
     pub reports: BTreeMap<ItemHash, Report>,
+    /// What each node was given.
+    pub by_node: BTreeMap<ItemHash, Vec<ItemHash>>,
     /// What happened so far.
     pub history: Arc<History>,
 }

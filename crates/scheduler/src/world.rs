@@ -99,10 +99,21 @@ impl World {
                 self.network
                     .states
                     .insert(node.clone(), report.state.clone());
-                Arc::make_mut(&mut self.history).observe(&node, &report.running, now());
+                self.observe(&node, &report);
                 self.reports.insert(node, report);
             }
         }
+    }
+
+    /// Notes where workloads run. What a node lists beside them is nothing that
+    /// we know.
+    fn observe(&mut self, node: &ItemHash, report: &Report) {
+        let running = report.running.iter();
+        let known = running
+            .filter(|item| self.workloads.contains_key(*item))
+            .cloned()
+            .collect();
+        Arc::make_mut(&mut self.history).observe(node, &known, now());
     }
 
     fn replan(&mut self) {
@@ -123,6 +134,13 @@ impl World {
         self.network
             .current
             .retain(|item, _| self.workloads.contains_key(item));
+        let is_gone = |item: &ItemHash| !self.workloads.contains_key(item);
+        if self.history.seen.keys().any(is_gone) {
+            let history = Arc::make_mut(&mut self.history);
+            history
+                .seen
+                .retain(|item, _| self.workloads.contains_key(item));
+        }
         self.agents.keep(&nodes);
         // At the start, the first node to answer must not draw everything.
         self.settled |= self.listed && nodes.keys().all(|node| self.reports.contains_key(node));
@@ -146,6 +164,7 @@ impl World {
             plan: self.plan.clone(),
             network: self.network.clone(),
             reports: self.reports.clone(),
+            by_node: by_node(&self.plan),
             history: self.history.clone(),
         }));
     }
@@ -207,6 +226,17 @@ impl World {
             }
         }
     }
+}
+
+fn by_node(plan: &Plan) -> BTreeMap<ItemHash, Vec<ItemHash>> {
+    let mut by_node: BTreeMap<ItemHash, Vec<ItemHash>> = BTreeMap::new();
+    for (item, placement) in plan {
+        if let Some(target) = &placement.target {
+            let node = target.compute_node.clone();
+            by_node.entry(node).or_default().push(item.clone());
+        }
+    }
+    by_node
 }
 
 pub(crate) fn now() -> Timestamp {

@@ -14,10 +14,11 @@ use beth_protocol::registry::ResourceNode;
 use beth_protocol::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
+use tokio::time::{Instant, interval_at, timeout};
 
 use super::{Shared, answer, vm_type};
 use crate::history::Change;
-use crate::limits::{FRAME_TIMEOUT, PAGE_ROWS, PAGE_ROWS_MAX};
+use crate::limits::{FRAME_TIMEOUT, LISTENER_PING_PERIOD, LISTENERS_MAX, PAGE_ROWS, PAGE_ROWS_MAX};
 use crate::view::View;
 use crate::work::Work;
 
@@ -38,7 +39,7 @@ pub fn routes() -> Router<Shared> {
 
 async fn vms(State(shared): State<Shared>, Query(wishes): Query<Wishes>) -> Response {
     let view = shared.views.borrow().clone();
-    let is = |name: &str, value: &Value| wishes.get(name).is_none_or(|wish| value == wish);
+    let is = |name: &str, value: &str| wishes.get(name).is_none_or(|wish| wish == value);
     let since = wishes
         .get("active_since")
         .and_then(|text| text.parse::<f64>().ok())
@@ -48,20 +49,21 @@ async fn vms(State(shared): State<Shared>, Query(wishes): Query<Wishes>) -> Resp
         start.is_none_or(|start| item.as_str().starts_with(start.as_str()))
     };
     let active = |item: &ItemHash| since.is_none_or(|since| last_activity(&view, item) >= since);
-    let rows = view
+    let found: Vec<(&ItemHash, &Work)> = view
         .workloads
         .iter()
         .filter(|(item, _)| named(item) && active(item))
-        .filter(|(_, work)| is("sender", &work.sender.clone().into()))
-        .map(|(item, work)| vm_row(&view, item, work))
-        .filter(|row| {
-            is("owner", &row["owner"])
-                && is("owners", &row["owner"])
-                && is("node", &row["allocated_node"])
-                && is("status", &row["status"])
-                && is("scheduling_status", &row["scheduling_status"])
-        });
-    page(rows.collect(), &wishes)
+        .filter(|(_, work)| {
+            is("sender", &work.sender) && is("owner", &work.owner) && is("owners", &work.owner)
+        })
+        .filter(|(item, _)| {
+            let node = allocated(&view, item);
+            is("node", node.map_or("", ItemHash::as_str))
+                && is("status", vm_status(&view, item, node))
+                && is("scheduling_status", scheduling(node))
+        })
+        .collect();
+    page(&found, &wishes, |(item, work)| vm_row(&view, item, work))
 }
 
 async fn vm(State(shared): State<Shared>, Path(hash): Path<String>) -> Response {
@@ -89,12 +91,16 @@ async fn nodes(State(shared): State<Shared>, Query(wishes): Query<Wishes>) -> Re
             hash.starts_with(part.as_str()) || hash.ends_with(part.as_str())
         })
     };
-    let rows = view.network.registry.resource_nodes.iter().filter(named);
-    let rows = rows.map(|node| node_row(&view, node)).filter(|row| {
-        let status = wishes.get("status");
-        status.is_none_or(|status| row["status"] == *status)
-    });
-    page(rows.collect(), &wishes)
+    let status = wishes.get("status");
+    let found: Vec<&ResourceNode> = view
+        .network
+        .registry
+        .resource_nodes
+        .iter()
+        .filter(named)
+        .filter(|node| status.is_none_or(|status| status_of(&view, node) == status))
+        .collect();
+    page(&found, &wishes, |node| node_row(&view, node))
 }
 
 async fn node(State(shared): State<Shared>, Path(hash): Path<String>) -> Response {
@@ -137,39 +143,56 @@ async fn stats(State(shared): State<Shared>) -> Response {
             "total_nodes": nodes.len(),
             "healthy_nodes": healthy.count(),
             "total_vcpus_allocated": allocated.sum::<u64>(),
-            "total_vcpus_capacity": capacity.sum::<u64>(),
+            "total_vcpus_capacity": capacity.fold(0u64, u64::saturating_add),
         }),
     )
 }
 
 async fn changes(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
     let frames = shared.frames.subscribe();
+    if shared.frames.receiver_count() > LISTENERS_MAX {
+        return answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({"detail": "too many listen already; try again later"}),
+        );
+    }
     upgrade.on_upgrade(async move |socket| tell(socket, frames).await)
 }
 
-/// Ends when the client leaves, or reads too slowly.
+/// Ends when the client leaves, is silent, or reads too slowly.
 async fn tell(mut socket: WebSocket, mut frames: Receiver<Value>) {
+    let start = Instant::now() + LISTENER_PING_PERIOD;
+    let mut pings = interval_at(start, LISTENER_PING_PERIOD);
+    let mut heard = true;
     loop {
-        tokio::select! {
-            frame = frames.recv() => {
-                let Ok(frame) = frame else { return };
-                let sent = socket.send(Frame::Text(frame.to_string().into()));
-                if !matches!(tokio::time::timeout(FRAME_TIMEOUT, sent).await, Ok(Ok(()))) {
+        let frame = tokio::select! {
+            frame = frames.recv() => match frame {
+                Ok(frame) => Frame::Text(frame.to_string().into()),
+                Err(_) => return,
+            },
+            _ = pings.tick() => {
+                if !std::mem::take(&mut heard) {
                     return;
                 }
+                Frame::Ping(Default::default())
             }
             received = socket.recv() => match received {
-                Some(Ok(_)) => {}
+                Some(Ok(_)) => {
+                    heard = true;
+                    continue;
+                }
                 _ => return,
             },
+        };
+        if !matches!(timeout(FRAME_TIMEOUT, socket.send(frame)).await, Ok(Ok(()))) {
+            return;
         }
     }
 }
 
 fn vm_row(view: &View, item: &ItemHash, work: &Work) -> Value {
     let workload = &work.workload;
-    let target = view.plan.get(item).and_then(|plan| plan.target.as_ref());
-    let node = target.map(|target| &target.compute_node);
+    let node = allocated(view, item);
     let seen = view.history.seen.get(item);
     let cpu = serde_json::to_value(&workload.cpu).unwrap_or_default();
     json!({
@@ -192,12 +215,26 @@ fn vm_row(view: &View, item: &ItemHash, work: &Work) -> Value {
         "cpu_architecture": cpu["architecture"],
         "cpu_vendor": cpu["vendor"],
         "cpu_features": cpu["features"].as_array().cloned().unwrap_or_default(),
-        "scheduling_status": if node.is_some() { "scheduled" } else { "unschedulable" },
+        "scheduling_status": scheduling(node),
         "migration_target": null,
         "migration_started_at": null,
         "owner": work.owner,
         "reason": view.plan.get(item).map(super::reason),
     })
+}
+
+/// The node a workload was given to.
+fn allocated<'a>(view: &'a View, item: &ItemHash) -> Option<&'a ItemHash> {
+    let target = view.plan.get(item)?.target.as_ref()?;
+    Some(&target.compute_node)
+}
+
+fn scheduling(node: Option<&ItemHash>) -> &'static str {
+    if node.is_some() {
+        "scheduled"
+    } else {
+        "unschedulable"
+    }
 }
 
 /// What is wanted, compared with what was seen.
@@ -224,15 +261,8 @@ fn last_activity(view: &View, item: &ItemHash) -> Timestamp {
 fn node_row(view: &View, node: &ResourceNode) -> Value {
     let state = view.network.states.get(&node.hash);
     let report = view.reports.get(&node.hash);
-    let own: Vec<&Work> = view
-        .plan
-        .iter()
-        .filter(|(_, placement)| {
-            let target = placement.target.as_ref();
-            target.is_some_and(|target| target.compute_node == node.hash)
-        })
-        .filter_map(|(item, _)| view.workloads.get(item))
-        .collect();
+    let items = view.by_node.get(&node.hash).into_iter().flatten();
+    let own: Vec<&Work> = items.filter_map(|item| view.workloads.get(item)).collect();
     let loads = own.iter().map(|work| work.workload.load());
     let (vcpus, memory_mib) = loads.fold((0, 0), |(vcpus, memory), load| {
         (vcpus + load.vcpus, memory + load.memory_mib)
@@ -274,17 +304,16 @@ fn status_of(view: &View, node: &ResourceNode) -> &'static str {
 }
 
 fn history(view: &View, wishes: &Wishes, matches: impl Fn(&Change) -> bool) -> Response {
-    let rows = view.history.of(matches).into_iter().map(|change| {
+    page(&view.history.of(matches), wishes, |change| {
         json!({
             "id": change.id, "vm_hash": change.item, "node_hash": change.node,
             "action": change.action.as_str(), "reason": change.reason, "timestamp": change.at.to_iso("Z"),
         })
-    });
-    page(rows.collect(), wishes)
+    })
 }
 
-/// One page of rows; a page past the end is empty.
-fn page(rows: Vec<Value>, wishes: &Wishes) -> Response {
+/// One page of what was found; a page past the end is empty.
+fn page<T>(found: &[T], wishes: &Wishes, row: impl Fn(&T) -> Value) -> Response {
     let number = |name: &str, default: usize| match wishes.get(name) {
         None => Some(default),
         Some(text) => text.parse::<usize>().ok().filter(|number| *number > 0),
@@ -296,9 +325,9 @@ fn page(rows: Vec<Value>, wishes: &Wishes) -> Response {
         );
     };
     let size = size.min(PAGE_ROWS_MAX);
-    let total = rows.len();
+    let total = found.len();
     let start = (page - 1).saturating_mul(size);
-    let items: Vec<Value> = rows.into_iter().skip(start).take(size).collect();
+    let items: Vec<Value> = found.iter().skip(start).take(size).map(row).collect();
     answer(
         StatusCode::OK,
         &json!({
