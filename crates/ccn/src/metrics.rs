@@ -11,10 +11,10 @@
 //! once a second. Counting costs some atomic additions, never a lock that
 //! others hold for long.
 
+mod declare;
 pub mod sample;
 pub mod upstream;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -22,11 +22,11 @@ use std::time::Instant;
 
 use beth_http::Stats;
 use beth_store::rows::Outcome;
-use prometheus::core::Collector;
+use declare::Declare;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Registry, TextEncoder,
 };
 
 /// Version of this program.
@@ -155,10 +155,7 @@ impl Metrics {
     /// Declares every metric, all of them 0.
     pub fn new() -> Result<Metrics, prometheus::Error> {
         let registry = Registry::new();
-        let declare = Declare {
-            registry: &registry,
-            names: RefCell::default(),
-        };
+        let declare = Declare::new(&registry);
         registry.register(Box::new(ProcessCollector::for_self()))?;
         declare
             .gauges(
@@ -177,7 +174,7 @@ impl Metrics {
             reference: Reference(AtomicI64::new(-1)),
             started: Instant::now(),
             last_commit: AtomicU64::new(0),
-            names: declare.names.take(),
+            names: declare.names(),
             registry,
         })
     }
@@ -436,88 +433,4 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
 pub(crate) fn follow(counter: &IntCounter, count: u64) {
     counter.reset();
     counter.inc_by(count);
-}
-
-/// Declares metrics in a registry.
-struct Declare<'a> {
-    registry: &'a Registry,
-    names: RefCell<Vec<String>>,
-}
-
-impl Declare<'_> {
-    fn keep<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
-        let names = metric.desc().into_iter().map(|desc| desc.fq_name.clone());
-        self.names.borrow_mut().extend(names);
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.keep(IntCounter::new(name, help)?)
-    }
-
-    fn counters(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<IntCounterVec, prometheus::Error> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn float_counters(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<CounterVec, prometheus::Error> {
-        self.keep(CounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.keep(IntGauge::new(name, help)?)
-    }
-
-    fn gauges(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<IntGaugeVec, prometheus::Error> {
-        self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn float_gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-        self.keep(Gauge::new(name, help)?)
-    }
-
-    fn float_gauges(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<GaugeVec, prometheus::Error> {
-        self.keep(GaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn histogram(
-        &self,
-        name: &str,
-        help: &str,
-        buckets: &[f64],
-    ) -> Result<Histogram, prometheus::Error> {
-        self.keep(Histogram::with_opts(
-            HistogramOpts::new(name, help).buckets(buckets.to_vec()),
-        )?)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-        self.keep(HistogramVec::new(options, labels)?)
-    }
 }
