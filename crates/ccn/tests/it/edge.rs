@@ -4,13 +4,17 @@
 use std::io::Read;
 use std::net::SocketAddr;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::request::Builder;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::routing::get as get_route;
+use beth_ccn::api;
 use beth_http::Peer;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Account, MessageType};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::api::Fixture;
 use crate::api::exchange::Answer;
@@ -449,4 +453,36 @@ async fn the_dashboard_shows_metrics_that_exist() {
         let is_seen = names.iter().any(|shown| shown.starts_with(name.as_str()));
         assert!(is_seen, "{name} is in no panel");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_panics_answers_500_and_the_node_lives() {
+    let fixture = Fixture::new(|_| {});
+    let broken = Router::new().route(
+        "/broken",
+        get_route(async || -> String { panic!("as asked") }),
+    );
+    let router = api::router_with(fixture.context.clone(), broken);
+    let ask = async |path: &str| {
+        let request = Request::get(path).header("origin", "https://app.example");
+        let request = request.header("x-request-id", "mine");
+        let response = router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await;
+        Answer::read(response.unwrap()).await
+    };
+    let failed = ask("/broken").await;
+    assert_eq!(failed.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(
+        failed.text(),
+        "500 Internal Server Error\n\nServer got itself in trouble"
+    );
+    assert_eq!(
+        (failed.header("connection"), failed.header("x-request-id")),
+        ("close", "mine")
+    );
+    assert_eq!(ask("/version").await.status, StatusCode::OK);
+    let text = ask("/metrics").await.text();
+    assert!(text.contains("beth_ccn_http_panics_total 1"), "{text}");
 }
