@@ -21,8 +21,8 @@ use super::{Bounds, Names};
 pub const HASH_PATTERN: &str = "^([0-9a-f]{64}|Qm[1-9A-HJ-NP-Za-km-z]{42,44}|bafy[a-z2-7]{55})$";
 /// Names of files as loosely as they are read: long enough for a hash.
 const FILE_PATTERN: &str = "^([!-.0-~]{64}|Qm[!-.0-~]{42,44}|bafy[!-.0-~]{55})$";
-/// The latest time that a parameter may name, in seconds since the epoch.
-const SECONDS_MAX: f64 = 253_402_300_799.0;
+/// The first moment that is too late for a parameter, in seconds since the epoch.
+const SECONDS_MAX: f64 = 253_402_300_800.0;
 
 /// What may be the value of a parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,13 +87,14 @@ impl Kind {
             Kind::Short(chars) => text().max_length(Some(*chars)).into(),
             Kind::AtLeast(min) => ObjectBuilder::new()
                 .schema_type(Type::Integer)
-                .minimum(Some(*min as f64))
+                .minimum(Some(*min))
+                .maximum(Some(u64::MAX))
                 .into(),
             Kind::Time => ObjectBuilder::new()
                 .schema_type(Type::Number)
                 .format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)))
                 .minimum(Some(0.0))
-                .maximum(Some(SECONDS_MAX))
+                .exclusive_maximum(Some(SECONDS_MAX))
                 .into(),
             Kind::Order => ObjectBuilder::new()
                 .schema_type(Type::Integer)
