@@ -36,9 +36,9 @@ pub struct Context {
     /// Background work.
     pub jobs: Arc<Jobs>,
     /// Permits to rewrite a large document.
-    pub rewrites: Semaphore,
+    pub rewrites: Arc<Semaphore>,
     /// Permits to check an archive.
-    pub archives: Semaphore,
+    pub archives: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What is looked at for metrics.

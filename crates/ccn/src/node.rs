@@ -349,8 +349,8 @@ impl Parts {
             events,
             streams,
             jobs,
-            rewrites: Semaphore::new(limits::REWRITES_MAX),
-            archives: Semaphore::new(limits::ARCHIVE_CHECKS_MAX),
+            rewrites: Arc::new(Semaphore::new(limits::REWRITES_MAX)),
+            archives: Arc::new(Semaphore::new(limits::ARCHIVE_CHECKS_MAX)),
             lock: Arc::new(lock),
         });
         Ok(Wired {

@@ -55,13 +55,14 @@ impl Networks {
         if !self.contains(client) {
             return client;
         }
-        let lists = headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let named: Vec<&str> = lists.flat_map(|list| list.split(',')).collect();
+        // As bytes: a client may have begun the list with anything.
+        let lists = headers.get_all(FORWARDED_FOR).iter();
+        let named: Vec<&[u8]> = lists
+            .flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
+            .collect();
         for name in named.into_iter().rev() {
-            let Ok(address) = IpAddr::from_str(name.trim()) else {
+            let name = std::str::from_utf8(name).map(str::trim).unwrap_or_default();
+            let Ok(address) = IpAddr::from_str(name) else {
                 break;
             };
             client = address.to_canonical();
@@ -112,6 +113,7 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
     fn networks_hold_their_addresses() {
@@ -143,11 +145,15 @@ mod tests {
             ("198.51.100.1", "203.0.113.9", "198.51.100.1"),
             ("127.0.0.1", "203.0.113.9", "203.0.113.9"),
             ("127.0.0.1", "1.1.1.1, 203.0.113.9, 10.0.0.5", "203.0.113.9"),
+            ("127.0.0.1", "é, 203.0.113.9", "203.0.113.9"),
             ("127.0.0.1", "nonsense", "127.0.0.1"),
             ("127.0.0.1", "", "127.0.0.1"),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(FORWARDED_FOR, list.parse().unwrap());
+            headers.insert(
+                FORWARDED_FOR,
+                HeaderValue::from_bytes(list.as_bytes()).unwrap(),
+            );
             let found = networks.client(peer.parse().unwrap(), &headers);
             assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {list}");
         }

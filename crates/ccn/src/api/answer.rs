@@ -145,13 +145,7 @@ impl IntoResponse for ApiError {
 
 impl From<beth_store::Error> for ApiError {
     fn from(failure: beth_store::Error) -> ApiError {
-        error!(%failure, "a request could not be answered");
-        if failure.is_disk_full() {
-            return ApiError::text(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "the disk of this node is full: use another node, or ask its operator to make room",
-            );
-        }
+        // Not a fault of this node: the metrics count these.
         if failure.is_too_long() {
             return ApiError::text(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -160,6 +154,13 @@ impl From<beth_store::Error> for ApiError {
         }
         if matches!(failure, beth_store::Error::Busy) {
             return ApiError::text(StatusCode::SERVICE_UNAVAILABLE, failure.to_string());
+        }
+        error!(%failure, "a request could not be answered");
+        if failure.is_disk_full() {
+            return ApiError::text(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "the disk of this node is full: use another node, or ask its operator to make room",
+            );
         }
         ApiError::internal()
     }

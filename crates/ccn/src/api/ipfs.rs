@@ -23,11 +23,12 @@ use serde_json::{Value, json};
 use utoipa_axum::{router::UtoipaMethodRouterExt, routes};
 
 use super::answer::{ApiError, ok};
+use super::edge::Client;
 use super::openapi::{Routes, refusals, storage as schemas};
 use super::storage::blocking;
 use super::upload::form::{self, FilePart};
 use super::upload::metadata::{self, Signed, unprocessable};
-use super::upload::{keep, keep_json, register_upload, success};
+use super::upload::{keep, keep_json, permit, register_upload, success};
 use crate::context::Context;
 
 /// Name of a file whose part has none.
@@ -79,6 +80,7 @@ async fn add_file(
     let ipfs = &context.config.ipfs;
     let blobs = context.blobs.clone();
     let begin = move || blobs.begin_named(Naming::cid(Layout::V0));
+    let client = Client::known(&request);
     let form = form::receive(request, ipfs.max_upload_file_size, begin).await?;
     let part = form.file.ok_or_else(no_file)?;
     let Some(metadata) = form.metadata else {
@@ -91,8 +93,8 @@ async fn add_file(
         register_upload(&context, &kept).await?;
         return Ok(ok(added(&kept, &name)).into_response());
     };
-    let (message, mode) = metadata::read(&metadata)?;
-    let signed = Signed::verify(message).await?;
+    let (declared, mode) = metadata::read(&metadata)?;
+    let signed = Signed::verify(&context, client, declared).await?;
     signed.expect_ipfs()?;
     signed
         .expect_funds(&context, part.sink.size_bytes())
@@ -120,13 +122,14 @@ async fn add_car(
     expect_form(&request)?;
     let blobs = context.blobs.clone();
     let bytes_max = context.config.ipfs.max_upload_car_size;
+    let client = Client::known(&request);
     let form = form::receive(request, bytes_max, move || blobs.begin_archive()).await?;
     let archive = form.file.ok_or_else(no_file)?.sink;
     let metadata = form
         .metadata
         .ok_or_else(|| unprocessable("metadata is required for CAR upload"))?;
-    let (message, mode) = metadata::read(&metadata)?;
-    let signed = Signed::verify(message).await?;
+    let (declared, mode) = metadata::read(&metadata)?;
+    let signed = Signed::verify(&context, client, declared).await?;
     signed.expect_ipfs()?;
     let (root, declared) = (archive.root().map_err(invalid)?, &signed.store()?.item_hash);
     if root != declared.as_str() {
@@ -142,12 +145,15 @@ async fn add_car(
 }
 
 async fn keep_archive(context: &Context, archive: IncomingArchive) -> Result<Checked, ApiError> {
-    let _permit = context.archives.acquire().await;
+    let permit = permit(&context.archives).await?;
     let blobs = context.blobs.clone();
-    let kept = blocking(move || match blobs.check(archive) {
-        Ok(checked) => blobs.keep_archive(checked).map(Ok),
-        Err(ArchiveError::Fault(fault)) => Ok(Err(fault)),
-        Err(ArchiveError::Store(failure)) => Err(failure),
+    let kept = blocking(move || {
+        let _permit = permit;
+        match blobs.check(archive) {
+            Ok(checked) => blobs.keep_archive(checked).map(Ok),
+            Err(ArchiveError::Fault(fault)) => Ok(Err(fault)),
+            Err(ArchiveError::Store(failure)) => Err(failure),
+        }
     });
     kept.await?.map_err(invalid)
 }

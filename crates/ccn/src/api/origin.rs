@@ -22,6 +22,11 @@ pub async fn allow(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     list_options(&mut response);
     let is_known = response.extensions().get::<Unknown>().is_none();
+    if is_known {
+        // Kept by a cache, the answer to one origin is none to another.
+        let vary = HeaderValue::from_static("origin");
+        response.headers_mut().append(header::VARY, vary);
+    }
     if let Some(origin) = origin.filter(|_| is_known) {
         let exposed: Vec<&str> = response.headers().keys().map(HeaderName::as_str).collect();
         // Those that are added further out.

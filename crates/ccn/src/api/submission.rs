@@ -44,27 +44,23 @@ impl Mode {
     }
 }
 
-/// Hands a message to the pipeline; the status and body of §4.1.
-///
-/// A message that no other node took is kept here, but not promised to the
-/// network: 500, and sending it again publishes it again.
-pub async fn accept(
+/// Hands a message to the pipeline.
+pub async fn hand_in(
     context: &Context,
     message: Value,
     mode: Mode,
-) -> Result<Json<Value>, SubmitError> {
-    let submitted = hand_in(context, message, mode).await?;
-    Ok(answer(&submitted, mode))
-}
-
-async fn hand_in(context: &Context, message: Value, mode: Mode) -> Result<Submitted, SubmitError> {
+) -> Result<Submitted, SubmitError> {
     match mode {
         Mode::Sync => context.pipeline.submit(message).await,
         Mode::Async => context.pipeline.submit_async(message).await,
     }
 }
 
-fn answer(submitted: &Submitted, mode: Mode) -> Json<Value> {
+/// The status and body of §4.1.
+///
+/// A message that no other node took is kept here, but not promised to the
+/// network: 500, and sending it again publishes it again.
+pub fn answer(submitted: &Submitted, mode: Mode) -> Json<Value> {
     if submitted.publication.is_total_failure() {
         let body = json!({
             "publication_status": publication(submitted), "message_status": null,

@@ -21,10 +21,12 @@ use beth_protocol::hash::Naming;
 use beth_store::blobs::Hashed;
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa_axum::{router::UtoipaMethodRouterExt, routes};
 
 use self::metadata::Signed;
 use super::answer::{ApiError, ok};
+use super::edge::Client;
 use super::openapi::{Routes, refusals, storage as schemas};
 use super::storage::blocking;
 use super::{body, json as canonical};
@@ -57,10 +59,11 @@ pub async fn keep_json(
 ) -> Result<Hashed, ApiError> {
     let no_json = || ApiError::reason(StatusCode::UNPROCESSABLE_ENTITY, "the body must be JSON");
     let bytes = body::read(body, bytes_max).await?;
-    let _permit = context.rewrites.acquire().await;
+    let permit = permit(&context.rewrites).await?;
     let text = String::from_utf8(bytes.into()).map_err(|_| no_json())?;
     let blobs = context.blobs.clone();
     let kept = blocking(move || {
+        let _permit = permit;
         let Ok(text) = canonical::canonical(&text) else {
             return Ok(None);
         };
@@ -69,6 +72,13 @@ pub async fn keep_json(
         blobs.keep(incoming.finish()?).map(Some)
     });
     kept.await?.ok_or_else(no_json)
+}
+
+/// A place among those who do the same. It goes into the work itself: the work
+/// goes on when the client has left.
+pub async fn permit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    let permit = places.clone().acquire_owned().await;
+    permit.map_err(|_| ApiError::internal())
 }
 
 /// The body of a successful upload.
@@ -99,6 +109,7 @@ async fn add_file(
         let file = blocking(move || file.finish()).await?;
         return keep_unsigned(&context, file).await;
     }
+    let client = Client::known(&request);
     let form = form::receive(request, storage.max_file_size, begin).await?;
     let missing = "File should be sent as FormData or Raw Upload";
     let part = form
@@ -112,8 +123,8 @@ async fn add_file(
         let file = blocking(move || incoming.finish()).await?;
         return keep_unsigned(&context, file).await;
     };
-    let (message, mode) = metadata::read(&metadata)?;
-    let signed = Signed::verify(message).await?;
+    let (declared, mode) = metadata::read(&metadata)?;
+    let signed = Signed::verify(&context, client, declared).await?;
     let file = blocking(move || incoming.finish()).await?;
     signed.expect_hash(&file.hash)?;
     signed.expect_funds(&context, file.size_bytes).await?;

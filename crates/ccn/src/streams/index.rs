@@ -26,10 +26,7 @@ impl Index {
         };
         for value in values {
             let place = self.by[filed as usize].entry(value.clone()).or_default();
-            // A value may be written twice.
-            if !place.iter().any(|known| Arc::ptr_eq(known, line)) {
-                place.push(line.clone());
-            }
+            place.push(line.clone());
         }
     }
 

@@ -60,7 +60,26 @@ impl Filed {
 
 impl Interest {
     /// Dates and blocks are about the history and do not count here.
-    pub fn new(filter: MessageFilter, form: Form) -> Interest {
+    /// Each value counts once, and is found by halving.
+    pub fn new(mut filter: MessageFilter, form: Form) -> Interest {
+        let lists = [
+            &mut filter.hashes,
+            &mut filter.content_hashes,
+            &mut filter.refs,
+            &mut filter.tags,
+            &mut filter.content_keys,
+            &mut filter.senders,
+            &mut filter.owners,
+            &mut filter.channels,
+            &mut filter.content_types,
+            &mut filter.payment_types,
+            &mut filter.types,
+            &mut filter.chains,
+        ];
+        for values in lists.into_iter().flatten() {
+            values.sort_unstable();
+            values.dedup();
+        }
         Interest { filter, form }
     }
 
@@ -104,7 +123,10 @@ impl Interest {
             };
             let mut passes = false;
             facts.values(filed, |value| {
-                passes = passes || wanted.iter().any(|word| word == value);
+                passes = passes
+                    || wanted
+                        .binary_search_by(|word| word.as_str().cmp(value))
+                        .is_ok();
             });
             passes
         })

@@ -273,6 +273,42 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_nobody_is_a_program_of_this_machine() {
+    let fixture = Fixture::new(|config| {
+        let rate = &mut config.http.rate;
+        (rate.reads_per_second, rate.reads_burst) = (1, 3);
+        config.http.trusted_proxies = vec!["127.0.0.1".into()];
+    });
+    let read = async |forwarded: &[u8]| {
+        let forwarded = HeaderValue::from_bytes(forwarded).unwrap();
+        let request =
+            from("127.0.0.1:1", Method::GET, "/version").header("x-forwarded-for", forwarded);
+        let answer = fixture.ask(request.body(Body::empty()).unwrap());
+        answer.await.status
+    };
+    for _ in 0..3 {
+        assert_eq!(read(b"nonsense").await, StatusCode::OK);
+    }
+    assert_eq!(read(b"nonsense").await, StatusCode::TOO_MANY_REQUESTS);
+    // What the client put in front of the list changes nothing.
+    for _ in 0..3 {
+        assert_eq!(read(b"\xe9, 198.51.100.9").await, StatusCode::OK);
+    }
+    let again = read(b"198.51.100.9").await;
+    assert_eq!(again, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caches_keep_the_answers_to_origins_apart() {
+    let fixture = Fixture::new(|_| {});
+    for headers in [&[][..], &[("origin", "https://app.example")]] {
+        let answer = get(&fixture, "/version", headers).await;
+        let vary = answer.headers.get_all("vary").iter();
+        assert!(vary.into_iter().any(|value| value == "origin"));
+    }
+}
+
 fn post(account: &Account, number: i64) -> Value {
     let time = Timestamp::from_seconds(1_793_500_000 + number);
     let content =

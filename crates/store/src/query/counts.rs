@@ -7,25 +7,35 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use crate::error::Error;
 use crate::limits::{COUNT_ENTRIES_MAX, COUNT_SECONDS, COUNTS_MAX};
 use crate::state::State;
 
+const KEPT: Duration = Duration::from_secs(COUNT_SECONDS);
+
 /// Totals by what was asked for.
 #[derive(Default)]
-pub(crate) struct Counts(Mutex<HashMap<String, (u64, Instant)>>);
+pub(crate) struct Counts(Mutex<HashMap<Key, (u64, Instant)>>);
+
+/// What was asked for, as the SHA-256 of its text: a filter may be long.
+type Key = [u8; 32];
 
 impl Counts {
-    fn find(&self, key: &str) -> Option<u64> {
+    fn find(&self, key: &Key) -> Option<u64> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (total, at) = known.get(key)?;
-        (at.elapsed() < Duration::from_secs(COUNT_SECONDS)).then_some(*total)
+        (at.elapsed() < KEPT).then_some(*total)
     }
 
-    fn keep(&self, key: String, total: u64) {
+    fn keep(&self, key: Key, total: u64) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= COUNTS_MAX {
-            known.clear();
+            known.retain(|_, (_, at)| at.elapsed() < KEPT);
+        }
+        if known.len() >= COUNTS_MAX {
+            return;
         }
         known.insert(key, (total, Instant::now()));
     }
@@ -42,7 +52,7 @@ impl State<'_> {
         let Some(counts) = self.counts() else {
             return Ok(count()?.0);
         };
-        let key = key();
+        let key = Sha256::digest(key().as_bytes()).into();
         if let Some(total) = counts.find(&key) {
             return Ok(total);
         }

@@ -55,11 +55,11 @@ impl Limits {
     }
 
     fn is_free(&self, client: Client) -> bool {
-        client.0.is_loopback() && !self.loopback
+        client.is_local && !self.loopback
     }
 
     fn spend(&self, client: Client, kind: Kind) -> Result<(), Duration> {
-        let (key, now) = (group_of(client.0), Instant::now());
+        let (key, now) = (group_of(client.address), Instant::now());
         match kind {
             Kind::Read => self.reads.spend(key, 1.0, now),
             Kind::Submission => self.submissions.spend(key, 1.0, now),
@@ -172,7 +172,7 @@ fn kind_of(method: &Method, path: &str) -> Option<Kind> {
 
 /// The bytes of an upload are charged as they come.
 fn charged(request: Request, client: Client, context: Arc<Context>) -> Request {
-    let key = group_of(client.0);
+    let key = group_of(client.address);
     request.map(|body| {
         let charge = move |piece: &Result<Bytes, axum::Error>| {
             if let Ok(bytes) = piece {

@@ -46,7 +46,7 @@ pub async fn observe(
     let span = info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
-        client = %client.0,
+        client = %client.address,
         %method,
         path,
         route = field::Empty,

@@ -9,13 +9,21 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::super::answer::{ApiError, Fault, Json};
+use super::super::edge::{Client, Sender};
 use super::super::funds::{Upload, suffice};
-use super::super::submission::{Mode, accept, boolean};
+use super::super::submission::{self, Mode, boolean, hand_in};
 use crate::context::Context;
 use crate::pipeline::now;
 
+/// A message that came with a file.
+pub struct Declared {
+    message: Message,
+    /// As it came; it is published so.
+    raw: Value,
+}
+
 /// `{"message": an inline STORE message, "sync": bool}`.
-pub fn read(bytes: &[u8]) -> Result<(Message, Mode), ApiError> {
+pub fn read(bytes: &[u8]) -> Result<(Declared, Mode), ApiError> {
     let refuse = |faults: Vec<Fault>| {
         let items: Vec<Value> = faults.iter().map(Fault::to_json).collect();
         unprocessable(format!(
@@ -93,7 +101,9 @@ pub fn read(bytes: &[u8]) -> Result<(Message, Mode), ApiError> {
             &raw["item_type"],
         )]));
     }
-    Ok((message, Mode::of(sync.flatten().unwrap_or(false))))
+    let raw = raw.clone();
+    let mode = Mode::of(sync.flatten().unwrap_or(false));
+    Ok((Declared { message, raw }, mode))
 }
 
 fn shown(rejection: &beth_protocol::Rejection) -> String {
@@ -118,12 +128,20 @@ pub fn unprocessable(text: impl AsRef<str>) -> ApiError {
 pub struct Signed {
     /// What was signed.
     pub message: Message,
+    raw: Value,
+    client: Client,
     content: MessageContent,
 }
 
 impl Signed {
-    /// Checks the signature (403), then the content (422).
-    pub async fn verify(message: Message) -> Result<Signed, ApiError> {
+    /// Checks the signature (403), then the content (422); then whether its
+    /// sender may submit another message (429).
+    pub async fn verify(
+        context: &Context,
+        client: Client,
+        declared: Declared,
+    ) -> Result<Signed, ApiError> {
+        let Declared { message, raw } = declared;
         let work = move || {
             signature::verify(&message).map_err(|_| ApiError::standard(StatusCode::FORBIDDEN))?;
             let invalid =
@@ -133,13 +151,20 @@ impl Signed {
                 .map_err(|rejection| invalid(shown(&rejection)))?
                 .ok_or_else(|| invalid("no inline content".into()))?;
             match content.typed {
-                Content::Store(_) => Ok(Signed { message, content }),
+                Content::Store(_) => Ok(Signed {
+                    message,
+                    raw,
+                    client,
+                    content,
+                }),
                 _ => Err(invalid("no STORE message".into())),
             }
         };
-        tokio::task::spawn_blocking(work)
+        let signed = tokio::task::spawn_blocking(work)
             .await
-            .map_err(|_| ApiError::internal())?
+            .map_err(|_| ApiError::internal())??;
+        Sender::admit(context, client, &signed.raw)?;
+        Ok(signed)
     }
 
     /// What the message stores.
@@ -193,15 +218,17 @@ impl Signed {
         }
     }
 
-    /// Publishes the message; `answer` with the status of its submission.
+    /// Publishes the message as it came; `answer` with the status of its submission.
     pub async fn publish(
         &self,
         context: &Context,
         mode: Mode,
         answer: Value,
     ) -> Result<Response, ApiError> {
-        let raw = serde_json::to_value(&self.message).map_err(|_| ApiError::internal())?;
-        let Json(status, _) = accept(context, raw, mode).await?;
+        let sender = Sender::admit(context, self.client, &self.raw)?;
+        let submitted = hand_in(context, self.raw.clone(), mode).await?;
+        sender.charge(&submitted.outcome);
+        let Json(status, _) = submission::answer(&submitted, mode);
         Ok(Json(status, answer).into_response())
     }
 }
