@@ -57,6 +57,7 @@ pub use health::Checks;
 use openapi::Routes;
 pub use params::Asked;
 pub(crate) use stream::typed_text;
+pub use upload::space::Space;
 
 /// Every route of the core node, each with its description.
 fn routes() -> Routes {

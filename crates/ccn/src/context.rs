@@ -6,7 +6,7 @@ use beth_store::{Blobs, Error, Readers, State};
 use tokio::sync::Semaphore;
 use tokio::task;
 
-use crate::api::{Checks, Limits};
+use crate::api::{Checks, Limits, Space};
 use crate::config::CcnConfig;
 use crate::events::Events;
 use crate::gossip::NetworkInfo;
@@ -35,6 +35,8 @@ pub struct Context {
     pub streams: Arc<Streams>,
     /// Background work.
     pub jobs: Arc<Jobs>,
+    /// Room for files that arrive.
+    pub uploads: Arc<Space>,
     /// Permits to rewrite a large document.
     pub rewrites: Arc<Semaphore>,
     /// Permits to check an archive.

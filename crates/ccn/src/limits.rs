@@ -83,6 +83,12 @@ pub const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
 pub const LINGER_BYTES_MAX: usize = 128 << 20;
 /// Longest time that takes.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Files that arrive at once.
+pub const UPLOADS_MAX: usize = 256;
+/// Bytes that they may take together before it is known whose they are.
+pub const INCOMING_BYTES_MAX: u64 = 16 << 30;
+/// Bytes of one of them between two looks at the room on the disk.
+pub const DISK_LOOK_BYTES: u64 = 64 << 20;
 /// Longest silence in the middle of a request body.
 pub const BODY_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// New messages that may wait to be handed to streams.

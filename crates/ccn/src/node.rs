@@ -336,6 +336,8 @@ impl Parts {
         ];
         let network = NetworkInfo::new(network);
         let streams = Streams::start(config.websocket.clone(), (announcer, heard), cancel);
+        let folder = config.folder.clone();
+        let disk_free_bytes_min = config.http.disk_free_bytes_min;
         let context = Arc::new(Context {
             limits: api::limits(&config)?,
             metrics,
@@ -349,6 +351,7 @@ impl Parts {
             events,
             streams,
             jobs,
+            uploads: Arc::new(api::Space::new(folder, disk_free_bytes_min)),
             rewrites: Arc::new(Semaphore::new(limits::REWRITES_MAX)),
             archives: Arc::new(Semaphore::new(limits::ARCHIVE_CHECKS_MAX)),
             lock: Arc::new(lock),

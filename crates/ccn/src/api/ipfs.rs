@@ -81,7 +81,8 @@ async fn add_file(
     let blobs = context.blobs.clone();
     let begin = move || blobs.begin_named(Naming::cid(Layout::V0));
     let client = Client::known(&request);
-    let form = form::receive(request, ipfs.max_upload_file_size, begin).await?;
+    let claim = context.uploads.claim()?;
+    let form = form::receive(request, (ipfs.max_upload_file_size, claim), begin).await?;
     let part = form.file.ok_or_else(no_file)?;
     let Some(metadata) = form.metadata else {
         let bytes_max = ipfs.max_unauthenticated_upload_file_size;
@@ -123,7 +124,8 @@ async fn add_car(
     let blobs = context.blobs.clone();
     let bytes_max = context.config.ipfs.max_upload_car_size;
     let client = Client::known(&request);
-    let form = form::receive(request, bytes_max, move || blobs.begin_archive()).await?;
+    let claim = context.uploads.claim()?;
+    let form = form::receive(request, (bytes_max, claim), move || blobs.begin_archive()).await?;
     let archive = form.file.ok_or_else(no_file)?.sink;
     let metadata = form
         .metadata

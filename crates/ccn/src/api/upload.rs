@@ -11,6 +11,7 @@
 
 pub mod form;
 pub mod metadata;
+pub mod space;
 
 use std::sync::Arc;
 
@@ -104,13 +105,14 @@ async fn add_file(
     let unsigned_max = storage.max_unauthenticated_upload_file_size;
     let blobs = context.blobs.clone();
     let begin = move || blobs.begin();
+    let claim = context.uploads.claim()?;
     if !form::is_form(&request) {
-        let file = form::receive_raw(request.into_body(), unsigned_max, begin).await?;
+        let file = form::receive_raw(request.into_body(), (unsigned_max, claim), begin).await?;
         let file = blocking(move || file.finish()).await?;
         return keep_unsigned(&context, file).await;
     }
     let client = Client::known(&request);
-    let form = form::receive(request, storage.max_file_size, begin).await?;
+    let form = form::receive(request, (storage.max_file_size, claim), begin).await?;
     let missing = "File should be sent as FormData or Raw Upload";
     let part = form
         .file

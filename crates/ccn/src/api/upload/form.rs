@@ -20,6 +20,7 @@ use http::{StatusCode, header};
 use super::super::answer::ApiError;
 use super::super::body;
 use super::super::storage::blocking;
+use super::space::Claim;
 use crate::limits::{JSON_BODY_BYTES_MAX, UPLOAD_PIECE_BYTES};
 
 /// What takes the bytes of an upload.
@@ -78,7 +79,7 @@ pub fn is_form(request: &Request) -> bool {
 /// `bytes_max` of it. Other parts are skipped.
 pub async fn receive<S: Sink>(
     request: Request,
-    bytes_max: u64,
+    (bytes_max, claim): (u64, Claim),
     begin: impl FnOnce() -> Result<S, Error> + Send + 'static,
 ) -> Result<Form<S>, ApiError> {
     let request = request.map(|body| Body::from_stream(paced(body)));
@@ -88,7 +89,7 @@ pub async fn receive<S: Sink>(
             ApiError::reason(refusal.into_response().status(), "the form has no boundary")
         })?;
     let (mut begin, mut file, mut metadata) = (Some(begin), None, None);
-    let mut skipped = 0;
+    let (mut skipped, mut claim) = (0, Some(claim));
     while let Some(mut field) = body::timely(parts.next_field())
         .await?
         .map_err(unreadable)?
@@ -97,7 +98,8 @@ pub async fn receive<S: Sink>(
             (Some("file"), Some(begin)) => {
                 let name = field.file_name().map(str::to_owned);
                 let sink = blocking(begin).await?;
-                let sink = fill(sink, &mut field, bytes_max).await?;
+                let claim = claim.take().ok_or_else(ApiError::internal)?;
+                let sink = fill(Filling::new(sink, bytes_max, claim), &mut field).await?;
                 file = Some(FilePart { sink, name });
                 continue;
             }
@@ -120,19 +122,18 @@ pub async fn receive<S: Sink>(
 /// The whole body as a file of at most `bytes_max` bytes.
 pub async fn receive_raw<S: Sink>(
     body: Body,
-    bytes_max: u64,
+    (bytes_max, claim): (u64, Claim),
     begin: impl FnOnce() -> Result<S, Error> + Send + 'static,
 ) -> Result<S, ApiError> {
     let mut stream = body.into_data_stream();
-    let mut filling = Filling::new(blocking(begin).await?, bytes_max);
+    let mut filling = Filling::new(blocking(begin).await?, bytes_max, claim);
     while let Some(chunk) = body::timely(stream.next()).await? {
         filling.add(chunk.map_err(|_| body::broken())?).await?;
     }
     filling.end().await
 }
 
-async fn fill<S: Sink>(sink: S, field: &mut Field<'_>, bytes_max: u64) -> Result<S, ApiError> {
-    let mut filling = Filling::new(sink, bytes_max);
+async fn fill<S: Sink>(mut filling: Filling<S>, field: &mut Field<'_>) -> Result<S, ApiError> {
     while let Some(chunk) = piece(field).await? {
         filling.add(chunk).await?;
     }
@@ -145,15 +146,17 @@ struct Filling<S> {
     waiting: BytesMut,
     size_bytes: u64,
     bytes_max: u64,
+    claim: Claim,
 }
 
 impl<S: Sink> Filling<S> {
-    fn new(sink: S, bytes_max: u64) -> Filling<S> {
+    fn new(sink: S, bytes_max: u64, claim: Claim) -> Filling<S> {
         Filling {
             size_bytes: sink.size_bytes(),
             sink: Some(sink),
             waiting: BytesMut::new(),
             bytes_max,
+            claim,
         }
     }
 
@@ -162,6 +165,7 @@ impl<S: Sink> Filling<S> {
         if self.size_bytes > self.bytes_max {
             return Err(ApiError::too_large(self.bytes_max));
         }
+        self.claim.take(chunk.len() as u64)?;
         self.waiting.extend_from_slice(&chunk);
         if self.waiting.len() < UPLOAD_PIECE_BYTES {
             return Ok(());
