@@ -42,6 +42,15 @@ pub(crate) fn begin_of(bucket: i64) -> Timestamp {
     Timestamp::from_micros(bucket << BUCKET_BITS)
 }
 
+/// Counts of messages with a property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tallied {
+    /// Of the types asked for.
+    pub wanted: u64,
+    /// Of every type.
+    pub all: u64,
+}
+
 impl State<'_> {
     /// A message with this property came (1) or went (-1).
     pub(crate) fn tally(
@@ -57,13 +66,14 @@ impl State<'_> {
         }
     }
 
-    /// Messages with one of these properties, of some types (codes) or of all.
+    /// Messages with one of these properties: of some types (codes) or of all,
+    /// and of all.
     pub(crate) fn tallied(
         &self,
         dimension: Dimension,
         names: &[i64],
         types: Option<&[i64]>,
-    ) -> Result<u64, Error> {
+    ) -> Result<Tallied, Error> {
         let count = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let rows = match names {
             [name] => self.all(
@@ -78,7 +88,10 @@ impl State<'_> {
                 count,
             ),
         }?;
-        Ok(sum(&rows, types))
+        Ok(Tallied {
+            wanted: sum(&rows, types),
+            all: sum(&rows, None),
+        })
     }
 
     /// Messages of whole buckets, from one to before another.

@@ -175,6 +175,9 @@ impl State<'_> {
             return Ok(Vec::new());
         };
         let sizes = self.sizes(&wanted)?;
+        if sizes.is_none() {
+            return Ok(Vec::new());
+        }
         let need = cut.rows.saturating_add(cut.skip) as f64;
         let (sql, params) = wanted.ids(&wanted.walks_to(need, &sizes), cut);
         self.all(&sql, params_from_iter(params), |row| row.get(0))

@@ -8,7 +8,7 @@ use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
 use super::column::Column;
-use super::walk::Sizes;
+use super::walk::{Size, Sizes};
 use super::wanted::{Wanted, integers};
 use super::{MessageFilter, MessageSort};
 use crate::error::Error;
@@ -39,6 +39,9 @@ impl State<'_> {
         wanted: &Wanted,
         sizes: &Sizes,
     ) -> Result<u64, Error> {
+        if sizes.is_none() {
+            return Ok(0);
+        }
         if let Some(kept) = self.kept(wanted)? {
             return Ok(kept);
         }
@@ -96,7 +99,8 @@ impl State<'_> {
                     return Ok(None);
                 }
                 let names = self.names_of(values)?;
-                self.tallied(dimension, &names, types.as_deref()).map(Some)
+                let tallied = self.tallied(dimension, &names, types.as_deref())?;
+                Ok(Some(tallied.wanted))
             }
             _ => Ok(None),
         }
@@ -161,22 +165,42 @@ impl State<'_> {
             Some(1) => self.kept_of(None, Some(1))? as f64,
             _ => all,
         };
+        let types = wanted.types();
+        let of_types = match &types {
+            Some(types) => self.kept_of(Some(types), None)? as f64,
+            None => all,
+        };
         let is_alone = wanted.lists.len() == 1;
         let mut of = Vec::with_capacity(wanted.lists.len());
         for (column, values) in &wanted.lists {
-            let count = match (column, column.dimension()) {
+            let size = match (column, column.dimension()) {
                 (_, Some(dimension)) => {
                     let names = self.names_of(values)?;
-                    self.tallied(dimension, &names, None)? as f64
+                    let tallied = self.tallied(dimension, &names, types.as_deref())?;
+                    Size::of(
+                        tallied.all as f64,
+                        tallied.wanted as f64 / of_types.max(1.0),
+                    )
                 }
-                (Column::Type, _) => self.kept_of(Some(&integers(values)), None)? as f64,
-                (Column::Hash, _) => values.len() as f64,
-                _ if is_alone => 1.0,
-                (column, _) => self.probed(*column, values, all)?,
+                // What the others are shares of.
+                (Column::Type, _) => Size::of(of_types, 1.0),
+                (Column::Hash, _) => {
+                    Size::of(values.len() as f64, values.len() as f64 / all.max(1.0))
+                }
+                _ if is_alone => Size::of(1.0, 1.0 / all.max(1.0)),
+                (column, _) => {
+                    let count = self.probed(*column, values, all)?;
+                    Size::of(count, count / all.max(1.0))
+                }
             };
-            of.push((*column, count));
+            of.push((*column, size));
         }
-        Ok(Sizes { all, removing, of })
+        Ok(Sizes {
+            all,
+            of_types,
+            removing,
+            of,
+        })
     }
 
     fn probed(&self, column: Column, values: &[Value], all: f64) -> Result<f64, Error> {

@@ -46,20 +46,46 @@ pub(super) struct Walk {
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
     pub(super) all: f64,
+    /// Of the types asked for.
+    pub(super) of_types: f64,
     pub(super) removing: f64,
-    pub(super) of: Vec<(Column, f64)>,
+    pub(super) of: Vec<(Column, Size)>,
+}
+
+/// How many messages have one of the values of a column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Of every type: so many are passed.
+    count: f64,
+    /// Among those of the types asked for: the share that has one.
+    share: f64,
+}
+
+impl Size {
+    pub(super) fn of(count: f64, share: f64) -> Size {
+        Size { count, share }
+    }
 }
 
 impl Sizes {
     fn of(&self, column: Column) -> f64 {
         let found = self.of.iter().find(|(listed, _)| *listed == column);
-        found.map_or(self.all, |(_, count)| *count)
+        found.map_or(self.all, |(_, size)| size.count)
     }
 
     /// Messages that match, if properties were independent.
     fn matching(&self) -> f64 {
-        let shares = self.of.iter().map(|(_, count)| count / self.all.max(1.0));
-        (self.all * shares.product::<f64>()).max(0.5)
+        let shares = self.of.iter().map(|(_, size)| size.share);
+        (self.of_types * shares.product::<f64>()).max(0.5)
+    }
+
+    /// True when one of the kept counts says that no message matches.
+    pub(super) fn is_none(&self) -> bool {
+        let is_none = |(column, size): &(Column, Size)| {
+            (column.dimension().is_some() || *column == Column::Type)
+                && size.count.min(size.share) == 0.0
+        };
+        self.of.iter().any(is_none)
     }
 }
 

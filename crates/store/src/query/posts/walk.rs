@@ -302,7 +302,9 @@ impl State<'_> {
         let Some(amend) = self.known_name("amend")? else {
             return Ok(posts);
         };
-        let amends = self.tallied(Dimension::ContentType, &[amend], Some(&POST))?;
+        let amends = self
+            .tallied(Dimension::ContentType, &[amend], Some(&POST))?
+            .wanted;
         Ok(posts.saturating_sub(amends))
     }
 
@@ -334,7 +336,7 @@ fn size_of(state: &State<'_>, column: Column, values: &[Value], all: f64) -> Res
             _ => None,
         })
         .collect();
-    Ok(state.tallied(dimension, &ids, Some(&POST))? as f64)
+    Ok(state.tallied(dimension, &ids, Some(&POST))?.wanted as f64)
 }
 
 fn values_of(state: &State<'_>, column: Column, texts: Vec<String>) -> Result<Vec<Value>, Error> {
