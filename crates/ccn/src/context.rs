@@ -1,10 +1,13 @@
 //! What every request handler shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use beth_store::limits::READER_WAIT_SECONDS;
 use beth_store::{Blobs, Error, Readers, State};
 use tokio::sync::Semaphore;
 use tokio::task;
+use tokio::time::timeout;
 
 use crate::api::{Checks, Limits, Space};
 use crate::config::CcnConfig;
@@ -21,6 +24,9 @@ use crate::streams::Streams;
 pub struct Context {
     /// Reading the state.
     pub readers: Arc<Readers>,
+    /// Turns to read it: threads that had to wait for a reader would only be
+    /// in each other's way.
+    pub reads: Arc<Semaphore>,
     /// Contents.
     pub blobs: Arc<Blobs>,
     /// Where submitted messages go.
@@ -60,8 +66,16 @@ impl Context {
         T: Send + 'static,
         F: FnOnce(&State<'_>) -> Result<T, Error> + Send + 'static,
     {
+        let turn = self.reads.clone().acquire_owned();
+        let Ok(Ok(turn)) = timeout(Duration::from_secs(READER_WAIT_SECONDS), turn).await else {
+            return Err(Error::Busy);
+        };
         let readers = self.readers.clone();
-        match task::spawn_blocking(move || readers.read(work)).await {
+        let read = move || {
+            let _turn = turn;
+            readers.read(work)
+        };
+        match task::spawn_blocking(read).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::Damaged("a read did not finish".into())),
         }

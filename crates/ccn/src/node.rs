@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use beth_http::Server;
 use beth_network::{Config as NetworkConfig, Network};
+use beth_store::limits::READERS_MAX;
 use beth_store::{Blobs, Store};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -344,6 +345,7 @@ impl Parts {
             sampler: Sampler::default(),
             checks: api::Checks::default(),
             readers,
+            reads: Arc::new(Semaphore::new(READERS_MAX)),
             blobs,
             pipeline,
             config: Arc::new(config),

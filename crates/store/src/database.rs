@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::error::Error;
 use crate::limits;
@@ -166,10 +166,8 @@ impl Readers {
             return Err(Error::Busy.into());
         };
         reader.begin(Duration::from_secs(limits::READ_SECONDS));
-        let snapshot: Transaction<'_> = reader.connection.transaction().map_err(Error::from)?;
-        let value = work(&State::reading(&snapshot, &self.counts))?;
-        snapshot.finish().map_err(Error::from)?;
-        Ok(value)
+        let snapshot = Snapshot::begin(&reader.connection)?;
+        work(&State::reading(snapshot.0, &self.counts))
     }
 
     fn take(&self) -> Result<Reader, Error> {
@@ -205,6 +203,24 @@ impl Reader {
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What one read sees. Its statements are prepared once a connection.
+struct Snapshot<'a>(&'a Connection);
+
+impl Snapshot<'_> {
+    fn begin(connection: &Connection) -> Result<Snapshot<'_>, Error> {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Snapshot(connection))
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // Nothing was changed. Without it the next read would be refused.
+        let ended = self.0.prepare_cached("ROLLBACK");
+        let _ = ended.and_then(|mut statement| statement.execute([]));
+    }
 }
 
 struct Lent<'a> {

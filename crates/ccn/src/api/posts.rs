@@ -9,6 +9,7 @@ use beth_store::Error;
 use beth_store::query::messages::ListedMessage;
 use beth_store::query::posts::{ListedPost, PostFilter, PostMark, PostSort};
 use beth_store::query::{Cut, Place, Reached};
+use serde_json::Value;
 use utoipa_axum::routes;
 
 use super::answer::ApiError;
@@ -152,7 +153,7 @@ impl Rows for Posts {
 
 /// Exactly the members that the released clients know.
 fn write_v0(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
-    let (original, current) = (&post.original, post.current());
+    let (original, current, told) = (&post.original, post.current(), Told::by(post)?);
     let post_type = if post.amend.is_some() {
         "amend"
     } else {
@@ -165,7 +166,7 @@ fn write_v0(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
     member("type", post_type, out)?;
     member("channel", &original.channel, out)?;
     member("confirmed", &!current.confirmations.is_empty(), out)?;
-    part("content", current, out)?;
+    member("content", &told.content, out)?;
     member("item_content", &inline(current), out)?;
     member("item_type", &current.item_type, out)?;
     member("signature", &current.signature, out)?;
@@ -177,20 +178,20 @@ fn write_v0(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
     member("original_type", &post.post_type, out)?;
     member("hash", &original.item_hash, out)?;
     member("address", &post.owner, out)?;
-    part("ref", original, out)?;
+    member("ref", &told.reference, out)?;
     out.push(b'}');
     Ok(())
 }
 
 fn write_v1(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
-    let (original, current) = (&post.original, post.current());
+    let (original, current, told) = (&post.original, post.current(), Told::by(post)?);
     out.extend_from_slice(b"{\"item_hash\":");
     write(&current.item_hash, out)?;
-    part("content", current, out)?;
+    member("content", &told.content, out)?;
     member("original_item_hash", &original.item_hash, out)?;
     member("original_type", &post.post_type, out)?;
     member("address", &post.owner, out)?;
-    part("ref", original, out)?;
+    member("ref", &told.reference, out)?;
     member("channel", &original.channel, out)?;
     member("created", &post.created.to_iso("+00:00"), out)?;
     member("last_updated", &post.last_updated.to_iso("+00:00"), out)?;
@@ -198,8 +199,26 @@ fn write_v1(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes a member of a content: `content` or `ref`.
-fn part(key: &str, row: &ListedMessage, out: &mut Vec<u8>) -> Result<(), Error> {
-    let content = parse_written(&row.body).map_err(damaged)?;
-    member(key, &content[key], out)
+/// What the contents of a post tell.
+struct Told {
+    /// `content` of the latest version.
+    content: Value,
+    /// `ref` of the original.
+    reference: Value,
+}
+
+impl Told {
+    fn by(post: &ListedPost) -> Result<Told, Error> {
+        let read = |row: &ListedMessage| parse_written(&row.body).map_err(damaged);
+        let take = |from: &mut Value, key| from.get_mut(key).map(Value::take).unwrap_or_default();
+        let mut original = read(&post.original)?;
+        let content = match &post.amend {
+            Some(amend) => take(&mut read(amend)?, "content"),
+            None => take(&mut original, "content"),
+        };
+        Ok(Told {
+            content,
+            reference: take(&mut original, "ref"),
+        })
+    }
 }

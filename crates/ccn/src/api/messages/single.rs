@@ -57,6 +57,9 @@ pub(super) async fn one(
 
 /// Everything known of a hash (§3.4).
 fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, beth_store::Error> {
+    if let Some(stored) = state.stored_message(hash)? {
+        return Ok(Some(describe_stored(state, &stored)?));
+    }
     let Some((status, reception)) = state.status(hash)? else {
         return Ok(None);
     };
@@ -69,16 +72,8 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
                 body["waits"] = waits;
             }
         }
-        Status::Processed | Status::Removing => {
-            let Some(stored) = state.stored_message(hash)? else {
-                return Ok(None);
-            };
-            body["message"] = full(&stored, &state.confirmations_of(hash)?);
-            if status == Status::Removing {
-                let payment = stored.content["payment"]["type"].as_str();
-                body["reason"] = reason(payment.unwrap_or("hold")).into();
-            }
-        }
+        // They are stored.
+        Status::Processed | Status::Removing => return Ok(None),
         Status::Forgotten => {
             let Some(row) = state.forgotten_message(hash)? else {
                 return Ok(None);
@@ -117,6 +112,21 @@ fn describe(state: &beth_store::State<'_>, hash: &str) -> Result<Option<Value>, 
         }
     }
     Ok(Some(body))
+}
+
+/// Of a message in force.
+fn describe_stored(
+    state: &beth_store::State<'_>,
+    stored: &StoredMessage,
+) -> Result<Value, beth_store::Error> {
+    let hash = stored.message.item_hash.as_str();
+    let mut body = status_body(hash, stored.status, stored.reception_time);
+    body["message"] = full(stored, &state.confirmations_of(hash)?);
+    if stored.status == Status::Removing {
+        let payment = stored.content["payment"]["type"].as_str();
+        body["reason"] = reason(payment.unwrap_or("hold")).into();
+    }
+    Ok(body)
 }
 
 /// Why a message is being removed, or was.

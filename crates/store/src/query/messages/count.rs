@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 
 use super::column::Column;
 use super::walk::{Size, Sizes};
-use super::wanted::{Wanted, integers};
+use super::wanted::Wanted;
 use super::{MessageFilter, MessageSort};
 use crate::error::Error;
 use crate::query::plan::{Conditions, equal};

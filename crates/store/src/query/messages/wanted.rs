@@ -65,7 +65,7 @@ impl Wanted {
 }
 
 /// The integers among values.
-pub(super) fn integers(values: &[Value]) -> Vec<i64> {
+fn integers(values: &[Value]) -> Vec<i64> {
     let integer = |value: &Value| match value {
         Value::Integer(number) => Some(*number),
         _ => None,
