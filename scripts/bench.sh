@@ -11,6 +11,8 @@ for what in "pipeline ${1:-}" http replay "replay --network"; do
     # shellcheck disable=SC2086
     target/release/examples/measure_pipeline $what
 done
+echo "== measure_api"
+target/release/examples/measure_api
 for what in "" "--slow 20" "--everything --rate 50 --seconds 10"; do
     echo "== measure_stream $what"
     # shellcheck disable=SC2086

@@ -48,6 +48,8 @@ pub(super) struct Wanted {
     sort: PostSort,
     order: Order,
     all: f64,
+    /// What amends say as their type.
+    amend: Option<Value>,
 }
 
 /// One scan: a way, and the values of its column.
@@ -83,6 +85,7 @@ impl Wanted {
             sort: filter.sort,
             order: filter.order,
             all,
+            amend: state.known_name("amend")?.map(Value::Integer),
         }))
     }
 
@@ -142,7 +145,7 @@ impl Wanted {
             let is_walked = walk.way == Way::Of(*column);
             let values = if is_walked { &walk.values } else { values };
             if is_walked {
-                conditions.add_all(leads_to(*column, values));
+                conditions.add_all(self.leads_to(*column, values));
             }
             match column {
                 Column::Hash => {
@@ -158,6 +161,46 @@ impl Wanted {
             self.follow(mark, &mut conditions);
         }
         (from.to_owned(), conditions)
+    }
+
+    /// Posts that hashes or tags lead to, among others.
+    fn leads_to(&self, column: Column, values: &[Value]) -> (String, Vec<Value>) {
+        match column {
+            Column::Hash => {
+                let texts: Vec<String> = values
+                    .iter()
+                    .filter_map(|value| match value {
+                        Value::Text(hash) => Some(hash.clone()),
+                        _ => None,
+                    })
+                    .collect();
+                let sql = "t.id IN (SELECT id FROM messages INDEXED BY messages_hash
+                 WHERE prefix IN (SELECT value FROM json_each(?)))";
+                (sql.to_owned(), vec![prefixes(&texts)])
+            }
+            // From the tag to the versions that carry it, to their originals. An
+            // amend does not say of which type its original is.
+            Column::Tag => {
+                let (mut wanted, mut params) = equal("tagged.tag", values);
+                let types = self
+                    .lists
+                    .iter()
+                    .find(|(listed, ..)| *listed == Column::Type);
+                if let Some((_, types, _)) = types {
+                    let types: Vec<Value> = types.iter().chain(&self.amend).cloned().collect();
+                    let (of_type, types) = equal("tagged.content_type", &types);
+                    wanted = format!("{wanted} AND {of_type}");
+                    params.extend(types);
+                }
+                let sql = format!(
+                    "t.id IN (SELECT coalesce(version.amends, version.id)
+                     FROM message_tags AS tagged CROSS JOIN posts AS version ON version.id = tagged.id
+                     WHERE {wanted})"
+                );
+                (sql, params)
+            }
+            _ => ("1".to_owned(), Vec::new()),
+        }
     }
 
     /// Only what comes after a place.
@@ -361,35 +404,6 @@ impl Column {
             Column::Type => "type",
             Column::Channel => "channel",
         }
-    }
-}
-
-/// Posts that hashes or tags lead to, among others.
-fn leads_to(column: Column, values: &[Value]) -> (String, Vec<Value>) {
-    match column {
-        Column::Hash => {
-            let texts: Vec<String> = values
-                .iter()
-                .filter_map(|value| match value {
-                    Value::Text(hash) => Some(hash.clone()),
-                    _ => None,
-                })
-                .collect();
-            let sql = "t.id IN (SELECT id FROM messages INDEXED BY messages_hash
-                 WHERE prefix IN (SELECT value FROM json_each(?)))";
-            (sql.to_owned(), vec![prefixes(&texts)])
-        }
-        // From the tag to the versions that carry it, to their originals.
-        Column::Tag => {
-            let (wanted, params) = equal("tagged.tag", values);
-            let sql = format!(
-                "t.id IN (SELECT coalesce(version.amends, version.id)
-                     FROM message_tags AS tagged CROSS JOIN posts AS version ON version.id = tagged.id
-                     WHERE {wanted})"
-            );
-            (sql, params)
-        }
-        _ => ("1".to_owned(), Vec::new()),
     }
 }
 
