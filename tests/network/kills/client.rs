@@ -113,6 +113,8 @@ impl<'a> Client<'a> {
                 (202, Some("pending")) => Answer::Pending,
                 (422, Some("rejected")) => Answer::Rejected,
                 (503, _) => continue,
+                // The node stops: it keeps the message, but told it to nobody.
+                (500, None) if said["publication_status"]["status"] == "error" => continue,
                 _ => panic!("{status} {said} to {body}"),
             };
             self.desk.count(|shared| shared.answered += 1);
