@@ -137,6 +137,13 @@ async fn compare(
         let (method, path) = (entry["method"].as_str(), entry["path"].as_str());
         let difference = described.difference(method.unwrap(), path.unwrap(), &answer);
         failures.extend(difference.map(|difference| format!("{label}: {difference}")));
+        if status.is_some() {
+            let found = (answer.header("content-type"), answer.text());
+            let wanted = expectations::text_instead(entry["name"].as_str().unwrap_or_default());
+            if found != ("text/plain; charset=utf-8", wanted.to_owned()) {
+                failures.push(format!("{label}: {found:?} instead of {wanted:?}"));
+            }
+        }
         for difference in differences(&entry["expect"], &answer, ignored, status) {
             failures.push(format!("{label}: {difference}"));
         }
