@@ -1,34 +1,20 @@
 //! What every request passes: ids, limits, compression, methods, origins,
 //! metrics, checks of health.
 
+mod operators;
+mod rates;
+
 use std::io::Read;
-use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::request::Builder;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::http::{Method, Request, StatusCode};
 use axum::routing::get as get_route;
 use beth_ccn::api;
-use beth_http::Peer;
-use beth_protocol::time::Timestamp;
-use beth_protocol::{Account, MessageType};
-use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::api::Fixture;
 use crate::api::exchange::Answer;
-
-const STRANGER: &str = "198.51.100.7:4000";
-
-/// A request that came over a connection from this address.
-fn from(address: &str, method: Method, path: &str) -> Builder {
-    let peer: SocketAddr = address.parse().unwrap();
-    Request::builder()
-        .method(method)
-        .uri(path)
-        .extension(Peer(peer))
-}
 
 async fn get(fixture: &Fixture, path: &str, headers: &[(&str, &str)]) -> Answer {
     ask(fixture, Method::GET, path, headers).await
@@ -216,278 +202,12 @@ async fn long_answers_are_compressed_for_those_who_take_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_too_often_is_told_when_to_come_back() {
-    let fixture = Fixture::new(|config| {
-        let rate = &mut config.http.rate;
-        (rate.reads_per_second, rate.reads_burst) = (1, 3);
-        (rate.upload_bytes_per_second, rate.upload_bytes_burst) = (1_000, 1_000);
-        config.http.trusted_proxies = vec!["203.0.113.1".into()];
-    });
-    let read = async |from_whom: &str, forwarded: &str| {
-        let request = from(from_whom, Method::GET, "/version").header("x-forwarded-for", forwarded);
-        fixture.ask(request.body(Body::empty()).unwrap()).await
-    };
-    for _ in 0..3 {
-        assert_eq!(read(STRANGER, "").await.status, StatusCode::OK);
-    }
-    // A stranger cannot pretend to be another one.
-    let refused = read(STRANGER, "198.51.100.8").await;
-    assert_eq!(
-        (refused.status, refused.header("retry-after")),
-        (StatusCode::TOO_MANY_REQUESTS, "1")
-    );
-    assert!(
-        refused.text().starts_with("too many reads: wait 1 s"),
-        "{}",
-        refused.text()
-    );
-    // A proxy speaks for many, this machine asks as often as it likes.
-    assert_eq!(
-        read("203.0.113.1:1", "198.51.100.7").await.status,
-        StatusCode::TOO_MANY_REQUESTS
-    );
-    assert_eq!(
-        read("203.0.113.1:1", "198.51.100.9").await.status,
-        StatusCode::OK
-    );
-    for _ in 0..5 {
-        assert_eq!(read("127.0.0.1:1", "").await.status, StatusCode::OK);
-    }
-    let upload = async || {
-        let request = from(STRANGER, Method::POST, "/api/v0/storage/add_file");
-        fixture
-            .ask(request.body(Body::from(vec![b'x'; 50_000])).unwrap())
-            .await
-    };
-    assert_eq!(upload().await.status, StatusCode::OK);
-    let later = upload().await;
-    assert_eq!(later.status, StatusCode::TOO_MANY_REQUESTS);
-    let wait: u64 = later.header("retry-after").parse().unwrap();
-    assert!((45..=49).contains(&wait), "{wait}");
-    let text = fixture.get("/metrics").await.text();
-    for line in [
-        "rate_limited_total{kind=\"reads\"} 2",
-        "rate_limited_total{kind=\"uploads\"} 1",
-    ] {
-        assert!(text.contains(line), "{line} is not in\n{text}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn behind_a_proxy_nobody_is_a_program_of_this_machine() {
-    let fixture = Fixture::new(|config| {
-        let rate = &mut config.http.rate;
-        (rate.reads_per_second, rate.reads_burst) = (1, 3);
-        config.http.trusted_proxies = vec!["127.0.0.1".into()];
-    });
-    let read = async |forwarded: &[u8]| {
-        let forwarded = HeaderValue::from_bytes(forwarded).unwrap();
-        let request =
-            from("127.0.0.1:1", Method::GET, "/version").header("x-forwarded-for", forwarded);
-        let answer = fixture.ask(request.body(Body::empty()).unwrap());
-        answer.await.status
-    };
-    for _ in 0..3 {
-        assert_eq!(read(b"nonsense").await, StatusCode::OK);
-    }
-    assert_eq!(read(b"nonsense").await, StatusCode::TOO_MANY_REQUESTS);
-    // What the client put in front of the list changes nothing.
-    for _ in 0..3 {
-        assert_eq!(read(b"\xe9, 198.51.100.9").await, StatusCode::OK);
-    }
-    let again = read(b"198.51.100.9").await;
-    assert_eq!(again, StatusCode::TOO_MANY_REQUESTS);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn caches_keep_the_answers_to_origins_apart() {
     let fixture = Fixture::new(|_| {});
     for headers in [&[][..], &[("origin", "https://app.example")]] {
         let answer = get(&fixture, "/version", headers).await;
         let vary = answer.headers.get_all("vary").iter();
         assert!(vary.into_iter().any(|value| value == "origin"));
-    }
-}
-
-fn post(account: &Account, number: i64) -> Value {
-    let time = Timestamp::from_seconds(1_793_500_000 + number);
-    let content =
-        json!({"address": account.address(), "time": time, "type": "t", "content": number});
-    json!({"message": account.sign_message(MessageType::Post, &content, None, time)})
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sender_has_a_rate_that_others_cannot_use_up() {
-    let fixture = Fixture::new(|config| {
-        let rate = &mut config.http.rate;
-        (rate.sender_messages_per_second, rate.sender_messages_burst) = (1, 2);
-    });
-    let submit = async |address: &str, body: &Value| {
-        let request = from(address, Method::POST, "/api/v0/messages");
-        fixture
-            .ask(request.body(Body::from(body.to_string())).unwrap())
-            .await
-            .status
-    };
-    let account = Account::ethereum(&"11".repeat(32)).unwrap();
-    // Forged messages in his name are refused and cost him nothing.
-    for number in 0..10 {
-        let mut forged = post(&account, number);
-        forged["message"]["signature"] = json!(format!("0x{}", "22".repeat(65)));
-        assert_eq!(submit(STRANGER, &forged).await, StatusCode::ACCEPTED);
-    }
-    let mut taken = 0;
-    for number in 10..20 {
-        let from_anywhere = format!("198.51.100.{number}:1");
-        match submit(&from_anywhere, &post(&account, number)).await {
-            StatusCode::ACCEPTED => taken += 1,
-            other => assert_eq!(other, StatusCode::TOO_MANY_REQUESTS),
-        }
-    }
-    assert!((2..=5).contains(&taken), "{taken} of 10 were taken");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_says_whether_it_is_alive_and_ready() {
-    let fixture = Fixture::new(|_| {});
-    let alive = fixture.get("/health").await;
-    assert_eq!(
-        (alive.status, alive.json()["status"].clone()),
-        (StatusCode::OK, json!("alive"))
-    );
-    let ready = fixture.get("/ready").await;
-    assert_eq!(ready.status, StatusCode::OK, "{}", ready.text());
-    for check in ["database", "writer", "queues", "gossip", "disk"] {
-        assert_eq!(ready.json()["checks"][check]["ok"], json!(true), "{check}");
-    }
-    let poor = Fixture::new(|config| {
-        config.http.disk_free_bytes_min = u64::MAX;
-        config.p2p.bootstrap = vec!["/ip4/192.0.2.1/tcp/1/p2p/x".into()];
-    });
-    let unready = poor.get("/ready").await;
-    assert_eq!(unready.status, StatusCode::SERVICE_UNAVAILABLE);
-    let checks = unready.json()["checks"].clone();
-    let good = |name: &str| checks[name]["ok"].clone();
-    assert_eq!(
-        [good("disk"), good("gossip"), good("database")],
-        [json!(false), json!(false), json!(true)]
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_happens_is_counted() {
-    let fixture = Fixture::seeded().await;
-    fixture.get("/api/v0/messages.json").await;
-    fixture.get("/nowhere").await;
-    let text = fixture.get("/metrics").await.text();
-    for line in [
-        "beth_ccn_http_requests_total{method=\"GET\",route=\"/api/v0/messages.json\",status=\"2xx\"} 1",
-        "beth_ccn_http_requests_total{method=\"GET\",route=\"unknown\",status=\"4xx\"} 1",
-        "beth_ccn_messages 24",
-        "beth_ccn_messages_pending 1",
-        "beth_ccn_http_requests_in_flight 1",
-    ] {
-        assert!(
-            text.lines().any(|known| known == line),
-            "{line} is not in\n{text}"
-        );
-    }
-    let number = |start: &str| -> f64 {
-        let line = text.lines().find(|line| line.starts_with(start));
-        line.unwrap_or_else(|| panic!("{start}"))
-            .rsplit(' ')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap()
-    };
-    assert!(number("beth_ccn_messages_received_total{source=\"client\"}") >= 20.0);
-    assert!(number("beth_ccn_messages_settled_total{outcome=\"processed\"}") >= 20.0);
-    assert!(number("beth_ccn_batch_messages_count") >= 20.0);
-    assert!(number("beth_ccn_database_bytes{file=\"log\"}") > 1e5);
-    assert!(number("process_resident_memory_bytes") > 1e6);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn upstreams_metrics_are_complete_and_in_order() {
-    let recorded: Value =
-        serde_json::from_str(include_str!("../../../../vectors/api/captures/get.json")).unwrap();
-    let body_of = |path: &str| {
-        let entry = recorded
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|entry| entry["path"] == path)
-            .unwrap();
-        entry["expect"]["body"].as_str().unwrap().to_owned()
-    };
-    let fixture = Fixture::seeded().await;
-    let names = |text: &str| -> Vec<String> {
-        let fields: serde_json::Map<String, Value> = serde_json::from_str(text).unwrap();
-        fields.keys().cloned().collect()
-    };
-    assert_eq!(
-        names(&fixture.get("/metrics.json").await.text()),
-        names(&body_of("/metrics.json"))
-    );
-    let names = |text: &str| -> Vec<String> {
-        let lines = text.lines().filter(|line| line.starts_with("pyaleph_"));
-        lines
-            .map(|line| line.split(['{', ' ']).next().unwrap().to_owned())
-            .collect()
-    };
-    let mut ours = names(&fixture.get("/metrics").await.text());
-    // Scoring needs a number where upstream without a chain has none.
-    ours.retain(|name| name != "pyaleph_status_chain_eth_height_remaining_total");
-    assert_eq!(ours, names(&body_of("/metrics")));
-    let headers: HeaderMap = fixture.get("/metrics").await.headers;
-    assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_dashboard_shows_metrics_that_exist() {
-    let dashboard = include_str!("../../../../deploy/grafana/core-node.json");
-    let panels: Value = serde_json::from_str(dashboard).unwrap();
-    let shown = panels["panels"].as_array().unwrap().iter();
-    let targets = shown
-        .filter_map(|panel| panel["targets"].as_array())
-        .flatten();
-    let expressions: Vec<&str> = targets
-        .map(|target| target["expr"].as_str().unwrap())
-        .collect();
-    assert!(expressions.len() > 30, "{}", expressions.len());
-    let fixture = Fixture::new(|_| {});
-    let upstream = fixture.get("/metrics.json").await.json();
-    let text = fixture.get("/metrics").await.text();
-    let ours = fixture.context.metrics.names();
-    let exists = |name: &str| {
-        let base = ["_bucket", "_sum", "_count"]
-            .iter()
-            .find_map(|end| name.strip_suffix(end));
-        ours.iter()
-            .any(|known| known == name || Some(known.as_str()) == base)
-            || upstream.get(name).is_some()
-            || (name.starts_with("process_") && text.contains(&format!("\n{name} ")))
-    };
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let words = expressions
-        .iter()
-        .flat_map(|expression| expression.split(|c| !is_part(c)));
-    let names: Vec<&str> = words
-        .filter(|word| {
-            ["beth_", "pyaleph_", "process_"]
-                .iter()
-                .any(|start| word.starts_with(start))
-        })
-        .collect();
-    assert!(names.len() > 30);
-    for name in &names {
-        assert!(exists(name), "{name} is shown but does not exist");
-    }
-    // And the other way round: what we count, somebody sees.
-    for name in ours {
-        let is_seen = names.iter().any(|shown| shown.starts_with(name.as_str()));
-        assert!(is_seen, "{name} is in no panel");
     }
 }
 
