@@ -6,11 +6,12 @@
 
 import http.client
 import http.server
-import importlib.util
 import json
 import os
 import pathlib
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -22,10 +23,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 VISIBLE_SECONDS = 20
 COMMAND_SECONDS = 180
 
-_spec = importlib.util.spec_from_file_location("beth_network", ROOT / "tests/clients/conftest.py")
-_shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_shared)
-network = _shared.network
+sys.path.append(str(ROOT / "tests/clients"))
+
+from network import Network  # noqa: E402
 
 RAN = set()
 """Every command that a test ran, as it was written: `("post", "list")`."""
@@ -87,6 +87,14 @@ class Person:
 
     def __call__(self, *arguments, **options):
         return self.aleph(*arguments, key=self.key, **options)
+
+
+@pytest.fixture(scope="session")
+def network():
+    with tempfile.TemporaryDirectory(prefix="clients-net-") as folder:
+        network = Network.start(pathlib.Path(folder))
+        yield network
+        network.stop()
 
 
 @pytest.fixture(scope="session")

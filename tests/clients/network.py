@@ -44,8 +44,9 @@ class Network:
         self.core = [node["url"] for node in said["core_nodes"]]
         self.compute = [node["url"] for node in said["compute_nodes"]]
         self.compute_hashes = [node["node_hash"] for node in said["compute_nodes"]]
-        self.keys = [account["private_key"] for account in said["accounts"]]
-        self.addresses = [account["address"] for account in said["accounts"]]
+        self.accounts = said["accounts"]
+        self.keys = [account["private_key"] for account in self.accounts]
+        self.addresses = [account["address"] for account in self.accounts]
 
     @staticmethod
     def start(folder):
