@@ -9,7 +9,7 @@ version=0.22.0
 kept=target/clients-rs
 export ALEPH_CLI=${ALEPH_CLI:-$PWD/$kept/bin/aleph}
 
-if [ "$("$ALEPH_CLI" --version 2> /dev/null)" != "aleph $version" ]; then
+if [[ "$("$ALEPH_CLI" --version 2> /dev/null)" != "aleph $version "* ]]; then
     echo "test-clients-rs: compiling aleph-cli $version, once"
     mkdir -p "$kept"
     quick=()
