@@ -1,9 +1,12 @@
 //! JSON as the network writes and reads it (messages.md §4, core-api.md §1.5).
 
+mod members;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::limits::JSON_DEPTH_MAX;
+pub use members::{Members, members};
 
 /// Why a content text is no content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,7 @@
 use beth_protocol::{ItemHash, MessageType, Status};
 
 use crate::error::Error;
+use crate::limits::TEXTS_MAX;
 use crate::state::State;
 
 /// The first eight bytes of a hash as an integer; the order of SHA-256 hashes
@@ -87,6 +88,23 @@ impl State<'_> {
         self.one("SELECT id FROM names WHERE text = ?1", [text], |row| {
             row.get(0)
         })
+    }
+
+    /// The text of an id. Rows of a list often name the same few.
+    pub(crate) fn text_of(&self, id: i64) -> Result<String, Error> {
+        if let Some(text) = self.texts().borrow().get(&id) {
+            return Ok(text.clone());
+        }
+        let text = self.one("SELECT text FROM names WHERE id = ?1", [id], |row| {
+            row.get::<_, String>(0)
+        })?;
+        let text = text
+            .ok_or_else(|| Error::Damaged(format!("a row names text {id}, which is not there")))?;
+        let mut texts = self.texts().borrow_mut();
+        if texts.len() < TEXTS_MAX {
+            texts.insert(id, text.clone());
+        }
+        Ok(text)
     }
 
     /// The id of a text, given to it now when it has none.

@@ -47,6 +47,8 @@ pub const READER_WAIT_SECONDS: u64 = 5;
 pub const STEPS_PER_LOOK: i32 = 20_000;
 /// Prepared statements of one connection.
 pub const STATEMENTS_MAX: usize = 256;
+/// Texts of names that one view of the state remembers.
+pub const TEXTS_MAX: usize = 1_024;
 /// How old a total may be, in seconds (core-api.md §14.1).
 pub const COUNT_SECONDS: u64 = 300;
 /// Entries of an index that are counted for a total each time it is asked for.

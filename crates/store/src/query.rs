@@ -144,20 +144,20 @@ impl<M> Cut<M> {
         }
     }
 
-    /// Reads the rows of a cut by their ids (one more than it has, if there are
-    /// more) and shows them until told to stop.
-    fn show<T, E: From<Error>>(
+    /// Reads the rows of a cut by what was found of them (one more than it has,
+    /// if there are more) and shows them until told to stop.
+    fn show<F, T, E: From<Error>>(
         &self,
-        ids: &[i64],
-        read: impl Fn(i64) -> Result<(T, M), Error>,
+        found: &[F],
+        read: impl Fn(&F) -> Result<(T, M), Error>,
         mut show: impl FnMut(T) -> Result<ControlFlow<()>, E>,
     ) -> Result<Reached<M>, E> {
         let (mut rows, mut last) = (0, None);
-        for id in ids {
+        for one in found {
             if rows == self.rows {
                 break;
             }
-            let (row, mark) = read(*id)?;
+            let (row, mark) = read(one)?;
             rows += 1;
             last = Some(mark);
             if show(row)?.is_break() {
@@ -167,7 +167,7 @@ impl<M> Cut<M> {
         Ok(Reached {
             rows,
             last,
-            is_end: rows == ids.len() as u64,
+            is_end: rows == found.len() as u64,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The state as judging sees it: [`View`] over a transaction.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use beth_protocol::content::PaymentType;
 use beth_protocol::decimal::Decimal;
@@ -25,6 +26,8 @@ pub struct State<'a> {
     memory: Option<&'a RefCell<Memory>>,
     /// Only a reader has some.
     counts: Option<&'a Counts>,
+    /// Texts of names that were read.
+    texts: RefCell<HashMap<i64, String>>,
 }
 
 impl<'a> State<'a> {
@@ -36,6 +39,7 @@ impl<'a> State<'a> {
             connection,
             memory,
             counts: None,
+            texts: RefCell::default(),
         }
     }
 
@@ -44,6 +48,7 @@ impl<'a> State<'a> {
             connection,
             memory: None,
             counts: Some(counts),
+            texts: RefCell::default(),
         }
     }
 
@@ -53,6 +58,10 @@ impl<'a> State<'a> {
 
     pub(crate) fn memory(&self) -> Option<&'a RefCell<Memory>> {
         self.memory
+    }
+
+    pub(crate) fn texts(&self) -> &RefCell<HashMap<i64, String>> {
+        &self.texts
     }
 
     pub(crate) fn connection(&self) -> &Connection {

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use beth_protocol::json::parse_written;
+use beth_protocol::json::members;
 use beth_store::Error;
-use beth_store::query::messages::ListedMessage;
 use beth_store::query::posts::{ListedPost, PostFilter, PostMark, PostSort};
 use beth_store::query::{Cut, Place, Reached};
-use serde_json::Value;
 use utoipa_axum::routes;
 
 use super::answer::ApiError;
@@ -17,7 +15,7 @@ use super::cursor::{Paging, page_in_path};
 use super::flow::{self, Piece, Rows};
 use super::openapi::{Routes, params as described, posts as schemas, refusals};
 use super::params::{Bounds, Params};
-use super::render::{Confirmations, damaged, inline, member, write};
+use super::render::{Confirmations, inline, member, write, written};
 use crate::context::Context;
 
 /// Rows of a page.
@@ -153,7 +151,7 @@ impl Rows for Posts {
 
 /// Exactly the members that the released clients know.
 fn write_v0(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
-    let (original, current, told) = (&post.original, post.current(), Told::by(post)?);
+    let (original, current, told) = (&post.original, post.current(), Told::by(post));
     let post_type = if post.amend.is_some() {
         "amend"
     } else {
@@ -166,7 +164,7 @@ fn write_v0(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
     member("type", post_type, out)?;
     member("channel", &original.channel, out)?;
     member("confirmed", &!current.confirmations.is_empty(), out)?;
-    member("content", &told.content, out)?;
+    written("content", told.content, out);
     member("item_content", &inline(current), out)?;
     member("item_type", &current.item_type, out)?;
     member("signature", &current.signature, out)?;
@@ -178,20 +176,20 @@ fn write_v0(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
     member("original_type", &post.post_type, out)?;
     member("hash", &original.item_hash, out)?;
     member("address", &post.owner, out)?;
-    member("ref", &told.reference, out)?;
+    written("ref", told.reference, out);
     out.push(b'}');
     Ok(())
 }
 
 fn write_v1(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
-    let (original, current, told) = (&post.original, post.current(), Told::by(post)?);
+    let (original, current, told) = (&post.original, post.current(), Told::by(post));
     out.extend_from_slice(b"{\"item_hash\":");
     write(&current.item_hash, out)?;
-    member("content", &told.content, out)?;
+    written("content", told.content, out);
     member("original_item_hash", &original.item_hash, out)?;
     member("original_type", &post.post_type, out)?;
     member("address", &post.owner, out)?;
-    member("ref", &told.reference, out)?;
+    written("ref", told.reference, out);
     member("channel", &original.channel, out)?;
     member("created", &post.created.to_iso("+00:00"), out)?;
     member("last_updated", &post.last_updated.to_iso("+00:00"), out)?;
@@ -199,26 +197,31 @@ fn write_v1(post: &ListedPost, out: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the contents of a post tell.
-struct Told {
+/// What the contents of a post tell, as texts of JSON.
+struct Told<'a> {
     /// `content` of the latest version.
-    content: Value,
+    content: &'a str,
     /// `ref` of the original.
-    reference: Value,
+    reference: &'a str,
 }
 
-impl Told {
-    fn by(post: &ListedPost) -> Result<Told, Error> {
-        let read = |row: &ListedMessage| parse_written(&row.body).map_err(damaged);
-        let take = |from: &mut Value, key| from.get_mut(key).map(Value::take).unwrap_or_default();
-        let mut original = read(&post.original)?;
-        let content = match &post.amend {
-            Some(amend) => take(&mut read(amend)?, "content"),
-            None => take(&mut original, "content"),
+impl<'a> Told<'a> {
+    fn by(post: &'a ListedPost) -> Told<'a> {
+        let mut told = Told {
+            content: "null",
+            reference: "null",
         };
-        Ok(Told {
-            content,
-            reference: take(&mut original, "ref"),
-        })
+        for (name, value) in members(&post.original.body) {
+            match name.as_ref() {
+                "content" => told.content = value,
+                "ref" => told.reference = value,
+                _ => {}
+            }
+        }
+        if let Some(amend) = &post.amend {
+            let content = members(&amend.body).filter(|(name, _)| name == "content");
+            told.content = content.last().map_or("null", |(_, value)| value);
+        }
+        told
     }
 }

@@ -78,10 +78,7 @@ pub fn write_listed(
     member("confirmations", &Confirmations(&row.confirmations), out)?;
     member("confirmed", &!row.confirmations.is_empty(), out)?;
     match format {
-        ContentFormat::Full => {
-            out.extend_from_slice(b",\"content\":");
-            out.extend_from_slice(row.body.as_bytes());
-        }
+        ContentFormat::Full => written("content", &row.body, out),
         ContentFormat::Headers => {
             let content = parse_written(&row.body).map_err(damaged)?;
             member("content", &headers(row.message_type, &content), out)?;
@@ -106,10 +103,16 @@ pub fn member(
     value: &(impl Serialize + ?Sized),
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
+    written(key, "", out);
+    write(value, out)
+}
+
+/// Writes another member of an object, whose text is known.
+pub fn written(key: &str, json: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"\":");
-    write(value, out)
+    out.extend_from_slice(json.as_bytes());
 }
 
 /// Writes a value as JSON.

@@ -149,7 +149,7 @@ impl State<'_> {
         show: impl FnMut(ListedMessage) -> Result<ControlFlow<()>, E>,
     ) -> Result<Reached<Mark>, E> {
         let ids = self.message_ids(filter, &cut.and_one())?;
-        cut.show(&ids, |id| self.listed_by_id(id), show)
+        cut.show(&ids, |id| self.listed_by_id(*id), show)
     }
 
     /// Where a place is in this node.
@@ -185,7 +185,9 @@ impl State<'_> {
 
     pub(super) fn listed_by_id(&self, id: i64) -> Result<(ListedMessage, Mark), Error> {
         let found = self.one(LISTED, [id], |row| Ok(listed(row, id)))?;
-        let (mut row, mark) = found.unwrap_or_else(|| Err(missing(id)))?;
+        let (mut row, mark, (sender, channel)) = found.unwrap_or_else(|| Err(missing(id)))?;
+        row.sender = self.text_of(sender)?;
+        row.channel = channel.map(|channel| self.text_of(channel)).transpose()?;
         if mark.confirmed != i64::MAX {
             row.confirmations = self.confirmations_of(&row.item_hash)?;
         }
@@ -258,14 +260,15 @@ impl State<'_> {
 }
 
 const LISTED: &str =
-    "SELECT (SELECT text FROM names WHERE id = sender), chain, signature, type, item_type, body,
-        item_hash, time, (SELECT text FROM names WHERE id = channel), size, confirmed, prefix
+    "SELECT sender, chain, signature, type, item_type, body, item_hash, time, channel, size, confirmed, prefix
      FROM messages WHERE id = ?1";
 
-fn listed(row: &Row<'_>, id: i64) -> Result<(ListedMessage, Mark), Error> {
+/// A row of [`LISTED`], and the names of its sender and channel.
+fn listed(row: &Row<'_>, id: i64) -> Result<(ListedMessage, Mark, (i64, Option<i64>)), Error> {
     let time: i64 = row.get(7)?;
+    let names = (row.get(0)?, row.get(8)?);
     let message = ListedMessage {
-        sender: row.get(0)?,
+        sender: String::new(),
         chain: row.get(1)?,
         signature: row.get(2)?,
         message_type: type_of(row.get(3)?)?,
@@ -273,7 +276,7 @@ fn listed(row: &Row<'_>, id: i64) -> Result<(ListedMessage, Mark), Error> {
         body: row.get(5)?,
         item_hash: row.get(6)?,
         time: Timestamp::from_micros(time),
-        channel: row.get(8)?,
+        channel: None,
         size: row.get::<_, i64>(9)?.max(0) as u64,
         confirmations: Vec::new(),
     };
@@ -283,7 +286,7 @@ fn listed(row: &Row<'_>, id: i64) -> Result<(ListedMessage, Mark), Error> {
         prefix: row.get(11)?,
         id,
     };
-    Ok((message, mark))
+    Ok((message, mark, names))
 }
 
 fn missing(id: i64) -> Error {

@@ -84,23 +84,17 @@ pub struct PostMark {
     id: i64,
 }
 
-struct PostLine {
+/// A row of the table of posts.
+struct Line {
     id: i64,
     latest: Option<i64>,
-    owner: String,
-    post_type: String,
+    owner: i64,
+    post_type: i64,
     created: i64,
-    last_updated: i64,
+    updated: i64,
     confirmed: i64,
     prefix: i64,
-    version: i64,
 }
-
-/// Of the post with an id.
-const LINE: &str = "SELECT id, latest, (SELECT text FROM names WHERE id = owner), (SELECT text FROM names WHERE id = type),
-        created, last_updated, confirmed, prefix,
-        (SELECT messages.prefix FROM messages WHERE messages.id = coalesce(posts.latest, posts.id))
-     FROM posts WHERE id = ?1";
 
 impl State<'_> {
     /// A part of the list of posts.
@@ -133,8 +127,8 @@ impl State<'_> {
         cut: &Cut<PostMark>,
         show: impl FnMut(ListedPost) -> Result<ControlFlow<()>, E>,
     ) -> Result<Reached<PostMark>, E> {
-        let ids = self.post_ids(filter, &cut.and_one())?;
-        cut.show(&ids, |id| self.listed_post(id), show)
+        let lines = self.post_lines(filter, &cut.and_one())?;
+        cut.show(&lines, |line| self.listed_post(line), show)
     }
 
     /// Where a place is in this node.
@@ -179,50 +173,47 @@ impl State<'_> {
         })
     }
 
-    fn post_ids(&self, filter: &PostFilter, cut: &Cut<PostMark>) -> Result<Vec<i64>, Error> {
+    fn post_lines(&self, filter: &PostFilter, cut: &Cut<PostMark>) -> Result<Vec<Line>, Error> {
         let Some(wanted) = Wanted::of(self, filter)? else {
             return Ok(Vec::new());
         };
-        let (sql, params) = wanted.ids(cut);
-        self.all(&sql, params_from_iter(params), |row| row.get(0))
+        let (sql, params) = wanted.lines(cut);
+        self.all(&sql, params_from_iter(params), line)
     }
 
-    fn listed_post(&self, id: i64) -> Result<(ListedPost, PostMark), Error> {
-        let line = self.one(LINE, [id], line)?;
-        let line = line.ok_or_else(|| {
-            Error::Damaged(format!("an index names post {id}, which is not there"))
-        })?;
+    fn listed_post(&self, line: &Line) -> Result<(ListedPost, PostMark), Error> {
+        let (original, _) = self.listed_by_id(line.id)?;
         let amend = line.latest.map(|latest| self.listed_by_id(latest));
         let post = ListedPost {
-            original: self.listed_by_id(line.id)?.0,
-            amend: amend.transpose()?.map(|(row, _)| row),
-            owner: line.owner,
-            post_type: line.post_type,
+            original,
+            amend: amend.transpose()?.map(|(amend, _)| amend),
+            owner: self.text_of(line.owner)?,
+            post_type: self.text_of(line.post_type)?,
             created: Timestamp::from_micros(line.created),
-            last_updated: Timestamp::from_micros(line.last_updated),
+            last_updated: Timestamp::from_micros(line.updated),
         };
         let mark = PostMark {
             confirmed: line.confirmed,
             created: line.created,
-            updated: line.last_updated,
+            updated: line.updated,
             prefix: line.prefix,
-            version: line.version,
+            version: prefix(&post.current().item_hash),
             id: line.id,
         };
         Ok((post, mark))
     }
 }
 
-fn line(row: &Row<'_>) -> rusqlite::Result<PostLine> {
-    Ok(PostLine {
+/// Reads [`Wanted::lines`].
+fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    Ok(Line {
         id: row.get(0)?,
         latest: row.get(1)?,
         owner: row.get(2)?,
         post_type: row.get(3)?,
         created: row.get(4)?,
-        last_updated: row.get(5)?,
+        updated: row.get(5)?,
         confirmed: row.get(6)?,
         prefix: row.get(7)?,
-        version: row.get(8)?,
     })
 }

@@ -89,8 +89,8 @@ impl Wanted {
         }))
     }
 
-    /// The statement for the ids of a part of the list.
-    pub(super) fn ids(&self, cut: &Cut<PostMark>) -> (String, Vec<Value>) {
+    /// The statement for the rows of a part of the list.
+    pub(super) fn lines(&self, cut: &Cut<PostMark>) -> (String, Vec<Value>) {
         let need = cut.rows.saturating_add(cut.skip) as f64;
         let walks = self.split(self.cheapest(|way, count| self.steps(way, count, need)).0);
         let window = [clamp(cut.rows), clamp(cut.skip)];
@@ -105,8 +105,9 @@ impl Wanted {
                 }
             };
             parts.push(format!(
-                "SELECT * FROM (SELECT t.id AS id, t.prefix AS prefix, t.last_updated AS last_updated,
-                     t.confirmed AS confirmed, t.created AS created{version}
+                "SELECT * FROM (SELECT t.id AS id, t.latest AS latest, t.owner AS owner, t.type AS type,
+                     t.created AS created, t.last_updated AS last_updated, t.confirmed AS confirmed,
+                     t.prefix AS prefix{version}
                  FROM {from} WHERE {} ORDER BY {order} LIMIT ?)",
                 conditions.sql(),
             ));
@@ -115,7 +116,7 @@ impl Wanted {
         }
         params.extend(window);
         let sql = format!(
-            "SELECT id FROM ({}) ORDER BY {order} LIMIT ? OFFSET ?",
+            "SELECT id, latest, owner, type, created, last_updated, confirmed, prefix FROM ({}) ORDER BY {order} LIMIT ? OFFSET ?",
             parts.join(" UNION ALL ")
         );
         (sql, params)
