@@ -12,6 +12,7 @@ use beth_protocol::time::Timestamp;
 use rusqlite::Row;
 
 use crate::error::Error;
+use crate::query::Span;
 use crate::state::State;
 
 /// What is counted. The number is stored.
@@ -27,6 +28,9 @@ pub(crate) enum Dimension {
     Payment = 7,
     /// The name is a [`bucket`].
     Time = 8,
+    /// Of posts without amends, by the time of their latest version: the name
+    /// is a [`bucket`].
+    Updated = 9,
 }
 
 /// About 2.4 hours of microseconds: a power of two.
@@ -40,6 +44,31 @@ pub(crate) fn bucket(micros: i64) -> i64 {
 /// The first moment of a bucket.
 pub(crate) fn begin_of(bucket: i64) -> Timestamp {
     Timestamp::from_micros(bucket << BUCKET_BITS)
+}
+
+/// Counts what falls into a span: whole buckets are counted, from one to before
+/// another; what lies before the first and after the last is read.
+pub(crate) fn count_within(
+    span: Span,
+    counted: impl FnOnce((i64, i64)) -> Result<u64, Error>,
+    read: impl Fn(Span) -> Result<u64, Error>,
+) -> Result<u64, Error> {
+    let first = span.start.map(|start| bucket(start.micros()) + 1);
+    let last = span.end.map(|end| bucket(end.micros()));
+    let whole = (first.unwrap_or(i64::MIN), last.unwrap_or(i64::MAX));
+    if whole.0 > whole.1 {
+        return read(span);
+    }
+    let mut total = counted(whole)?;
+    if let (Some(start), Some(first)) = (span.start, first) {
+        let (start, end) = (Some(start), Some(begin_of(first)));
+        total += read(Span { start, end })?;
+    }
+    if let (Some(end), Some(last)) = (span.end, last) {
+        let (start, end) = (Some(begin_of(last)), Some(end));
+        total += read(Span { start, end })?;
+    }
+    Ok(total)
 }
 
 /// Counts of messages with a property.
@@ -97,13 +126,14 @@ impl State<'_> {
     /// Messages of whole buckets, from one to before another.
     pub(crate) fn tallied_between(
         &self,
+        dimension: Dimension,
         (start, end): (i64, i64),
         types: Option<&[i64]>,
     ) -> Result<u64, Error> {
         let rows = self.all(
             "SELECT type, sum(count) FROM tallies
              WHERE dimension = ?1 AND name >= ?2 AND name < ?3 GROUP BY type",
-            [Dimension::Time as i64, start, end],
+            [dimension as i64, start, end],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         Ok(sum(&rows, types))

@@ -1,11 +1,13 @@
 //! Posts and which amend is in force (processing.md §9).
 
+use beth_protocol::MessageType;
 use beth_protocol::digest::{Fact, Part};
 use beth_protocol::judge::PostRow;
 
 use crate::error::Error;
-use crate::keys::prefix;
+use crate::keys::{prefix, type_code};
 use crate::state::State;
+use crate::tallies::{Dimension, bucket};
 
 impl State<'_> {
     pub(super) fn apply_post(
@@ -39,21 +41,27 @@ impl State<'_> {
             Some(original) if row.is_latest => {
                 self.amend(original, Some((id, row.created.micros())))
             }
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => {
+                self.tally_update(row.created.micros(), 1);
+                Ok(())
+            }
         }
     }
 
     /// Makes an amend (its id and time) the latest version of an original;
     /// `None`: the original itself.
     fn amend(&self, original: i64, latest: Option<(i64, i64)>) -> Result<(), Error> {
-        let before: Option<Option<i64>> = self.one(
-            "SELECT latest FROM posts WHERE id = ?1",
+        let before: Option<(Option<i64>, i64, i64)> = self.one(
+            "SELECT latest, last_updated, created FROM posts WHERE id = ?1",
             [original],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
-        let Some(before) = before else {
+        let Some((before, updated, created)) = before else {
             return Ok(());
         };
+        self.tally_update(updated, -1);
+        self.tally_update(latest.map_or(created, |(_, at)| at), 1);
         self.run(
             "UPDATE posts SET latest = ?2, last_updated = coalesce(?3, created) WHERE id = ?1",
             (original, latest.map(|(id, _)| id), latest.map(|(_, at)| at)),
@@ -66,6 +74,12 @@ impl State<'_> {
             self.fact_added(&self.latest(original, id)?);
         }
         Ok(())
+    }
+
+    /// The latest version of a post is of this time, or was (-1).
+    fn tally_update(&self, micros: i64, change: i64) {
+        let post = type_code(MessageType::Post);
+        self.tally(Dimension::Updated, (bucket(micros), post), change);
     }
 
     /// The fact that an amend is the latest version of a post.
@@ -85,12 +99,12 @@ impl State<'_> {
         let Some(id) = self.message_id(item_hash)? else {
             return Ok(());
         };
-        let row: Option<(Option<i64>, Option<i64>)> = self.one(
-            "SELECT amends, latest FROM posts WHERE id = ?1",
+        let row: Option<(Option<i64>, Option<i64>, i64)> = self.one(
+            "SELECT amends, latest, last_updated FROM posts WHERE id = ?1",
             [id],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
-        let Some((amends, latest)) = row else {
+        let Some((amends, latest, updated)) = row else {
             return Ok(());
         };
         if let Some(latest) = latest {
@@ -98,6 +112,7 @@ impl State<'_> {
         }
         self.run("DELETE FROM posts WHERE id = ?1", [id])?;
         let Some(original) = amends else {
+            self.tally_update(updated, -1);
             return Ok(());
         };
         let newest: Option<(i64, i64)> = self.one(

@@ -10,7 +10,10 @@ mod circles;
 mod node;
 
 use beth_protocol::Status;
-
+use beth_protocol::time::Timestamp;
+use beth_store::query::messages::MessageFilter;
+use beth_store::query::posts::PostFilter;
+use beth_store::query::{Span, Window};
 use beth_store::{Error, State, StateDigest, Store};
 
 use crate::history::dump::{Dump, dump};
@@ -256,10 +259,33 @@ fn look(store: &Store, history: &History) -> Seen {
             state.recompute_digest()?,
             "the digest was kept wrongly"
         );
+        check_counts(state)?;
         let dump = dump(state, &history.steps, &history.addresses, NOW)?;
         Ok(Seen { dump, digest })
     };
     store.readers.read::<_, Error>(read).unwrap()
+}
+
+/// What the writer counts by time is what there is.
+fn check_counts(state: &State<'_>) -> Result<(), Error> {
+    let whole = Window::Page { number: 1, size: 0 };
+    let span = Span {
+        start: Some(Timestamp::from_seconds(0)),
+        end: Some(Timestamp::from_seconds(4_000_000_000)),
+    };
+    let posts = PostFilter {
+        span,
+        ..PostFilter::default()
+    };
+    let page = state.posts(&posts, &whole)?;
+    assert_eq!(page.total, page.rows.len() as u64, "posts");
+    let messages = MessageFilter {
+        span,
+        ..MessageFilter::default()
+    };
+    let page = state.messages(&messages, &whole)?;
+    assert_eq!(page.total, page.rows.len() as u64, "messages");
+    Ok(())
 }
 
 /// The part of a state that its digest speaks of: no bills, which depend on the

@@ -15,7 +15,7 @@ use beth_store::query::posts::{PostFilter, PostMark, PostSort};
 use beth_store::query::{Cut, Order, Page, Span, Window};
 use serde_json::Value;
 
-use crate::world::{CHANNELS, Dice, Entry, KEYS, POST_TYPES, REFS, SENDERS, TAGS, World};
+use crate::world::{CHANNELS, Dice, Entry, KEYS, POST_TYPES, REFS, SENDERS, TAGS, World, moment};
 
 const EVERYTHING: u64 = 0;
 
@@ -33,9 +33,7 @@ fn strings(dice: &mut Dice, words: &[&str]) -> Option<Vec<String>> {
 }
 
 fn span(dice: &mut Dice) -> Span {
-    let mut time = || {
-        (dice.below(4) == 0).then(|| Timestamp::from_seconds(1_700_000_000 + dice.below(90) as i64))
-    };
+    let mut time = || (dice.below(4) == 0).then(|| moment(dice));
     Span {
         start: time(),
         end: time(),

@@ -53,6 +53,11 @@ pub const TAGS: [&str; 4] = ["red", "green", "blue", "grey"];
 pub const REFS: [&str; 3] = ["ref-1", "ref-2", "ref-3"];
 pub const KEYS: [&str; 3] = ["profile", "settings", "domains"];
 
+/// One of ninety times within two days: buckets of counts hold a few each.
+pub fn moment(dice: &mut Dice) -> Timestamp {
+    Timestamp::from_seconds(1_700_000_000 + 1_800 * dice.below(90) as i64)
+}
+
 impl World {
     /// Three hundred messages: posts, amends, aggregates and files; many with
     /// the same time.
@@ -68,7 +73,7 @@ impl World {
         let mut originals: Vec<(String, usize)> = Vec::new();
         for number in 0..300 {
             let who = dice.below(SENDERS.len());
-            let time = Timestamp::from_seconds(1_700_000_000 + dice.below(90) as i64);
+            let time = moment(&mut dice);
             let mut content = json!({"address": SENDERS[who], "time": time, "n": number});
             let kind = match dice.below(10) {
                 0..=4 => {

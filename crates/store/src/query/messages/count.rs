@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::query::plan::{Conditions, equal};
 use crate::query::{Order, Span};
 use crate::state::State;
-use crate::tallies::{begin_of, bucket};
+use crate::tallies::{Dimension, count_within};
 
 /// Entries counted to estimate how often something is referred to.
 const PROBE: i64 = 1_000;
@@ -86,7 +86,10 @@ impl State<'_> {
         let (other, more) = (others.next(), others.next());
         match (other, wanted.status) {
             (None, None) if wanted.span != Span::default() => {
-                self.kept_within(wanted.span, types.as_deref()).map(Some)
+                let (time, types) = (Dimension::Time, types.as_deref());
+                let counted = |whole| self.tallied_between(time, whole, types);
+                let read = |part| self.read_within(part, types);
+                count_within(wanted.span, counted, read).map(Some)
             }
             (None, status) if wanted.span == Span::default() => {
                 self.kept_of(types.as_deref(), status).map(Some)
@@ -122,27 +125,6 @@ impl State<'_> {
             conditions.sql()
         );
         self.number(&sql, conditions.params())
-    }
-
-    /// Whole buckets are counted; what lies before the first and after the last
-    /// is read.
-    fn kept_within(&self, span: Span, types: Option<&[i64]>) -> Result<u64, Error> {
-        let first = span.start.map(|start| bucket(start.micros()) + 1);
-        let last = span.end.map(|end| bucket(end.micros()));
-        let whole = (first.unwrap_or(i64::MIN), last.unwrap_or(i64::MAX));
-        if whole.0 > whole.1 {
-            return self.read_within(span, types);
-        }
-        let mut total = self.tallied_between(whole, types)?;
-        if let (Some(start), Some(first)) = (span.start, first) {
-            let (start, end) = (Some(start), Some(begin_of(first)));
-            total += self.read_within(Span { start, end }, types)?;
-        }
-        if let (Some(end), Some(last)) = (span.end, last) {
-            let (start, end) = (Some(begin_of(last)), Some(end));
-            total += self.read_within(Span { start, end }, types)?;
-        }
-        Ok(total)
     }
 
     fn read_within(&self, span: Span, types: Option<&[i64]>) -> Result<u64, Error> {

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::query::plan::{Conditions, SCANS_MAX, distinct, equal, prefixes};
 use crate::query::{Cut, Order, Span};
 use crate::state::State;
-use crate::tallies::Dimension;
+use crate::tallies::{Dimension, count_within};
 
 /// The price of reading the row of a post, in entries of an index.
 const ROW_PRICE: f64 = 6.0;
@@ -354,13 +354,24 @@ impl State<'_> {
 
     /// The total, where the writer counts it.
     pub(super) fn kept_posts(&self, wanted: &Wanted) -> Result<Option<u64>, Error> {
-        if wanted.span != Span::default() {
+        if !wanted.lists.is_empty() {
             return Ok(None);
         }
-        Ok(match wanted.lists.as_slice() {
-            [] => Some(wanted.all as u64),
-            _ => None,
-        })
+        if wanted.span == Span::default() {
+            return Ok(Some(wanted.all as u64));
+        }
+        let counted = |whole| self.tallied_between(Dimension::Updated, whole, None);
+        let read = |part| {
+            let mut conditions = Conditions::default();
+            conditions.add("amends IS NULL", []);
+            conditions.within("last_updated", part);
+            let sql = format!(
+                "SELECT count(*) FROM posts INDEXED BY posts_updated WHERE {}",
+                conditions.sql()
+            );
+            self.number(&sql, conditions.params())
+        };
+        count_within(wanted.span, counted, read).map(Some)
     }
 }
 
