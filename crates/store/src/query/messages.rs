@@ -263,8 +263,11 @@ const LISTED: &str =
     "SELECT sender, chain, signature, type, item_type, body, item_hash, time, channel, size, confirmed, prefix
      FROM messages WHERE id = ?1";
 
+/// Numbers of the names of a sender and of a channel.
+type Named = (i64, Option<i64>);
+
 /// A row of [`LISTED`], and the names of its sender and channel.
-fn listed(row: &Row<'_>, id: i64) -> Result<(ListedMessage, Mark, (i64, Option<i64>)), Error> {
+fn listed(row: &Row<'_>, id: i64) -> Result<(ListedMessage, Mark, Named), Error> {
     let time: i64 = row.get(7)?;
     let names = (row.get(0)?, row.get(8)?);
     let message = ListedMessage {
