@@ -71,6 +71,9 @@ pub const RECALCULATED_AT_ONCE: usize = 2_000;
 pub const RECALCULATION_ERRORS_MAX: usize = 100;
 /// Seconds by which the clock of an operator may be ahead.
 pub const TOKEN_AHEAD_SECONDS_MAX: i64 = 30;
+/// Measurements of a node in one answer, the first in the order asked for: more
+/// than a year of them, one every ten minutes.
+pub const MEASUREMENTS_MAX: usize = 65_536;
 /// Largest JSON body of a request, in bytes (core-api.md §1.9).
 pub const JSON_BODY_BYTES_MAX: u64 = 1_048_576;
 /// Parts of a file that one request may ask for.
@@ -81,6 +84,9 @@ pub const ARCHIVE_CHECKS_MAX: usize = 2;
 pub const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
 /// Bytes of a refused body that are read and thrown away before the answer.
 pub const LINGER_BYTES_MAX: usize = 128 << 20;
+/// The same for whoever asks too often, and for a body that nobody began to
+/// read: what a client has sent before it looks for an answer.
+pub const LINGER_UNREAD_BYTES_MAX: usize = 2 << 20;
 /// Longest time that takes.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Files that arrive at once.

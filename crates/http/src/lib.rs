@@ -15,11 +15,13 @@
 mod connection;
 pub mod limits;
 mod networks;
+mod pace;
 mod places;
 mod server;
 mod stats;
 mod stream;
 
 pub use networks::{Networks, WrongNetwork, group_of};
+pub use pace::{Least, Pace};
 pub use server::{Bounds, Peer, Server};
 pub use stats::{Counts, Stats};

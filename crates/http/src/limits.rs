@@ -8,6 +8,12 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest time a client may take nothing of an answer that waits for it.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time waited for a client over which its bytes are counted.
+pub const PACE_WINDOW: Duration = Duration::from_secs(60);
+/// Least that a client takes of an answer, or sends of a body, on average over
+/// that time. It is a quarter of the slowest line that is in use, since the
+/// system reports in lumps what left.
+pub const PACE_BYTES_PER_SECOND_MIN: u64 = 256;
 /// Longest request line and headers, in bytes: 431 beyond.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Least that may be configured: what clients expect to be taken.

@@ -17,6 +17,7 @@ use tower::Service;
 use tracing::{error, warn};
 
 use crate::networks::Networks;
+use crate::pace::Least;
 use crate::places::Places;
 use crate::stats::{Stats, count};
 use crate::stream::Watched;
@@ -31,6 +32,8 @@ pub struct Bounds {
     pub idle_timeout: Duration,
     /// While a client takes nothing of its answer.
     pub write_timeout: Duration,
+    /// What a client takes of its answer while it is waited for.
+    pub least: Least,
     /// For requests under way when serving ends.
     pub drain_timeout: Duration,
     /// Request line and headers, in bytes; at least 8 KiB.
@@ -50,6 +53,7 @@ impl Default for Bounds {
             head_timeout: limits::HEAD_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,
             write_timeout: limits::WRITE_TIMEOUT,
+            least: Least::default(),
             drain_timeout: limits::DRAIN_TIMEOUT,
             head_bytes_max: limits::HEAD_BYTES_MAX,
             connections_max: limits::CONNECTIONS_MAX,
@@ -143,7 +147,8 @@ where
         // Small answers leave at once; a socket that refuses is only slower.
         let _ = stream.set_nodelay(true);
         let timeouts = [self.bounds.head_timeout, self.bounds.write_timeout];
-        Watched::new(stream, place, self.stats.clone(), timeouts)
+        let limits = (timeouts, self.bounds.least);
+        Watched::new(stream, place, self.stats.clone(), limits)
     }
 
     fn refuse(&self, stream: TcpStream, refusals: &Arc<Semaphore>, connections: &mut JoinSet<()>) {

@@ -8,19 +8,21 @@
 //! ```
 //!
 //! Writing has a deadline in every phase: it runs while the client takes
-//! nothing.
+//! nothing. Whoever takes drops at a time is cut too, but for WebSockets: what
+//! they are behind is bounded by whoever serves them.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use crate::pace::{Least, Pace};
 use crate::places::Place;
 use crate::stats::{Stats, count};
 
@@ -63,6 +65,7 @@ pub(crate) struct Watched {
     phase: Phase,
     head: Clock,
     write: Clock,
+    pace: Pace,
     stats: Arc<Stats>,
     _place: Place,
 }
@@ -72,7 +75,7 @@ impl Watched {
         inner: TcpStream,
         place: Place,
         stats: Arc<Stats>,
-        [head, write]: [Duration; 2],
+        ([head, write], least): ([Duration; 2], Least),
     ) -> Watched {
         Watched {
             inner,
@@ -85,6 +88,7 @@ impl Watched {
                 limit: write,
                 running: None,
             },
+            pace: Pace::new(least),
             stats,
             _place: place,
         }
@@ -94,17 +98,23 @@ impl Watched {
         self.phase.clone()
     }
 
-    /// Measures how long a write has been waiting.
-    fn watch<T>(&mut self, written: Poll<T>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+    /// Measures how long a write has been waiting, and what it brought.
+    fn watch(&mut self, written: Poll<Result<usize>>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+        let now = Instant::now();
         if let Poll::Ready(written) = written {
             self.write.stop();
-            return Poll::Ready(Ok(written));
+            let bytes = *written.as_ref().unwrap_or(&0);
+            if self.pace.went(bytes, now) || self.phase.is(UPGRADED) {
+                return Poll::Ready(written);
+            }
+        } else {
+            self.pace.wait(now);
+            ready!(self.write.poll(cx));
         }
-        ready!(self.write.poll(cx));
         count(&self.stats.cut_write);
         Poll::Ready(Err(Error::new(
             ErrorKind::TimedOut,
-            "the client does not read its answer",
+            "the client does not read its answer, or far too slowly",
         )))
     }
 }
@@ -143,7 +153,7 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.watch(written, cx)?
+        self.watch(written, cx)
     }
 
     fn poll_write_vectored(
@@ -152,7 +162,7 @@ impl AsyncWrite for Watched {
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.watch(written, cx)?
+        self.watch(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -112,6 +112,7 @@ impl HttpConfig {
             connections_max: self.connections_max,
             client_connections_max: self.client_connections_max,
             trusted_proxies: self.proxies()?,
+            ..Bounds::default()
         })
     }
 

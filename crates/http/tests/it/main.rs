@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use beth_http::{Bounds, Counts, Networks, Peer, Server, Stats};
+use beth_http::{Bounds, Counts, Least, Networks, Peer, Server, Stats};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -170,6 +170,28 @@ async fn who_does_not_read_is_cut() {
     server
         .until(|counts| counts.cut_write == 1 && counts.open == 0)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_in_drops_is_cut() {
+    let least = |bytes_per_second| Least {
+        window: Duration::from_millis(20),
+        bytes_per_second,
+    };
+    for (rate, is_cut) in [(u64::MAX, true), (1, false)] {
+        let server = Running::start(|bounds| bounds.least = least(rate)).await;
+        let mut stream = server.connect().await;
+        let request = b"GET /much HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let (mut taken, mut drop) = (0, vec![0; 64 << 10]);
+        let mut tick = tokio::time::interval(Duration::from_millis(1));
+        while let Ok(bytes @ 1..) = timeout(LATE, stream.read(&mut drop)).await.unwrap() {
+            taken += bytes;
+            tick.tick().await;
+        }
+        assert_eq!(server.stats.counts().cut_write, u64::from(is_cut));
+        assert_eq!(taken < 64 << 20, is_cut, "{taken}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
