@@ -6,7 +6,8 @@
 //!   block            bytes named by their hash               name.rs
 //!    ├ raw           part of a file
 //!    └ DAG-PB        links + data                            node.rs
-//!        └ UnixFS    file · directory · shard · symlink      unixfs.rs, block.rs
+//!        └ UnixFS    file · directory · shard · symlink      unixfs.rs, block.rs,
+//!                                                          branches.rs
 //! ```
 //!
 //! Everything here reads what a stranger sent: it answers with a value, looks
@@ -14,11 +15,13 @@
 //! reader of all its blocks, in the store.
 
 mod block;
+mod branches;
 pub mod car;
 mod cursor;
 mod name;
 mod node;
 mod unixfs;
 
-pub use block::{Block, BlockFault, Entry, Part};
+pub use block::{Block, BlockFault, Entry, Part, Piece};
+pub use branches::Branches;
 pub use name::{BlockName, CidBytes, UnknownBlock};

@@ -28,7 +28,9 @@ pub enum Block<'a> {
         /// What is named here.
         entries: Vec<Entry<'a>>,
         /// Further pieces.
-        shards: Vec<BlockName>,
+        shards: Vec<Piece>,
+        /// Branches that a piece has.
+        fanout: u64,
     },
     /// A symbolic link.
     Symlink(&'a str),
@@ -41,6 +43,15 @@ pub struct Part {
     pub target: BlockName,
     /// Bytes of the file in it and below it.
     pub size_bytes: u64,
+}
+
+/// A piece of a directory below another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The number of its branch.
+    pub branch: u64,
+    /// Which block.
+    pub target: BlockName,
 }
 
 /// Something in a directory.
@@ -161,16 +172,27 @@ fn shard<'a>(node: &Node<'a>, about: &UnixFs<'a>) -> Result<Block<'a>, BlockFaul
             .name
             .split_at_checked(digits)
             .ok_or(BlockFault::Shard)?;
-        if !branch.iter().all(u8::is_ascii_hexdigit) {
-            return Err(BlockFault::Shard);
-        }
+        let branch = number(branch).ok_or(BlockFault::Shard)?;
         if name.is_empty() {
-            shards.push(link.target.block()?);
+            let target = link.target.block()?;
+            shards.push(Piece { branch, target });
         } else {
             entries.push(entry(link, name)?);
         }
     }
-    Ok(Block::Shard { entries, shards })
+    Ok(Block::Shard {
+        entries,
+        shards,
+        fanout,
+    })
+}
+
+/// Hexadecimal digits and nothing else.
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |number, &digit| {
+        let digit = char::from(digit).to_digit(16)?;
+        Some(number << 4 | u64::from(digit))
+    })
 }
 
 fn entry<'a>(link: &Link<'a>, name: &'a [u8]) -> Result<Entry<'a>, BlockFault> {

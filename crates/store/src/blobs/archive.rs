@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use beth_protocol::cid::Cid;
-use beth_protocol::dag::{Block, BlockName};
+use beth_protocol::dag::{Block, BlockName, Branches};
 
 use crate::error::Error;
 use index::Index;
@@ -182,24 +182,31 @@ impl Archive {
         Ok(Found { name, extent })
     }
 
-    /// Looks through a directory, piece by piece.
+    /// Looks for a name: in one piece of the directory at each level, the one
+    /// that the hash of the name leads to.
     fn entry(&self, directory: &BlockName, name: &str) -> Result<Option<BlockName>, Error> {
-        let mut pieces = vec![directory.clone()];
-        while let Some(piece) = pieces.pop() {
+        let (mut piece, mut branches) = (directory.clone(), Branches::of(name));
+        loop {
             let bytes = self.present(&piece)?;
-            let entries = match read(&piece, &bytes)? {
-                Block::Directory(entries) => entries,
-                Block::Shard { entries, shards } => {
-                    pieces.extend(shards);
-                    entries
-                }
+            let (entries, shards, fanout) = match read(&piece, &bytes)? {
+                Block::Directory(entries) => (entries, Vec::new(), 1),
+                Block::Shard {
+                    entries,
+                    shards,
+                    fanout,
+                } => (entries, shards, fanout),
                 Block::File { .. } | Block::Symlink(_) => return Ok(None),
             };
             if let Some(entry) = entries.into_iter().find(|entry| entry.name == name) {
                 return Ok(Some(entry.target));
             }
+            let branch = branches.next(fanout);
+            let mut shards = shards.into_iter();
+            match shards.find(|shard| Some(shard.branch) == branch) {
+                Some(shard) => piece = shard.target,
+                None => return Ok(None),
+            }
         }
-        Ok(None)
     }
 
     /// Bytes of a file, from `first` on, `count` of them.

@@ -9,7 +9,7 @@ use beth_protocol::time::Timestamp;
 use http::{Request, StatusCode};
 use serde_json::json;
 
-use super::car::{car, directory, file, raw, symlink};
+use super::car::{car, directory, file, raw, shard, symlink};
 use super::{Storage, form};
 use crate::api::exchange::Answer;
 
@@ -168,6 +168,22 @@ async fn a_directory_over_several_blocks() {
         let file = storage.raw(&format!("{MANY_ROOT}/{name}")).await;
         assert_eq!(file.text(), text);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_looked_for_where_its_hash_leads() {
+    let storage = Storage::start().await;
+    let leaf = raw(b"here");
+    // The hash of `a` begins with 85 55, that of `b` with something else.
+    let (right, wrong) = (shard(&[("55a", &leaf)]), shard(&[("55b", &leaf)]));
+    let root = shard(&[("84", &wrong), ("85", &right)]);
+    let name = root.text();
+    let blocks = car(&root, &[&root, &right, &wrong, &leaf]);
+    let answer = storage.add_car(&blocks, &name).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert_eq!(storage.raw(&format!("{name}/a")).await.text(), "here");
+    let lost = storage.raw(&format!("{name}/b")).await;
+    assert_eq!(lost.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread")]

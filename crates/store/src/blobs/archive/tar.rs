@@ -98,12 +98,14 @@ impl Tar {
     fn open(&mut self, path: &Arc<str>, directory: Block<'_>) {
         let (entries, shards) = match directory {
             Block::Directory(entries) => (entries, Vec::new()),
-            Block::Shard { entries, shards } => (entries, shards),
+            Block::Shard {
+                entries, shards, ..
+            } => (entries, shards),
             Block::File { .. } | Block::Symlink(_) => return,
         };
         let shards = shards.into_iter();
         self.steps
-            .extend(shards.map(|target| Step::Shard(path.clone(), target)));
+            .extend(shards.map(|shard| Step::Shard(path.clone(), shard.target)));
         let entries = entries.into_iter().rev();
         self.steps.extend(
             entries.map(|entry| Step::Entry(path.clone(), entry.name.to_owned(), entry.target)),

@@ -220,7 +220,10 @@ impl Walk<'_> {
                 .shard_bytes_left
                 .checked_sub(bytes.len())
                 .ok_or(ArchiveFault::Links)?;
-            let Block::Shard { entries, shards } = Block::read(piece.codec(), &bytes)? else {
+            let Block::Shard {
+                entries, shards, ..
+            } = Block::read(piece.codec(), &bytes)?
+            else {
                 continue;
             };
             for entry in entries {
@@ -228,7 +231,7 @@ impl Walk<'_> {
                     return Err(ArchiveFault::Twice(entry.name.to_owned()).into());
                 }
             }
-            pieces.extend(shards);
+            pieces.extend(shards.into_iter().map(|shard| shard.target));
         }
         Ok(())
     }
@@ -259,9 +262,11 @@ fn links_of(block: Block<'_>) -> (Class, u64, Vec<(Use, BlockName)>) {
             let links = entries.into_iter().map(|entry| (Use::Entry, entry.target));
             (Class::Directory, 0, links.collect())
         }
-        Block::Shard { entries, shards } => {
+        Block::Shard {
+            entries, shards, ..
+        } => {
             let entries = entries.into_iter().map(|entry| (Use::Entry, entry.target));
-            let shards = shards.into_iter().map(|shard| (Use::Shard, shard));
+            let shards = shards.into_iter().map(|shard| (Use::Shard, shard.target));
             (Class::Shard, 0, entries.chain(shards).collect())
         }
         Block::Symlink(_) => (Class::Symlink, 0, Vec::new()),
