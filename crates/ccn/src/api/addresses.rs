@@ -184,11 +184,15 @@ async fn channels(
     responses((status = 200, description = "Counts.", body = schemas::Statistics)))]
 async fn stats(State(context): State<Arc<Context>>, params: Params) -> Result<Response, ApiError> {
     let senders = Some(params.every(&["addresses[]"])).filter(|senders| !senders.is_empty());
-    let counts = context
-        .read(move |state| state.count_by_sender(senders.as_deref()))
+    // Of every address there is: written where it was read.
+    let answer = context
+        .read(move |state| {
+            let counts = state.count_by_sender(senders.as_deref())?;
+            let data = counts_by_address(&counts);
+            Ok(ok(json!({"data": data})).into_response())
+        })
         .await?;
-    let data = counts_by_address(&counts);
-    Ok(ok(json!({"data": data})).into_response())
+    Ok(answer)
 }
 
 /// The members of the statistics, in the order of the rows.

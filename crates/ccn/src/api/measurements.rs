@@ -15,6 +15,7 @@ use super::answer::{ApiError, ok};
 use super::openapi::{Routes, measurements as schemas, params as described, refusals};
 use super::params::{Names, Params};
 use crate::context::Context;
+use crate::limits::MEASUREMENTS_MAX;
 use crate::pipeline::now;
 
 /// Spellings of the first moment.
@@ -69,13 +70,18 @@ async fn answer(
     let shown = i64::try_from(SHOWN.as_micros()).unwrap_or(i64::MAX);
     let default = Timestamp::from_micros(last.micros().saturating_sub(shown));
     let span = (first.unwrap_or(default), last);
-    let rows = context
-        .read(move |state| state.measurements_of((measured, &node), span, order))
+    let answer = context
+        .read(move |state| {
+            let asked = (measured, node.as_str());
+            let rows = state.measurements_of(asked, span, (order, MEASUREMENTS_MAX))?;
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let body = json!({"metrics": columns(measured, &rows)});
+            Ok(Some(ok(body).into_response()))
+        })
         .await?;
-    if rows.is_empty() {
-        return Err(ApiError::not_found());
-    }
-    Ok(ok(json!({"metrics": columns(measured, &rows)})).into_response())
+    answer.ok_or_else(ApiError::not_found)
 }
 
 fn columns(measured: Measured, rows: &[MeasurementRow]) -> Map<String, Value> {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use beth_ccn::{CcnConfig, Context, api, node};
+use beth_protocol::judge::Measured;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Account, Message, MessageType};
+use beth_store::query::Order;
 use beth_store::rows::Outcome;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -80,6 +82,17 @@ async fn they_are_listed_by_time_until_their_post_is_forgotten() {
     node.measure("aleph-scoring", AT + 60).await;
     let (early, late) = (AT as f64, (AT + 60) as f64);
     assert_eq!(node.times("start_date=0").await, [early, late]);
+    let (asked, all) = (
+        (Measured::Core, "a"),
+        (Timestamp::from_seconds(0), Timestamp::from_seconds(AT + 60)),
+    );
+    let limited = node
+        .context
+        .read(move |state| state.measurements_of(asked, all, (Order::Descending, 1)));
+    assert_eq!(
+        limited.await.unwrap()[0].at,
+        Timestamp::from_seconds(AT + 60)
+    );
     assert_eq!(
         node.times("start_date=0&sort=descending").await,
         [late, early]

@@ -49,22 +49,24 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Measurements of a node from `first` to `last`, both included.
+    /// Measurements of a node from `first` to `last`, both included, the first
+    /// `limit` in this order.
     pub fn measurements_of(
         &self,
         (measured, node): (Measured, &str),
         (first, last): (Timestamp, Timestamp),
-        order: Order,
+        (order, limit): (Order, usize),
     ) -> Result<Vec<MeasurementRow>, Error> {
         let sql = format!(
             "SELECT messages.item_hash, measured_at, figures FROM measurements
              JOIN messages ON messages.id = measurements.post
              WHERE kind = ?1 AND node = (SELECT id FROM names WHERE text = ?2)
                  AND measured_at BETWEEN ?3 AND ?4
-             ORDER BY measured_at {}, post, position",
+             ORDER BY measured_at {}, post, position LIMIT ?5",
             order.sql()
         );
-        let limits = (code(measured), node, first.micros(), last.micros());
+        let bounds = (first.micros(), last.micros());
+        let limits = (code(measured), node, bounds.0, bounds.1, limit as i64);
         let rows = self.all(&sql, limits, |row| {
             let at = Timestamp::from_micros(row.get(1)?);
             Ok((row.get(0)?, at, row.get::<_, String>(2)?))
