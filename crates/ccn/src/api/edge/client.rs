@@ -25,9 +25,54 @@ impl Client {
         Client { address, is_local }
     }
 
+    /// The peer of a request, when it looks like a proxy that the operator forgot
+    /// to name: it speaks for somebody, and comes from a place where proxies are.
+    pub fn unnamed_proxy(request: &Request, proxies: &Networks) -> Option<IpAddr> {
+        let peer = request.extensions().get::<Peer>()?.0.ip().to_canonical();
+        let is_near = match peer {
+            IpAddr::V4(peer) => peer.is_loopback() || peer.is_private(),
+            IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local(),
+        };
+        let speaks = request.headers().contains_key("x-forwarded-for");
+        (is_near && speaks && !proxies.contains(peer)).then_some(peer)
+    }
+
     /// Of a request that passed the edge.
     pub fn known(request: &Request) -> Client {
         let known = request.extensions().get::<Client>().copied();
         known.unwrap_or_else(|| Client::of(request, &Networks::default()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn proxies_that_were_forgotten_are_noticed() {
+        let proxies = Networks::parse(&["10.0.0.1"]).unwrap();
+        for (peer, is_noticed) in [
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("10.0.0.2:1", true),
+            ("[fd00::7]:1", true),
+            ("10.0.0.1:1", false),
+            ("198.51.100.7:1", false),
+        ] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            let request = Request::builder().extension(Peer(peer));
+            let plain = request.body(Body::empty()).unwrap();
+            assert_eq!(Client::unnamed_proxy(&plain, &proxies), None);
+            let request = Request::builder().extension(Peer(peer));
+            let request = request.header("x-forwarded-for", "192.0.2.1");
+            let request = request.body(Body::empty()).unwrap();
+            let found = Client::unnamed_proxy(&request, &proxies);
+            assert_eq!(found, is_noticed.then_some(peer.ip()), "{peer}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -14,6 +15,7 @@ use beth_store::rows::Outcome;
 use futures::StreamExt;
 use http::{Method, StatusCode};
 use serde_json::Value;
+use tracing::warn;
 
 use super::Client;
 use crate::api::answer::ApiError;
@@ -27,6 +29,7 @@ pub struct Limits {
     /// Who may say who his client is.
     pub proxies: Networks,
     loopback: bool,
+    doubted: AtomicBool,
     reads: Buckets<IpAddr>,
     submissions: Buckets<IpAddr>,
     upload_bytes: Buckets<IpAddr>,
@@ -47,10 +50,25 @@ impl Limits {
         Limits {
             proxies,
             loopback: rate.loopback,
+            doubted: AtomicBool::new(false),
             reads: Buckets::new(rate.reads_per_second, rate.reads_burst),
             submissions: Buckets::new(rate.submissions_per_second, rate.submissions_burst),
             upload_bytes: Buckets::new(rate.upload_bytes_per_second, rate.upload_bytes_burst),
             senders: Buckets::new(rate.sender_messages_per_second, rate.sender_messages_burst),
+        }
+    }
+
+    /// Warns, once, of a proxy that is not named.
+    pub fn doubt(&self, request: &Request) {
+        if let Some(peer) = Client::unnamed_proxy(request, &self.proxies)
+            && !self.doubted.swap(true, Ordering::Relaxed)
+        {
+            warn!(
+                %peer,
+                "a request with X-Forwarded-For came from a near address that is no trusted proxy: its clients \
+                 count as one, or as this computer, which has no limits; if it is your proxy, add its address to \
+                 [ccn.http] trusted_proxies"
+            );
         }
     }
 

@@ -41,6 +41,7 @@ pub async fn observe(
     let metrics = &context.metrics.http;
     let id = request_id(request.headers());
     let client = Client::of(&request, &context.limits.proxies);
+    context.limits.doubt(&request);
     request.extensions_mut().insert(client);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = info_span!(
