@@ -42,30 +42,33 @@ impl State<'_> {
                 self.amend(original, Some((id, row.created.micros())))
             }
             Some(_) => Ok(()),
-            None => {
-                self.tally_update(row.created.micros(), 1);
-                Ok(())
-            }
+            None => self.show_version(Version {
+                original: id,
+                prefix: prefix(item_hash),
+                id,
+                updated: row.created.micros(),
+            }),
         }
     }
 
     /// Makes an amend (its id and time) the latest version of an original;
     /// `None`: the original itself.
     fn amend(&self, original: i64, latest: Option<(i64, i64)>) -> Result<(), Error> {
-        let before: Option<(Option<i64>, i64, i64)> = self.one(
-            "SELECT latest, last_updated, created FROM posts WHERE id = ?1",
-            [original],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )?;
-        let Some((before, updated, created)) = before else {
+        let Some((before, created)) = self.version_of(original)? else {
             return Ok(());
         };
-        self.tally_update(updated, -1);
-        self.tally_update(latest.map_or(created, |(_, at)| at), 1);
+        let now = Version {
+            id: latest.map_or(original, |(id, _)| id),
+            updated: latest.map_or(created, |(_, at)| at),
+            ..before
+        };
+        self.hide_version(before)?;
         self.run(
-            "UPDATE posts SET latest = ?2, last_updated = coalesce(?3, created) WHERE id = ?1",
-            (original, latest.map(|(id, _)| id), latest.map(|(_, at)| at)),
+            "UPDATE posts SET latest = ?2, last_updated = ?3 WHERE id = ?1",
+            (original, latest.map(|(id, _)| id), now.updated),
         )?;
+        self.show_version(now)?;
+        let before = (before.id != original).then_some(before.id);
         if let Some(before) = before {
             // The message of a forgotten amend is deleted after its post.
             self.fact_removed(&self.latest(original, before)?);
@@ -76,10 +79,50 @@ impl State<'_> {
         Ok(())
     }
 
-    /// The latest version of a post is of this time, or was (-1).
-    fn tally_update(&self, micros: i64, change: i64) {
+    /// The version of an original that is in force, and when the original was
+    /// created; `None` for no original.
+    fn version_of(&self, original: i64) -> Result<Option<(Version, i64)>, Error> {
+        self.one(
+            "SELECT prefix, coalesce(latest, id), last_updated, created FROM posts
+             WHERE id = ?1 AND amends IS NULL",
+            [original],
+            |row| {
+                let version = Version {
+                    original,
+                    prefix: row.get(0)?,
+                    id: row.get(1)?,
+                    updated: row.get(2)?,
+                };
+                Ok((version, row.get(3)?))
+            },
+        )
+    }
+
+    /// A version comes into force: its original is found by its time and tags.
+    fn show_version(&self, version: Version) -> Result<(), Error> {
+        self.tally_version(version, 1);
+        self.run(
+            "INSERT INTO post_tags (tag, last_updated, prefix, id)
+             SELECT tag, ?2, ?3, ?4 FROM message_tags INDEXED BY message_tags_message WHERE id = ?1",
+            version.places(),
+        )?;
+        Ok(())
+    }
+
+    /// A version is no longer in force; its message is still there.
+    fn hide_version(&self, version: Version) -> Result<(), Error> {
+        self.tally_version(version, -1);
+        self.run(
+            "DELETE FROM post_tags WHERE last_updated = ?2 AND prefix = ?3 AND id = ?4 AND tag IN
+                 (SELECT tag FROM message_tags INDEXED BY message_tags_message WHERE id = ?1)",
+            version.places(),
+        )?;
+        Ok(())
+    }
+
+    fn tally_version(&self, version: Version, change: i64) {
         let post = type_code(MessageType::Post);
-        self.tally(Dimension::Updated, (bucket(micros), post), change);
+        self.tally(Dimension::Updated, (bucket(version.updated), post), change);
     }
 
     /// The fact that an amend is the latest version of a post.
@@ -99,20 +142,22 @@ impl State<'_> {
         let Some(id) = self.message_id(item_hash)? else {
             return Ok(());
         };
-        let row: Option<(Option<i64>, Option<i64>, i64)> = self.one(
-            "SELECT amends, latest, last_updated FROM posts WHERE id = ?1",
+        let row: Option<(Option<i64>, Option<i64>)> = self.one(
+            "SELECT amends, latest FROM posts WHERE id = ?1",
             [id],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        let Some((amends, latest, updated)) = row else {
+        let Some((amends, latest)) = row else {
             return Ok(());
         };
         if let Some(latest) = latest {
             self.fact_removed(&self.latest(id, latest)?);
         }
+        if let Some((version, _)) = self.version_of(id)? {
+            self.hide_version(version)?;
+        }
         self.run("DELETE FROM posts WHERE id = ?1", [id])?;
         let Some(original) = amends else {
-            self.tally_update(updated, -1);
             return Ok(());
         };
         let newest: Option<(i64, i64)> = self.one(
@@ -124,5 +169,25 @@ impl State<'_> {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         self.amend(original, newest)
+    }
+}
+
+/// A version of a post that is in force.
+#[derive(Clone, Copy)]
+struct Version {
+    /// The original.
+    original: i64,
+    /// Of the hash of the original.
+    prefix: i64,
+    /// The original itself, or an amend.
+    id: i64,
+    /// Its time.
+    updated: i64,
+}
+
+impl Version {
+    /// Its message, and its place in lists.
+    fn places(self) -> [i64; 4] {
+        [self.id, self.updated, self.prefix, self.original]
     }
 }

@@ -199,6 +199,16 @@ CREATE INDEX posts_ref ON posts (ref, last_updated DESC, prefix, owner, type, ch
 CREATE INDEX posts_channel ON posts (channel, last_updated DESC, prefix, owner, type)
     WHERE amends IS NULL AND channel IS NOT NULL;
 
+-- Tags of the latest version of each post; `id` is the original, `prefix` and
+-- `last_updated` are its own.
+CREATE TABLE post_tags (
+    tag          INTEGER NOT NULL,
+    last_updated INTEGER NOT NULL,
+    prefix       INTEGER NOT NULL,
+    id           INTEGER NOT NULL,
+    PRIMARY KEY (tag, last_updated DESC, prefix, id)
+) WITHOUT ROWID;
+
 -- One row per AGGREGATE message; its members are in the body of the message.
 CREATE TABLE aggregate_elements (
     id    INTEGER PRIMARY KEY,

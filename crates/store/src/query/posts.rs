@@ -165,9 +165,8 @@ impl State<'_> {
             let (walks, price) = wanted.walks_through();
             let mut total = 0;
             for walk in walks {
-                let (from, conditions) = wanted.scan(&walk, None);
-                let sql = format!("SELECT count(*) FROM {from} WHERE {}", conditions.sql());
-                total += self.number(&sql, conditions.params())?;
+                let (sql, params) = wanted.count(&walk);
+                total += self.number(&sql, params)?;
             }
             Ok((total, price))
         })

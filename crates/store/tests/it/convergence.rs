@@ -12,9 +12,10 @@ mod node;
 use beth_protocol::Status;
 use beth_protocol::time::Timestamp;
 use beth_store::query::messages::MessageFilter;
-use beth_store::query::posts::PostFilter;
+use beth_store::query::posts::{ListedPost, PostFilter};
 use beth_store::query::{Span, Window};
 use beth_store::{Error, State, StateDigest, Store};
+use serde_json::{Value, json};
 
 use crate::history::dump::{Dump, dump};
 use crate::history::order::{self, Delivery};
@@ -266,7 +267,7 @@ fn look(store: &Store, history: &History) -> Seen {
     store.readers.read::<_, Error>(read).unwrap()
 }
 
-/// What the writer counts by time is what there is.
+/// What the writer counts by time, and finds by tags, is what there is.
 fn check_counts(state: &State<'_>) -> Result<(), Error> {
     let whole = Window::Page { number: 1, size: 0 };
     let span = Span {
@@ -279,6 +280,20 @@ fn check_counts(state: &State<'_>) -> Result<(), Error> {
     };
     let page = state.posts(&posts, &whole)?;
     assert_eq!(page.total, page.rows.len() as u64, "posts");
+    for tag in ["red", "green"] {
+        let tagged = PostFilter {
+            tags: Some(vec![tag.to_owned()]),
+            ..PostFilter::default()
+        };
+        let found = state.posts(&tagged, &whole)?;
+        let is_tagged = |post: &&ListedPost| {
+            let content: Value = serde_json::from_str(&post.current().body).unwrap();
+            content["content"]["tags"] == json!([tag])
+        };
+        let expected: Vec<&ListedPost> = page.rows.iter().filter(is_tagged).collect();
+        assert_eq!(found.rows.iter().collect::<Vec<_>>(), expected, "{tag}");
+        assert_eq!(found.total, expected.len() as u64, "{tag}");
+    }
     let messages = MessageFilter {
         span,
         ..MessageFilter::default()

@@ -48,14 +48,30 @@ pub(super) struct Wanted {
     sort: PostSort,
     order: Order,
     all: f64,
-    /// What amends say as their type.
-    amend: Option<Value>,
 }
 
 /// One scan: a way, and the values of its column.
 pub(super) struct Walk {
     way: Way,
     values: Vec<Value>,
+}
+
+/// What a walk reads.
+pub(super) struct Scan {
+    from: &'static str,
+    /// The table that has the place of a post in the list.
+    place: &'static str,
+    conditions: Conditions,
+}
+
+/// Along one tag, and to the post of each entry.
+const TAGGED: &str = "post_tags AS tagged CROSS JOIN posts AS t ON t.id = tagged.id";
+
+impl Walk {
+    /// True when the walk is along the entries of one tag.
+    fn is_along_tag(&self) -> bool {
+        self.way == Way::Of(Column::Tag) && self.values.len() == 1
+    }
 }
 
 impl Wanted {
@@ -85,7 +101,6 @@ impl Wanted {
             sort: filter.sort,
             order: filter.order,
             all,
-            amend: state.known_name("amend")?.map(Value::Integer),
         }))
     }
 
@@ -97,7 +112,11 @@ impl Wanted {
         let (mut parts, mut params) = (Vec::new(), Vec::new());
         let order = self.order_by();
         for walk in &walks {
-            let (from, conditions) = self.scan(walk, cut.after.as_ref());
+            let Scan {
+                from,
+                place,
+                conditions,
+            } = self.scan(walk, cut.after.as_ref());
             let version = match self.sort {
                 PostSort::Updated => "",
                 PostSort::Confirmation => {
@@ -105,9 +124,9 @@ impl Wanted {
                 }
             };
             parts.push(format!(
-                "SELECT * FROM (SELECT t.id AS id, t.latest AS latest, t.owner AS owner, t.type AS type,
-                     t.created AS created, t.last_updated AS last_updated, t.confirmed AS confirmed,
-                     t.prefix AS prefix{version}
+                "SELECT * FROM (SELECT {place}.id AS id, t.latest AS latest, t.owner AS owner, t.type AS type,
+                     t.created AS created, {place}.last_updated AS last_updated, t.confirmed AS confirmed,
+                     {place}.prefix AS prefix{version}
                  FROM {from} WHERE {} ORDER BY {order} LIMIT ?)",
                 conditions.sql(),
             ));
@@ -122,6 +141,20 @@ impl Wanted {
         (sql, params)
     }
 
+    /// The statement that counts what a walk finds.
+    pub(super) fn count(&self, walk: &Walk) -> (String, Vec<Value>) {
+        let Scan {
+            mut from,
+            conditions,
+            ..
+        } = self.scan(walk, None);
+        if walk.is_along_tag() && self.lists.len() == 1 {
+            from = "post_tags AS tagged";
+        }
+        let sql = format!("SELECT count(*) FROM {from} WHERE {}", conditions.sql());
+        (sql, conditions.params())
+    }
+
     /// The scans that pass the fewest rows, and what that costs in entries of
     /// an index.
     pub(super) fn walks_through(&self) -> (Vec<Walk>, f64) {
@@ -129,9 +162,11 @@ impl Wanted {
         (self.split(way), price)
     }
 
-    /// `FROM` and the conditions of one walk.
-    pub(super) fn scan(&self, walk: &Walk, after: Option<&PostMark>) -> (String, Conditions) {
+    /// What one walk reads.
+    pub(super) fn scan(&self, walk: &Walk, after: Option<&PostMark>) -> Scan {
+        let is_tagged = walk.is_along_tag();
         let from = match walk.way {
+            Way::Of(Column::Tag) if is_tagged => TAGGED,
             Way::Of(Column::Hash | Column::Tag) => "posts AS t NOT INDEXED",
             Way::Of(Column::Ref) => "posts AS t INDEXED BY posts_ref",
             Way::Of(Column::Owner) => "posts AS t INDEXED BY posts_owner",
@@ -140,86 +175,55 @@ impl Wanted {
             Way::Updated => "posts AS t INDEXED BY posts_updated",
             Way::Confirmed => "posts AS t INDEXED BY posts_confirmed",
         };
+        let place = if is_tagged { "tagged" } else { "t" };
         let mut conditions = Conditions::default();
-        conditions.add("t.amends IS NULL", []);
+        if !is_tagged {
+            conditions.add("t.amends IS NULL", []);
+        }
         for (column, values, _) in &self.lists {
             let is_walked = walk.way == Way::Of(*column);
             let values = if is_walked { &walk.values } else { values };
-            if is_walked {
-                conditions.add_all(self.leads_to(*column, values));
-            }
             match column {
                 Column::Hash => {
+                    if is_walked {
+                        conditions.add_all(begin_alike(values));
+                    }
                     let hash = "(SELECT item_hash FROM messages WHERE messages.id = t.id)";
                     conditions.add_all(equal(hash, values));
                 }
+                Column::Tag if is_tagged => conditions.add_all(equal("tagged.tag", values)),
+                Column::Tag if is_walked => conditions.add_all(any_tag(values)),
                 Column::Tag => conditions.add_all(has_tag(values)),
                 column => conditions.add_all(equal(&format!("t.{}", column.sql()), values)),
             }
         }
-        conditions.within("t.last_updated", self.span);
+        conditions.within(&format!("{place}.last_updated"), self.span);
         if let Some(mark) = after {
-            self.follow(mark, &mut conditions);
+            self.follow(mark, place, &mut conditions);
         }
-        (from.to_owned(), conditions)
-    }
-
-    /// Posts that hashes or tags lead to, among others.
-    fn leads_to(&self, column: Column, values: &[Value]) -> (String, Vec<Value>) {
-        match column {
-            Column::Hash => {
-                let texts: Vec<String> = values
-                    .iter()
-                    .filter_map(|value| match value {
-                        Value::Text(hash) => Some(hash.clone()),
-                        _ => None,
-                    })
-                    .collect();
-                let sql = "t.id IN (SELECT id FROM messages INDEXED BY messages_hash
-                 WHERE prefix IN (SELECT value FROM json_each(?)))";
-                (sql.to_owned(), vec![prefixes(&texts)])
-            }
-            // From the tag to the versions that carry it, to their originals. An
-            // amend does not say of which type its original is.
-            Column::Tag => {
-                let (mut wanted, mut params) = equal("tagged.tag", values);
-                let types = self
-                    .lists
-                    .iter()
-                    .find(|(listed, ..)| *listed == Column::Type);
-                if let Some((_, types, _)) = types {
-                    let types: Vec<Value> = types.iter().chain(&self.amend).cloned().collect();
-                    let (of_type, types) = equal("tagged.content_type", &types);
-                    wanted = format!("{wanted} AND {of_type}");
-                    params.extend(types);
-                }
-                let sql = format!(
-                    "t.id IN (SELECT coalesce(version.amends, version.id)
-                     FROM message_tags AS tagged CROSS JOIN posts AS version ON version.id = tagged.id
-                     WHERE {wanted})"
-                );
-                (sql, params)
-            }
-            _ => ("1".to_owned(), Vec::new()),
+        Scan {
+            from,
+            place,
+            conditions,
         }
     }
 
     /// Only what comes after a place.
-    fn follow(&self, mark: &PostMark, conditions: &mut Conditions) {
+    fn follow(&self, mark: &PostMark, place: &str, conditions: &mut Conditions) {
         let later = self.order.later();
         let (keys, marks, values, tie, hash) = match self.sort {
             PostSort::Updated => (
-                "t.last_updated",
+                format!("{place}.last_updated"),
                 "?",
                 vec![mark.updated],
-                "t.prefix",
+                format!("{place}.prefix"),
                 mark.prefix,
             ),
             PostSort::Confirmation => (
-                "(t.confirmed, t.created)",
+                "(t.confirmed, t.created)".to_owned(),
                 "(?, ?)",
                 vec![mark.confirmed, mark.created],
-                "(SELECT messages.prefix FROM messages WHERE messages.id = coalesce(t.latest, t.id))",
+                "(SELECT messages.prefix FROM messages WHERE messages.id = coalesce(t.latest, t.id))".to_owned(),
                 mark.version,
             ),
         };
@@ -231,7 +235,7 @@ impl Wanted {
         // The first condition is implied; it is what bounds the range scan.
         conditions.add(
             format!(
-                "{keys} {later}= {marks} AND ({keys} {later} {marks} OR {tie} > ? OR ({tie} = ? AND t.id > ?))"
+                "{keys} {later}= {marks} AND ({keys} {later} {marks} OR {tie} > ? OR ({tie} = ? AND {place}.id > ?))"
             ),
             params,
         );
@@ -306,7 +310,8 @@ impl Wanted {
         match way {
             Way::Updated => self.sort == PostSort::Updated,
             Way::Confirmed => self.sort == PostSort::Confirmation,
-            Way::Of(Column::Hash | Column::Tag) => false,
+            Way::Of(Column::Hash) => false,
+            Way::Of(Column::Tag) => self.sort == PostSort::Updated && values(Column::Tag) == 1,
             Way::Of(column) => self.sort == PostSort::Updated && values(column) <= SCANS_MAX,
         }
     }
@@ -329,7 +334,7 @@ impl Wanted {
         if others().any(|(column, ..)| !holds(*column)) || way == Way::Of(Column::Hash) {
             price += ROW_PRICE;
         }
-        if self.lists.iter().any(|(column, ..)| *column == Column::Tag) {
+        if others().any(|(column, ..)| *column == Column::Tag) {
             price += TAG_PRICE;
         }
         price
@@ -419,14 +424,35 @@ impl Column {
     }
 }
 
-/// The latest version has one of the tags.
+/// The post of a row of the table `posts` has one of the tags.
 fn has_tag(tags: &[Value]) -> (String, Vec<Value>) {
     let (wanted, params) = equal("tagged.tag", tags);
     let sql = format!(
-        "EXISTS (SELECT 1 FROM message_tags AS tagged INDEXED BY message_tags_message
-             WHERE tagged.id = coalesce(t.latest, t.id) AND {wanted})"
+        "EXISTS (SELECT 1 FROM post_tags AS tagged WHERE {wanted}
+             AND tagged.last_updated = t.last_updated AND tagged.prefix = t.prefix AND tagged.id = t.id)"
     );
     (sql, params)
+}
+
+/// Posts that any of the tags leads to.
+fn any_tag(tags: &[Value]) -> (String, Vec<Value>) {
+    let (wanted, params) = equal("tagged.tag", tags);
+    let sql = format!("t.id IN (SELECT id FROM post_tags AS tagged WHERE {wanted})");
+    (sql, params)
+}
+
+/// Posts whose hashes begin as these do.
+fn begin_alike(hashes: &[Value]) -> (String, Vec<Value>) {
+    let texts: Vec<String> = hashes
+        .iter()
+        .filter_map(|value| match value {
+            Value::Text(hash) => Some(hash.clone()),
+            _ => None,
+        })
+        .collect();
+    let sql = "t.id IN (SELECT id FROM messages INDEXED BY messages_hash
+         WHERE prefix IN (SELECT value FROM json_each(?)))";
+    (sql.to_owned(), vec![prefixes(&texts)])
 }
 
 fn clamp(count: u64) -> Value {
