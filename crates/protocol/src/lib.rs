@@ -35,6 +35,7 @@ pub mod limits;
 pub mod message;
 pub mod permissions;
 pub mod placement;
+pub mod reconcile;
 pub mod registry;
 pub mod rejection;
 pub mod signature;

@@ -100,3 +100,14 @@ pub const VCPU_TYPE_CHARS_MAX: usize = 64;
 pub const CONFIDENTIAL_GPUS_MAX: u64 = 8;
 /// Most device ids a confidential graphics card may be chosen from.
 pub const CONFIDENTIAL_GPU_MODELS_MAX: usize = 16;
+
+/// Most ranges that are compared at once.
+pub const RECONCILE_CLAIMS_MAX: usize = 64;
+/// Most ranges of one sketch or list.
+pub const RECONCILE_RANGES_MAX: usize = 64 * 64;
+/// Most symbols of a sketch that are told at once.
+pub const RECONCILE_SYMBOL_PLACES_MAX: u32 = 16_384;
+/// Most elements that are told at once.
+pub const RECONCILE_ELEMENTS_MAX: usize = 32_768;
+/// Differences after which what is known of them is used first.
+pub const RECONCILE_DIFFERENCE_MAX: usize = 262_144;
