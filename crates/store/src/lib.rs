@@ -27,6 +27,7 @@ pub mod limits;
 mod memory;
 pub mod pending;
 pub mod query;
+mod reconcile;
 mod removal;
 pub mod rows;
 mod senders;

@@ -8,6 +8,7 @@ use beth_protocol::digest::{Fact, Part, SetHash, StateHash};
 
 use crate::error::Error;
 use crate::limits::{NAME_BYTES_MAX, NAMES_MAX};
+use crate::reconcile::SpanChanges;
 use crate::senders::Sent;
 use crate::state::State;
 
@@ -21,6 +22,7 @@ pub(crate) struct Memory {
     /// By dimension, name and type.
     tallied: HashMap<(i64, i64, i64), i64>,
     pub(crate) sent: BTreeMap<i64, Sent>,
+    pub(crate) elements: SpanChanges,
     pub(crate) waiting: Option<bool>,
     /// The hash looked for last, when it was not among those out of force.
     unknown: Option<String>,
@@ -111,6 +113,7 @@ impl State<'_> {
             }
         }
         self.keep_senders(std::mem::take(&mut memory.sent))?;
+        self.keep_spans(std::mem::take(&mut memory.elements))?;
         for ((message_type, status), change) in std::mem::take(&mut memory.counted) {
             self.run(
                 "INSERT INTO counters (type, status, count) VALUES (?1, ?2, ?3)

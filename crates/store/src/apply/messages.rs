@@ -2,6 +2,7 @@
 
 use beth_protocol::digest::{Fact, Part};
 use beth_protocol::judge::Complete;
+use beth_protocol::reconcile::Element;
 use beth_protocol::time::Timestamp;
 use beth_protocol::{Content, ItemType, Message, MessageType, Status};
 use serde_json::Value;
@@ -88,6 +89,7 @@ impl State<'_> {
         }
         self.counted((kind, 0), 1);
         self.sent(sender, (kind, 0), 1);
+        self.element_added(element_of(message));
         self.fact_added(&in_force(message));
         Ok(id)
     }
@@ -199,8 +201,17 @@ impl State<'_> {
         let counted = (type_code(message.message_type), status);
         self.counted(counted, -1);
         self.sent(self.name(&message.sender)?, counted, -1);
+        self.element_removed(element_of(message));
         self.fact_removed(&in_force(message));
         Ok(())
+    }
+}
+
+/// Its place among all messages.
+fn element_of(message: &Message) -> Element {
+    Element {
+        time: message.time.micros(),
+        prefix: prefix(message.item_hash.as_str()),
     }
 }
 

@@ -120,6 +120,17 @@ CREATE TABLE message_tags (
 ) WITHOUT ROWID;
 CREATE INDEX message_tags_message ON message_tags (id);
 
+-- Messages in force by span of time, and the sums of their hashes: what two
+-- nodes compare (protocol, reconcile). Spans of a level have 64 times the length
+-- of the one before.
+CREATE TABLE time_sums (
+    level INTEGER NOT NULL,
+    span  INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    sum   BLOB NOT NULL,
+    PRIMARY KEY (level, span)
+) WITHOUT ROWID;
+
 -- How many messages are stored, by type and status; kept by the writer.
 CREATE TABLE counters (
     type   INTEGER NOT NULL,

@@ -10,6 +10,7 @@ mod circles;
 mod node;
 
 use beth_protocol::Status;
+use beth_protocol::reconcile::Range;
 use beth_protocol::time::Timestamp;
 use beth_store::query::messages::MessageFilter;
 use beth_store::query::posts::{ListedPost, PostFilter};
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use crate::history::dump::{Dump, dump};
 use crate::history::order::{self, Delivery};
 use crate::history::{Dice, History};
+use crate::reconcile;
 use node::{NOW, Node};
 
 /// Histories of one run, and orders of each.
@@ -261,6 +263,7 @@ fn look(store: &Store, history: &History) -> Seen {
             "the digest was kept wrongly"
         );
         check_counts(state)?;
+        reconcile::check(state, Range::ALL);
         let dump = dump(state, &history.steps, &history.addresses, NOW)?;
         Ok(Seen { dump, digest })
     };

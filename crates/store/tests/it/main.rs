@@ -6,4 +6,5 @@ mod credits;
 #[path = "../../../../tests/history/history.rs"]
 mod history;
 mod pages;
+mod reconcile;
 mod world;

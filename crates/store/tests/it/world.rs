@@ -123,6 +123,22 @@ impl World {
         world
     }
 
+    /// So many aggregates more, among the times of the others.
+    pub fn go_on(&mut self, count: usize) {
+        let mut dice = Dice::new(23);
+        for number in 0..count {
+            let (who, time) = (dice.below(SENDERS.len()), moment(&mut dice));
+            let content = json!({"address": SENDERS[who], "time": time, "key": "later",
+                "content": {"n": number}});
+            self.add(
+                MessageType::Aggregate,
+                SENDERS[who],
+                content,
+                (time, &mut dice),
+            );
+        }
+    }
+
     fn add(
         &mut self,
         kind: MessageType,
