@@ -4,7 +4,8 @@
 //! ```text
 //!   ccn ──publish──▶ Network ──commands──▶ Node (one task) ◀──▶ Swarm ◀──▶ peers
 //!    ▲                                       │   gossip: what is said
-//!    └──────────── Received (bounded) ◀──────┘   redial: whom we keep calling
+//!    ├──────────── Received (bounded) ◀──────┘   redial: whom we keep calling
+//!    └── Library ◀── sync: what was missed ◀──streams──▶ neighbours
 //! ```
 //!
 //! [`Network`] is the handle, [`Received`] what arrives, [`payload`] the one
@@ -17,8 +18,7 @@
 //!
 //! Deliberately absent, as upstream: identify, ping, Kademlia, mDNS, peer
 //! exchange, peer scoring. Not here yet: alive messages, which are payloads on
-//! one more topic plus [`Network::dial`], and reconciliation of what was said
-//! while a node was away.
+//! one more topic plus [`Network::dial`].
 
 mod address;
 mod error;
@@ -31,9 +31,11 @@ mod network;
 mod node;
 pub mod payload;
 mod redial;
+mod sync;
 mod transport;
 
 pub use error::{Error, PublishError};
 pub use identity::{Identity, IdentityError};
 pub use message_id::message_id;
 pub use network::{Config, Network, Published, Received};
+pub use sync::{Batch, Library, LibraryError, Visit, Wanted};

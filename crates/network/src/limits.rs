@@ -66,3 +66,25 @@ pub(crate) const REDIAL_LONGEST: Duration = Duration::from_secs(60);
 /// Failed calls in a row after which an unreachable bootstrap peer is reported;
 /// peers that start together miss each other a few times.
 pub(crate) const REDIAL_PATIENCE: u32 = 4;
+
+/// Between two reconciliations with a neighbour that had nothing new.
+pub(crate) const SYNC_PERIOD: Duration = Duration::from_secs(30);
+
+/// The same with one that had, and the first pause after a failure.
+pub(crate) const SYNC_AGAIN: Duration = Duration::from_secs(2);
+
+/// For the next frame of a reconciliation, and for one to be written.
+pub(crate) const SYNC_WAIT: Duration = Duration::from_secs(30);
+
+/// The largest frame of a reconciliation.
+pub(crate) const SYNC_FRAME_BYTES: usize = 8 << 20;
+
+/// Bytes of messages that are sent together, unless one has more.
+pub(crate) const SYNC_BATCH_BYTES: usize = 256 << 10;
+
+/// Questions about sets in one visit.
+pub(crate) const SYNC_QUESTIONS: usize = 64;
+
+/// Visits that are received at once, and of one peer.
+pub(crate) const SYNC_VISITORS: usize = 16;
+pub(crate) const SYNC_VISITS_OF_PEER: usize = 2;

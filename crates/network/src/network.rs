@@ -1,7 +1,16 @@
 //! The handle that the rest of the node holds.
 
-use std::{collections::HashMap, future::Future, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
+use libp2p::PeerId;
+use libp2p_stream::{Control, IncomingStreams};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -16,6 +25,7 @@ use crate::{
     limits,
     node::{Command, Node},
     redial::Redial,
+    sync::{self, Library, Visit},
     transport,
 };
 
@@ -67,8 +77,25 @@ pub struct Network {
     envelope: Envelope,
     addresses: watch::Receiver<Vec<String>>,
     commands: mpsc::Sender<Command>,
+    neighbours: Neighbours,
     cancel: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// What reconciliation begins with.
+#[derive(Clone)]
+struct Neighbours {
+    control: Control,
+    connected: watch::Receiver<BTreeSet<PeerId>>,
+    /// Taken when there is somebody to receive visitors; until then they wait.
+    incoming: Arc<Mutex<Option<IncomingStreams>>>,
+}
+
+impl fmt::Debug for Neighbours {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connected = self.connected.borrow().len();
+        write!(formatter, "Neighbours({connected})")
+    }
 }
 
 impl Network {
@@ -94,6 +121,16 @@ impl Network {
             reason: error.to_string(),
         })?;
 
+        let mut control = swarm.behaviour().streams.new_control();
+        let incoming = control
+            .accept(sync::PROTOCOL)
+            .map_err(|error| Error::Setup(error.to_string()))?;
+        let (met, connected) = watch::channel(BTreeSet::new());
+        let neighbours = Neighbours {
+            control,
+            connected,
+            incoming: Arc::new(Mutex::new(Some(incoming))),
+        };
         let cancel = cancel.child_token();
         let (commands, obeyed) = mpsc::channel(limits::COMMANDS);
         let (heard, received) = mpsc::channel(limits::RECEIVED_MESSAGES);
@@ -104,6 +141,7 @@ impl Network {
             received: heard,
             undelivered: None,
             addresses: announced,
+            connected: met,
             redial: Redial::new(bootstrap, Instant::now()),
             dials: HashMap::new(),
         };
@@ -116,11 +154,39 @@ impl Network {
             envelope,
             addresses,
             commands,
+            neighbours,
             cancel,
             tasks,
         };
         network.wait_until_listening(&config.listen).await?;
         Ok((network, received))
+    }
+
+    /// Reconciles with the neighbours from now on, until the network stops:
+    /// visits them and receives their visits. `seen` is told of each visit that
+    /// was paid, and to whom. Does nothing the second time.
+    pub fn reconcile(
+        &self,
+        library: Arc<dyn Library>,
+        seen: impl Fn(&str, &Visit) + Send + Sync + 'static,
+    ) {
+        let mut incoming = self
+            .neighbours
+            .incoming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(incoming) = incoming.take() else {
+            return;
+        };
+        let keeper = sync::Keeper {
+            control: self.neighbours.control.clone(),
+            library: library.clone(),
+            peers: self.neighbours.connected.clone(),
+            seen: Arc::new(seen),
+        };
+        let bounds = (self.tasks.clone(), self.cancel.clone());
+        self.tasks.spawn(sync::serve(incoming, library, bounds));
+        self.tasks.spawn(keeper.run(self.cancel.clone()));
     }
 
     /// Our peer id.

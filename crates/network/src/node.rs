@@ -14,7 +14,10 @@
 //! and the peers' windows fill. Commands are still served, so that the reader
 //! of the queue may publish; what it says leaves when the connections move on.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Instant,
+};
 
 use futures::StreamExt;
 use libp2p::{
@@ -64,6 +67,7 @@ pub(crate) struct Node {
     pub(crate) received: mpsc::Sender<Received>,
     pub(crate) undelivered: Option<Received>,
     pub(crate) addresses: watch::Sender<Vec<String>>,
+    pub(crate) connected: watch::Sender<BTreeSet<PeerId>>,
     pub(crate) redial: Redial,
     pub(crate) dials: HashMap<PeerId, Vec<oneshot::Sender<Result<(), Error>>>>,
 }
@@ -180,6 +184,9 @@ impl Node {
             } => {
                 if num_established.get() == 1 {
                     tracing::info!(peer = %peer_id, "peer connected");
+                    self.connected.send_modify(|here| {
+                        here.insert(peer_id);
+                    });
                 }
                 self.redial.connected(&peer_id);
                 self.settle(&peer_id, |_| Ok(()));
@@ -191,6 +198,9 @@ impl Node {
                 ..
             } => {
                 tracing::info!(peer = %peer_id, ?cause, "peer disconnected");
+                self.connected.send_modify(|here| {
+                    here.remove(&peer_id);
+                });
                 self.redial.lost(&peer_id, Instant::now());
             }
             SwarmEvent::OutgoingConnectionError {

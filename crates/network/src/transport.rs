@@ -31,6 +31,7 @@ use crate::{
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(crate) gossip: Gossip,
+    pub(crate) streams: libp2p_stream::Behaviour,
 }
 
 /// Builds the swarm; its connections run as tasks of the tracker.
@@ -42,6 +43,7 @@ pub(crate) fn swarm(
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits()),
         gossip: gossip(identity.keypair(), topics)?,
+        streams: libp2p_stream::Behaviour::new(),
     };
     let tasks = tasks.clone();
     let spawn = move |connection: Pin<Box<dyn Future<Output = ()> + Send>>| {

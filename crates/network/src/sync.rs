@@ -1,0 +1,32 @@
+//! Reconciliation with neighbours: each finds out what the other has, fetches
+//! that and offers what the other lacks (network.md §26, target 1).
+//!
+//! ```text
+//!   neighbours (watch) ─▶ keeper: who is due ─▶ visit ──stream──▶ serve
+//!                                                │  compare, sketch     │
+//!                                                │  messages ◀───────── │
+//!                                                │  ──────────▶ offers  │
+//!                                                ▼                      ▼
+//!                                             Library                Library
+//! ```
+//!
+//! The protocol has an id of its own, so nodes that do not know it are not
+//! troubled. How a difference is found is [`beth_protocol::reconcile`]; what a
+//! node has and takes is its [`Library`]. One visit at a time is paid, a few
+//! are received, every frame is bounded and waited for with a deadline.
+
+mod frame;
+mod keeper;
+mod library;
+mod serve;
+mod visit;
+
+use libp2p::StreamProtocol;
+
+pub(crate) use keeper::Keeper;
+pub use library::{Batch, Library, LibraryError, Wanted};
+pub(crate) use serve::serve;
+pub use visit::Visit;
+
+/// The protocol id.
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/beth/sync/1.0.0");

@@ -1,0 +1,56 @@
+//! What reconciliation asks of the node above.
+
+use beth_protocol::reconcile::frame::{Reply, Request};
+use beth_protocol::reconcile::{AskError, Asker, Element, Range, Salt, Step};
+use futures::future::BoxFuture;
+
+/// The messages of a node, as a set. Every method but [`Library::take`] may read
+/// from disk and is called where that is allowed.
+pub trait Library: Send + Sync + 'static {
+    /// Answers the question of a peer.
+    fn answer(&self, request: &Request) -> Result<Reply, LibraryError>;
+
+    /// Begins to ask.
+    fn begin(&self, salt: Salt) -> Result<(Asker, Request), LibraryError>;
+
+    /// Goes on asking.
+    fn hear(&self, asker: &mut Asker, reply: Reply) -> Result<Step, AskError<LibraryError>>;
+
+    /// Messages that are wanted, as they travel in gossip, up to so many bytes
+    /// or one; in the order of their times.
+    fn messages(&self, wanted: Wanted, bytes_max: usize) -> Result<Batch, LibraryError>;
+
+    /// Takes messages in, as if a peer had said them; waits while there is no
+    /// room. False when the node is stopping.
+    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, bool>;
+}
+
+/// Messages by their places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// One by one, in order.
+    pub elements: Vec<Element>,
+    /// All that is in these, in order.
+    pub ranges: Vec<Range>,
+}
+
+/// Some of the messages that were wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// As they travel.
+    pub messages: Vec<Vec<u8>>,
+    /// What is left.
+    pub rest: Wanted,
+}
+
+/// The node could not read its messages.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LibraryError(pub String);
+
+impl Wanted {
+    /// True when nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.elements.is_empty() && self.ranges.is_empty()
+    }
+}
