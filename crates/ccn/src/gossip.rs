@@ -172,7 +172,7 @@ pub(crate) async fn listen(
 ///
 /// Others leave no trace: whoever relays a spoilt copy must not be able to have
 /// the hash of a good one recorded as refused.
-fn decode(data: &[u8]) -> Option<Value> {
+pub(crate) fn decode(data: &[u8]) -> Option<Value> {
     decode_candidates(data)
         .iter()
         .filter_map(|text| parse_written(text).ok())

@@ -196,3 +196,6 @@ pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 pub const CHECK_AGE_MAX: Duration = Duration::from_secs(1);
 /// Longest sender whose messages are counted by his name.
 pub const ADDRESS_BYTES_MAX: usize = 128;
+
+/// Messages that are read at once for a neighbour.
+pub const LIBRARY_PAGE: usize = 256;

@@ -28,6 +28,7 @@ use crate::events::Events;
 use crate::fetch::Fetcher;
 use crate::gossip::{Carriage, Carrier, Gossip, NetworkInfo};
 use crate::jobs::Jobs;
+use crate::library::Shelves;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::metrics::sample::Sampler;
@@ -91,6 +92,7 @@ impl Node {
         let mut tasks: JoinSet<()> = background.into_iter().collect();
         let topic = context.config.p2p.message_topic.clone();
         let intake = context.pipeline.intake.clone();
+        reconcile(&network, &context);
         tasks.spawn(gossip::listen(
             received,
             topic,
@@ -197,6 +199,26 @@ fn declare(
         state.declare_well_known(item_hash, &kept.hash, kept.size_bytes, now())
     })?;
     Ok(())
+}
+
+/// Neighbours find out what one of them missed.
+fn reconcile(network: &Network, context: &Context) {
+    let shelves = Shelves {
+        readers: context.readers.clone(),
+        intake: context.pipeline.intake.clone(),
+    };
+    network.reconcile(Arc::new(shelves), |peer, visit| {
+        if visit.fetched + visit.offered > 0 {
+            info!(
+                peer,
+                fetched = visit.fetched,
+                offered = visit.offered,
+                questions = visit.questions,
+                question_bytes = visit.question_bytes,
+                "reconciled with a neighbour"
+            );
+        }
+    });
 }
 
 fn network_config(config: &CcnConfig) -> NetworkConfig {

@@ -11,8 +11,9 @@ mod wanted;
 
 use std::ops::ControlFlow;
 
+use beth_protocol::reconcile::{Element, Range};
 use beth_protocol::time::Timestamp;
-use beth_protocol::{MessageType, Status};
+use beth_protocol::{Message, MessageType, Status};
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
@@ -245,6 +246,36 @@ impl State<'_> {
         );
         self.one(&sql, (prefix(item_hash), item_hash), |row| Ok(stored(row)))?
             .transpose()
+    }
+
+    /// Messages in force of a range of places, as they were signed; the first
+    /// ones, in order.
+    pub fn messages_between(
+        &self,
+        range: Range,
+        rows_max: usize,
+    ) -> Result<Vec<(Element, Message)>, Error> {
+        let sql = format!(
+            "SELECT {STORED}, prefix FROM messages INDEXED BY messages_time
+             WHERE time >= ?1 AND time <= ?3 AND (time, prefix) >= (?1, ?2) AND (time, prefix) < (?3, ?4)
+             ORDER BY time, prefix LIMIT ?5"
+        );
+        let (start, end) = (range.start, range.end);
+        let params = [
+            start.time,
+            start.prefix,
+            end.time,
+            end.prefix,
+            rows_max as i64,
+        ];
+        let rows = self.all(&sql, params, |row| Ok((stored(row), row.get(12)?)))?;
+        rows.into_iter()
+            .map(|(stored, prefix)| {
+                let message = stored?.message;
+                let time = message.time.micros();
+                Ok((Element { time, prefix }, message))
+            })
+            .collect()
     }
 
     pub(super) fn message_by_id(&self, id: i64) -> Result<StoredMessage, Error> {

@@ -1,0 +1,151 @@
+//! The messages of this node, as neighbours reconcile them.
+
+use std::sync::Arc;
+
+use beth_network::payload::encode_payload;
+use beth_network::{Batch, Library, LibraryError, Wanted};
+use beth_protocol::Message;
+use beth_protocol::json::to_sorted_string;
+use beth_protocol::reconcile::frame::{Reply, Request};
+use beth_protocol::reconcile::{AskError, Asker, Element, Range, Salt, Step, answer};
+use beth_store::{Readers, State};
+use futures::future::BoxFuture;
+
+use crate::gossip::decode;
+use crate::limits::LIBRARY_PAGE;
+use crate::pipeline::{Source, now};
+use crate::verify::Intake;
+use beth_store::pending::Arrival;
+
+/// Reads from the state, and hands what is new to the pipeline.
+pub(crate) struct Shelves {
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) intake: Intake,
+}
+
+impl Shelves {
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&State<'_>) -> Result<T, beth_store::Error>,
+    ) -> Result<T, LibraryError> {
+        self.readers.read(read).map_err(failed)
+    }
+}
+
+fn failed(error: beth_store::Error) -> LibraryError {
+    LibraryError(error.to_string())
+}
+
+impl Library for Shelves {
+    fn answer(&self, request: &Request) -> Result<Reply, LibraryError> {
+        self.read(|state| answer(state, request))
+    }
+
+    fn begin(&self, salt: Salt) -> Result<(Asker, Request), LibraryError> {
+        self.read(|state| Asker::begin(state, salt))
+    }
+
+    fn hear(&self, asker: &mut Asker, reply: Reply) -> Result<Step, AskError<LibraryError>> {
+        let heard = self.read(|state| match asker.hear(state, reply) {
+            Ok(step) => Ok(Ok(step)),
+            Err(AskError::Nonsense(what)) => Ok(Err(AskError::Nonsense(what))),
+            Err(AskError::Set(error)) => Err(error),
+        });
+        heard?
+    }
+
+    fn messages(&self, wanted: Wanted, bytes_max: usize) -> Result<Batch, LibraryError> {
+        self.read(|state| {
+            let mut page = Page {
+                batch: Batch {
+                    messages: Vec::new(),
+                    rest: wanted,
+                },
+                bytes_left: bytes_max,
+            };
+            page.fill(state)?;
+            Ok(page.batch)
+        })
+    }
+
+    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            for raw in messages.iter().filter_map(|data| decode(data)) {
+                let arrival = Arrival {
+                    raw,
+                    reception_time: now(),
+                    origin: "p2p",
+                    transaction: None,
+                    retry_of: None,
+                };
+                if self.intake.send(arrival, Source::Node, None).await.is_err() {
+                    return false;
+                }
+            }
+            true
+        })
+    }
+}
+
+/// A batch that is being filled.
+struct Page {
+    batch: Batch,
+    bytes_left: usize,
+}
+
+impl Page {
+    fn fill(&mut self, state: &State<'_>) -> Result<(), beth_store::Error> {
+        let elements = std::mem::take(&mut self.batch.rest.elements);
+        for (place, element) in elements.iter().enumerate() {
+            let range = Range {
+                start: *element,
+                end: element.after(),
+            };
+            // Who was forgotten meanwhile is not there.
+            for (_, message) in state.messages_between(range, LIBRARY_PAGE)? {
+                self.add(&message);
+            }
+            if self.bytes_left == 0 {
+                self.batch.rest.elements = elements[place + 1..].to_vec();
+                return Ok(());
+            }
+        }
+        while let Some(range) = self.batch.rest.ranges.first().copied() {
+            let found = state.messages_between(range, LIBRARY_PAGE)?;
+            let is_whole = found.len() < LIBRARY_PAGE;
+            let mut last = None;
+            for (element, message) in found {
+                if self.bytes_left == 0 {
+                    break;
+                }
+                self.add(&message);
+                last = Some(element);
+            }
+            self.go_on(range, (last, is_whole && self.bytes_left > 0));
+            if self.bytes_left == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// What of the first range is left behind the last message.
+    fn go_on(&mut self, range: Range, (last, is_whole): (Option<Element>, bool)) {
+        let start = last.map_or(range.end, Element::after);
+        let ranges = &mut self.batch.rest.ranges;
+        if is_whole || start >= range.end {
+            ranges.remove(0);
+        } else {
+            ranges[0].start = start;
+        }
+    }
+
+    fn add(&mut self, message: &Message) {
+        let Ok(raw) = serde_json::to_value(message) else {
+            return;
+        };
+        let payload = encode_payload(&to_sorted_string(&raw));
+        self.bytes_left = self.bytes_left.saturating_sub(payload.len());
+        self.batch.messages.push(payload);
+    }
+}
