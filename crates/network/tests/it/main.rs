@@ -4,6 +4,7 @@
 mod delivery;
 mod identity;
 mod peers;
+mod sync;
 mod vectors;
 
 use std::{future::Future, time::Duration};

@@ -1,0 +1,206 @@
+//! Neighbours that reconcile: what one has the other gets, whoever began, and
+//! peers that know nothing of it are left alone.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use beth_network::{Batch, Library, LibraryError, Visit, Wanted};
+use beth_protocol::reconcile::frame::{Reply, Request};
+use beth_protocol::reconcile::{
+    AskError, Asker, Element, PARTS, Part, Range, Salt, Set, Step, Summary, answer,
+};
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::{DEADLINE, Peer};
+
+/// Messages in memory; the text of one is its number.
+#[derive(Clone, Default)]
+struct Shelf(BTreeMap<Element, Vec<u8>>);
+
+impl Set for Shelf {
+    type Error = Infallible;
+
+    fn summary(&self, range: Range) -> Result<Summary, Infallible> {
+        let elements = self.0.range(range.start..range.end);
+        Ok(elements.fold(Summary::default(), |sum, (element, _)| {
+            sum.plus(Summary::of(*element))
+        }))
+    }
+
+    fn divide(&self, range: Range) -> Result<Vec<Part>, Infallible> {
+        let elements: Vec<Element> = self
+            .0
+            .range(range.start..range.end)
+            .map(|(element, _)| *element)
+            .collect();
+        let size = elements.len().div_ceil(PARTS).max(1);
+        let chunks: Vec<&[Element]> = elements.chunks(size).collect();
+        let ends = chunks.iter().skip(1).map(|chunk| chunk[0]);
+        let ends = ends.chain([range.end]);
+        let parts = chunks.iter().zip(ends).map(|(chunk, end)| Part {
+            end,
+            summary: chunk.iter().fold(Summary::default(), |sum, element| {
+                sum.plus(Summary::of(*element))
+            }),
+        });
+        Ok(parts.collect())
+    }
+
+    fn each(
+        &self,
+        range: Range,
+        show: &mut dyn FnMut(Element) -> ControlFlow<()>,
+    ) -> Result<(), Infallible> {
+        for element in self.0.range(range.start..range.end).map(|(at, _)| *at) {
+            if show(element).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Memory {
+    shelf: Mutex<Shelf>,
+    count: watch::Sender<usize>,
+}
+
+impl Memory {
+    fn of(numbers: impl Iterator<Item = i64>) -> Arc<Memory> {
+        let shelf: BTreeMap<_, _> = numbers.map(message).collect();
+        let count = watch::channel(shelf.len()).0;
+        Arc::new(Memory {
+            shelf: Mutex::new(Shelf(shelf)),
+            count,
+        })
+    }
+
+    fn shelf(&self) -> Shelf {
+        self.shelf.lock().unwrap().clone()
+    }
+
+    async fn has(&self, count: usize) {
+        let mut counted = self.count.subscribe();
+        let reached = counted.wait_for(|now| *now >= count);
+        let reached = timeout(DEADLINE, reached).await;
+        assert!(reached.is_ok(), "{} of {count}", *self.count.borrow());
+    }
+}
+
+fn message(number: i64) -> (Element, Vec<u8>) {
+    let element = Element {
+        time: number * 1_000_000,
+        prefix: number.wrapping_mul(0x1234_5678_9abc_def1),
+    };
+    (element, format!("{number:>200}").into_bytes())
+}
+
+fn never(error: AskError<Infallible>) -> AskError<LibraryError> {
+    match error {
+        AskError::Nonsense(what) => AskError::Nonsense(what),
+        AskError::Set(never) => match never {},
+    }
+}
+
+impl Library for Memory {
+    fn answer(&self, request: &Request) -> Result<Reply, LibraryError> {
+        let Ok(reply) = answer(&self.shelf(), request);
+        Ok(reply)
+    }
+
+    fn begin(&self, salt: Salt) -> Result<(Asker, Request), LibraryError> {
+        let Ok(begun) = Asker::begin(&self.shelf(), salt);
+        Ok(begun)
+    }
+
+    fn hear(&self, asker: &mut Asker, reply: Reply) -> Result<Step, AskError<LibraryError>> {
+        asker.hear(&self.shelf(), reply).map_err(never)
+    }
+
+    /// Seven at a time.
+    fn messages(&self, mut wanted: Wanted, _: usize) -> Result<Batch, LibraryError> {
+        let shelf = self.shelf().0;
+        for range in std::mem::take(&mut wanted.ranges) {
+            let within = shelf.range(range.start..range.end);
+            wanted.elements.extend(within.map(|(element, _)| *element));
+        }
+        let rest = wanted.elements.split_off(wanted.elements.len().min(7));
+        let messages = wanted.elements.iter();
+        Ok(Batch {
+            messages: messages.filter_map(|at| shelf.get(at).cloned()).collect(),
+            rest: Wanted {
+                elements: rest,
+                ranges: Vec::new(),
+            },
+        })
+    }
+
+    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, bool> {
+        let mut shelf = self.shelf.lock().unwrap();
+        for text in messages {
+            let number = String::from_utf8(text).unwrap();
+            let (element, text) = message(number.trim().parse().unwrap());
+            shelf.0.insert(element, text);
+        }
+        self.count.send_replace(shelf.0.len());
+        Box::pin(std::future::ready(true))
+    }
+}
+
+/// A peer that reconciles, and the visits it paid.
+fn begin(peer: &Peer, library: &Arc<Memory>) -> watch::Receiver<Vec<Visit>> {
+    let (told, visits) = watch::channel(Vec::new());
+    peer.network.reconcile(library.clone(), move |_, visit| {
+        told.send_modify(|seen: &mut Vec<Visit>| seen.push(visit.clone()));
+    });
+    visits
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neighbours_end_with_the_same() {
+    let first = Peer::start(&[]).await;
+    let second = Peer::start(&[&first]).await;
+    let here = Memory::of((0..1_000).filter(|number| number % 3 > 0));
+    let there = Memory::of((200..1_300).filter(|number| number % 7 > 0));
+    begin(&first, &here);
+    begin(&second, &there);
+    let all = (0..1_300).filter(|number| match number {
+        0..200 => number % 3 > 0,
+        1_000.. => number % 7 > 0,
+        _ => number % 3 > 0 || number % 7 > 0,
+    });
+    let all: BTreeMap<_, _> = all.map(message).collect();
+    here.has(all.len()).await;
+    there.has(all.len()).await;
+    assert!(here.shelf().0 == all && there.shelf().0 == all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visit_in_step_takes_a_few_bytes() {
+    let first = Peer::start(&[]).await;
+    let second = Peer::start(&[&first]).await;
+    let (here, there) = (Memory::of(0..5_000), Memory::of(0..5_000));
+    begin(&first, &here);
+    let mut visits = begin(&second, &there);
+    let paid = visits.wait_for(|visits| !visits.is_empty());
+    let paid = timeout(DEADLINE, paid).await.unwrap().unwrap()[0].clone();
+    assert_eq!((paid.questions, paid.fetched, paid.offered), (1, 0, 0));
+    assert!(paid.question_bytes < 100, "{paid:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_node_gets_everything() {
+    let full = Peer::start(&[]).await;
+    let library = Memory::of(0..3_000);
+    begin(&full, &library);
+    let empty = Peer::start(&[&full]).await;
+    let new = Memory::of(0..0);
+    let visits = begin(&empty, &new);
+    new.has(3_000).await;
+    let questions: u64 = visits.borrow().iter().map(|visit| visit.questions).sum();
+    assert!(questions < 5, "{questions}");
+}
