@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod judgement;
 pub mod mutate;
 pub mod payload;
+pub mod reconcile;
 pub mod signature;
 
 /// A target that reads a content of one type.

@@ -1,6 +1,6 @@
 //! What was said while this node was away: all pages of other nodes after a
-//! start, then the newest ones until one has nothing new. A stopgap until set reconciliation; cheap when in sync
-//! (one page of hashes per node and minute).
+//! start, then the newest ones until one has nothing new. For nodes that do not
+//! reconcile; cheap when in sync (one page of hashes per node and minute).
 
 use std::collections::HashSet;
 use std::sync::Arc;
