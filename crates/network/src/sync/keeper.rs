@@ -21,14 +21,16 @@ use super::library::Library;
 use super::visit::{Visit, VisitError, visit};
 use crate::limits::{SYNC_AGAIN, SYNC_PERIOD};
 
+/// Is told of each visit: to whom, and what it was like.
+pub(crate) type Seen = Arc<dyn Fn(&str, &Visit) + Send + Sync>;
+
 /// Visits the neighbours in turn.
 pub(crate) struct Keeper {
     pub(crate) control: Control,
     pub(crate) library: Arc<dyn Library>,
     /// Who is connected.
     pub(crate) peers: watch::Receiver<BTreeSet<PeerId>>,
-    /// Told of each visit.
-    pub(crate) seen: Arc<dyn Fn(&str, &Visit) + Send + Sync>,
+    pub(crate) seen: Seen,
 }
 
 /// A neighbour.

@@ -134,7 +134,8 @@ fn a_thousand_missing_cost_less_than_three_times_their_hashes() {
     let away = |number: u64| (200_500..201_500).contains(&number);
     let here_and_there: BTreeSet<u64> = (0..1_000).map(|n| mixed(n) % 300_000).collect();
     let lately: BTreeSet<u64> = (0..1_000).map(|n| 295_000 + mixed(n) % 5_000).collect();
-    let lists: [(&str, Box<dyn Fn(u64) -> bool>); 3] = [
+    type Missing = Box<dyn Fn(u64) -> bool>;
+    let lists: [(&str, Missing); 3] = [
         ("away", Box::new(away)),
         (
             "here and there",
