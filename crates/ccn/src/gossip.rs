@@ -10,7 +10,6 @@ use beth_network::payload::{decode_candidates, encode_payload};
 use beth_network::{Network, Received};
 use beth_protocol::json::{parse_written, to_sorted_string};
 use beth_protocol::{Message, limits as protocol_limits};
-use beth_store::pending::Arrival;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,7 @@ use tracing::debug;
 
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::pipeline::{Source, now};
+use crate::pipeline::{Source, arrival};
 use crate::verify::Intake;
 pub(crate) use carriers::Carrier;
 pub use carriers::{Carriage, Publication};
@@ -155,14 +154,7 @@ pub(crate) async fn listen(
             continue;
         };
         count("new");
-        let arrival = Arrival {
-            raw,
-            reception_time: now(),
-            origin: "p2p",
-            transaction: None,
-            retry_of: None,
-        };
-        if intake.send(arrival, Source::Node, None).await.is_err() {
+        if intake.send(arrival(raw), Source::Node, None).await.is_err() {
             return;
         }
     }

@@ -1,7 +1,5 @@
 //! The messages of this node, as neighbours reconcile them.
 
-use std::sync::Arc;
-
 use beth_network::payload::encode_payload;
 use beth_network::{Batch, Library, LibraryError, Wanted};
 use beth_protocol::Message;
@@ -13,14 +11,13 @@ use futures::future::BoxFuture;
 
 use crate::gossip::decode;
 use crate::limits::LIBRARY_PAGE;
-use crate::pipeline::{Source, now};
-use crate::verify::Intake;
-use beth_store::pending::Arrival;
+use crate::pipeline::Pipeline;
 
 /// Reads from the state, and hands what is new to the pipeline.
 pub(crate) struct Shelves {
-    pub(crate) readers: Arc<Readers>,
-    pub(crate) intake: Intake,
+    /// Of its own: who reads a page must not wait for who reads a sketch.
+    pub(crate) readers: Readers,
+    pub(crate) pipeline: Pipeline,
 }
 
 impl Shelves {
@@ -68,17 +65,18 @@ impl Library for Shelves {
         })
     }
 
+    /// Answers when the messages are judged: who looks again then finds them.
     fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, bool> {
         Box::pin(async move {
+            let mut handed = Vec::with_capacity(messages.len());
             for raw in messages.iter().filter_map(|data| decode(data)) {
-                let arrival = Arrival {
-                    raw,
-                    reception_time: now(),
-                    origin: "p2p",
-                    transaction: None,
-                    retry_of: None,
-                };
-                if self.intake.send(arrival, Source::Node, None).await.is_err() {
+                match self.pipeline.hand(raw).await {
+                    Ok(one) => handed.push(one),
+                    Err(_) => return false,
+                }
+            }
+            for one in handed {
+                if one.outcome().await.is_err() {
                     return false;
                 }
             }

@@ -199,3 +199,6 @@ pub const ADDRESS_BYTES_MAX: usize = 128;
 
 /// Messages that are read at once for a neighbour.
 pub const LIBRARY_PAGE: usize = 256;
+
+/// Connections to the database for what neighbours ask.
+pub const LIBRARY_READERS: usize = 2;

@@ -92,7 +92,7 @@ impl Node {
         let mut tasks: JoinSet<()> = background.into_iter().collect();
         let topic = context.config.p2p.message_topic.clone();
         let intake = context.pipeline.intake.clone();
-        reconcile(&network, &context);
+        reconcile(&network, &context)?;
         tasks.spawn(gossip::listen(
             received,
             topic,
@@ -202,10 +202,10 @@ fn declare(
 }
 
 /// Neighbours find out what one of them missed.
-fn reconcile(network: &Network, context: &Context) {
+fn reconcile(network: &Network, context: &Context) -> Result<(), Error> {
     let shelves = Shelves {
-        readers: context.readers.clone(),
-        intake: context.pipeline.intake.clone(),
+        readers: context.readers.more(limits::LIBRARY_READERS)?,
+        pipeline: context.pipeline.clone(),
     };
     network.reconcile(Arc::new(shelves), |peer, visit| {
         if visit.fetched + visit.offered > 0 {
@@ -219,6 +219,7 @@ fn reconcile(network: &Network, context: &Context) {
             );
         }
     });
+    Ok(())
 }
 
 fn network_config(config: &CcnConfig) -> NetworkConfig {

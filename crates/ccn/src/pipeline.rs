@@ -260,7 +260,8 @@ impl Pipeline {
     }
 }
 
-fn arrival(raw: Value) -> Arrival {
+/// A message that came now, from another node or a client.
+pub(crate) fn arrival(raw: Value) -> Arrival {
     Arrival {
         raw,
         reception_time: now(),

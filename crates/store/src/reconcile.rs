@@ -209,11 +209,6 @@ impl State<'_> {
             }
             ControlFlow::Continue(())
         })?;
-        // Messages may have come to the same place since they were counted.
-        parts.truncate(PARTS);
-        if let Some(last) = parts.last_mut() {
-            last.end = range.end;
-        }
         Ok(parts)
     }
 }

@@ -14,17 +14,21 @@ use crate::api::Fixture;
 
 const BODY_BYTES: usize = 8 << 20;
 
+/// A connection to a node that is served by axum's own server.
+async fn connect(config: CcnConfig) -> TcpStream {
+    let router = api::router(node::offline(config).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    TcpStream::connect(address).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_sends_first_and_reads_later_learns_why() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = CcnConfig::in_folder(folder.path());
     config.storage.max_unauthenticated_upload_file_size = 1_000;
-    let router = api::router(node::offline(config).unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connect(config).await;
     let head = format!(
         "POST /api/v0/storage/add_file HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {BODY_BYTES}\r\n\r\n"
     );
@@ -40,12 +44,7 @@ async fn a_client_that_sends_first_and_reads_later_learns_why() {
 async fn who_asks_before_he_sends_is_not_told_to_send() {
     let folder = tempfile::tempdir().unwrap();
     let config = CcnConfig::in_folder(folder.path());
-    let router = api::router(node::offline(config).unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connect(config).await;
     let head = format!(
         "POST /nowhere HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {BODY_BYTES}\r\n\r\n"
     );
