@@ -5,6 +5,7 @@
 //!  pipeline  lines ─▶ submitting tasks ─▶ Pipeline ─▶ processed and durable     (no HTTP)
 //!  http      lines ─▶ another process ─ POST, GET ─▶ node
 //!  replay    lines ─▶ import ─▶ node ─ pages ─▶ import ─▶ another node
+//!  join      lines ─▶ node ─ reconciliation ─▶ an empty node
 //! ```
 //!
 //! What belongs to the measurement and not to the node (clients, the node that
@@ -15,6 +16,7 @@
 mod client;
 mod feed;
 mod http;
+mod join;
 mod meter;
 mod replay;
 mod rounds;
@@ -28,6 +30,7 @@ const USAGE: &str = "\
 measure_pipeline [pipeline] [--level N]… [--full] [--in-flight N] [--network]
 measure_pipeline http [--level N] [--rate N] [--seconds N]
 measure_pipeline replay [--level N] [--network]
+measure_pipeline join [--level N] [--network]
 
 pipeline: what a message costs from its submission in process until it is processed and durable
   --level N      with N messages stored (default: 10000, 100000, 1000000)
@@ -40,6 +43,8 @@ http: messages a second through POST /api/v0/messages, then the time until they 
   --seconds N    for how long (default 20)
 replay: import of N messages from a file, and from another node
   --level N      messages (default 1000000)
+join: an empty node meets one that has everything
+  --level N      messages (default 100000)
 everywhere:
   --folder DIR   where nodes and messages are kept (default: the target folder)";
 
@@ -74,6 +79,7 @@ async fn main() {
         "pipeline" => rounds::measure(options).await,
         "http" => http::measure(options).await,
         "replay" => replay::measure(options).await,
+        "join" => join::measure(options).await,
         _ => println!("{USAGE}"),
     }
 }

@@ -23,9 +23,9 @@ pub async fn measure(options: Options) {
     let path = options.dump(count);
     let first = options.scratch();
     timed("from a file", Source::File(path), first.path(), count).await;
-    let (child, url) = serve_apart(first.path()).await;
+    let (child, said) = serve_apart(first.path()).await;
     let second = options.scratch();
-    let source = Source::Node(url);
+    let source = Source::Node(said.url);
     timed("from another node", source, second.path(), count).await;
     drop(child);
     let bytes = folder_bytes(first.path()) / 1_000_000;
@@ -52,8 +52,15 @@ async fn timed(what: &str, source: Source, folder: &Path, count: u64) {
     );
 }
 
-/// A process that serves a folder, and its URL. It ends with its input.
-async fn serve_apart(folder: &Path) -> (Child, String) {
+/// Where a node is reached.
+pub struct Said {
+    pub url: String,
+    /// Its multiaddress.
+    pub peer: String,
+}
+
+/// A process that serves a folder; it ends with its input.
+pub async fn serve_apart(folder: &Path) -> (Child, Said) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .arg("serve")
         .arg(folder)
@@ -64,7 +71,8 @@ async fn serve_apart(folder: &Path) -> (Child, String) {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let url = lines.next_line().await.unwrap().unwrap();
-    (child, url)
+    let peer = lines.next_line().await.unwrap().unwrap();
+    (child, Said { url, peer })
 }
 
 /// Serves a folder until standard input ends.
@@ -74,6 +82,7 @@ pub async fn serve(folder: &str) {
         .await
         .unwrap();
     println!("http://{}", node.address);
+    println!("{}", node.context.network.addresses()[0]);
     std::io::stdout().flush().unwrap();
     let served = tokio::spawn(node.serve(Router::new()));
     let mut input = BufReader::new(tokio::io::stdin()).lines();
