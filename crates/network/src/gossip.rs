@@ -19,6 +19,7 @@ use crate::{
     frame::MESSAGE_BYTES,
     limits::{FRAME_BYTES, MESSAGES_PER_FRAME, PEER_QUEUE, PEER_QUEUE_MESSAGES, READ_AHEAD_BYTES},
     message_id::message_id,
+    parameters::GOSSIP,
 };
 
 /// Gossip that knows the configured topics only: what peers subscribe to
@@ -46,34 +47,35 @@ fn parameters(topics: &HashSet<TopicHash>) -> Result<Config, Error> {
     let mut builder = ConfigBuilder::default();
     builder
         .protocol_id_prefix("/meshsub")
-        .heartbeat_interval(Duration::from_secs(1))
+        .heartbeat_interval(GOSSIP.heartbeat)
         // The first heartbeat comes one interval after this delay.
-        .heartbeat_initial_delay(Duration::from_secs(4))
+        .heartbeat_initial_delay(GOSSIP.heartbeat_delay)
         .validation_mode(ValidationMode::Strict)
         .message_id_fn(|message: &Message| MessageId::from(message_id(&message.data)))
-        .duplicate_cache_time(Duration::from_secs(1_800))
-        .flood_publish(true)
-        .mesh_n(6)
-        .mesh_n_low(5)
-        .mesh_n_high(12)
-        .mesh_outbound_min(2)
-        .gossip_lazy(6)
-        .gossip_factor(0.25)
-        .retain_scores(4)
-        .history_length(5)
-        .history_gossip(3)
+        .duplicate_cache_time(GOSSIP.duplicates)
+        .flood_publish(GOSSIP.flood_publish)
+        .mesh_n(GOSSIP.mesh.peers)
+        .mesh_n_low(GOSSIP.mesh.low)
+        .mesh_n_high(GOSSIP.mesh.high)
+        .mesh_outbound_min(GOSSIP.mesh.outbound_min)
+        .gossip_lazy(GOSSIP.lazy)
+        .gossip_factor(GOSSIP.lazy_share)
+        .retain_scores(GOSSIP.mesh.best)
+        .history_length(GOSSIP.history)
+        .history_gossip(GOSSIP.history_told)
         .fanout_ttl(Duration::from_secs(60))
-        .prune_backoff(Duration::from_secs(60))
+        .prune_backoff(GOSSIP.prune_backoff)
         .unsubscribe_backoff(Duration::from_secs(10))
-        .backoff_slack(1)
+        .backoff_slack(GOSSIP.backoff_slack)
         .graft_flood_threshold(Duration::from_secs(10))
         .opportunistic_graft_ticks(60)
         .opportunistic_graft_peers(2)
         .prune_peers(0)
-        .max_control_messages_sent(5_000)
-        .max_ihave_messages_heartbeat(10)
-        .iwant_followup_time(Duration::from_secs(3))
-        .gossip_retransimission(3)
+        .max_control_messages_sent(GOSSIP.ids_max)
+        .max_ihave_messages_heartbeat(GOSSIP.haves_read)
+        .iwant_followup_time(GOSSIP.want_patience)
+        .gossip_retransimission(GOSSIP.want_answers)
+        .idontwant_message_size_threshold(GOSSIP.dont_want_bytes)
         // A full IHAVE of upstream has 110 KB; the library's default of 16 KB
         // would drop the stream that carries it.
         .max_control_message_size(FRAME_BYTES)

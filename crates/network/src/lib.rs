@@ -29,6 +29,7 @@ pub mod limits;
 mod message_id;
 mod network;
 mod node;
+pub mod parameters;
 pub mod payload;
 mod redial;
 mod sync;
