@@ -21,6 +21,7 @@
 //! one more topic plus [`Network::dial`].
 
 mod address;
+mod bitswap;
 mod error;
 mod frame;
 mod gossip;
@@ -35,6 +36,7 @@ mod redial;
 mod sync;
 mod transport;
 
+pub use bitswap::{Blocks, Exchange, Fetch, Found, Missing};
 pub use error::{Error, PublishError};
 pub use identity::{Identity, IdentityError};
 pub use message_id::message_id;
