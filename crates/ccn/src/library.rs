@@ -1,7 +1,7 @@
 //! The messages of this node, as neighbours reconcile them.
 
 use beth_network::payload::encode_payload;
-use beth_network::{Batch, Library, LibraryError, Wanted};
+use beth_network::{Batch, Judged, Library, LibraryError, Wanted};
 use beth_protocol::Message;
 use beth_protocol::json::to_sorted_string;
 use beth_protocol::reconcile::frame::{Reply, Request};
@@ -65,22 +65,21 @@ impl Library for Shelves {
         })
     }
 
-    /// Answers when the messages are judged: who looks again then finds them.
-    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, bool> {
+    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, Option<Judged>> {
         Box::pin(async move {
             let mut handed = Vec::with_capacity(messages.len());
             for raw in messages.iter().filter_map(|data| decode(data)) {
-                match self.pipeline.hand(raw).await {
-                    Ok(one) => handed.push(one),
-                    Err(_) => return false,
-                }
+                handed.push(self.pipeline.hand(raw).await.ok()?);
             }
-            for one in handed {
-                if one.outcome().await.is_err() {
-                    return false;
+            let judged: Judged = Box::pin(async move {
+                for one in handed {
+                    if one.outcome().await.is_err() {
+                        return false;
+                    }
                 }
-            }
-            true
+                true
+            });
+            Some(judged)
         })
     }
 }

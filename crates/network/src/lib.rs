@@ -41,4 +41,4 @@ pub use error::{Error, PublishError};
 pub use identity::{Identity, IdentityError};
 pub use message_id::message_id;
 pub use network::{Config, Network, Published, Received};
-pub use sync::{Batch, Library, LibraryError, Visit, Wanted};
+pub use sync::{Batch, Judged, Library, LibraryError, Visit, Wanted};

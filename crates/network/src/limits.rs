@@ -82,6 +82,18 @@ pub(crate) const SYNC_FRAME_BYTES: usize = 8 << 20;
 /// Bytes of messages that are sent together, unless one has more.
 pub(crate) const SYNC_BATCH_BYTES: usize = 256 << 10;
 
+/// Batches that were taken and are not judged yet.
+pub(crate) const SYNC_BATCHES_JUDGED: usize = 4;
+
+/// For which one of two neighbours lets the other visit first.
+pub(crate) const SYNC_POLITENESS: Duration = Duration::from_secs(1);
+
+/// Silence of a peer after which another is visited beside it.
+pub(crate) const SYNC_STALL: Duration = Duration::from_secs(2);
+
+/// Visits that are paid at once, because others stall.
+pub(crate) const SYNC_VISITS: usize = 8;
+
 /// Questions about sets in one visit.
 pub(crate) const SYNC_QUESTIONS: usize = 64;
 

@@ -85,6 +85,7 @@ pub struct Network {
 /// What reconciliation begins with.
 #[derive(Clone)]
 struct Neighbours {
+    own: PeerId,
     control: Control,
     connected: watch::Receiver<BTreeSet<PeerId>>,
     /// Taken when there is somebody to receive visitors; until then they wait.
@@ -127,6 +128,7 @@ impl Network {
             .map_err(|error| Error::Setup(error.to_string()))?;
         let (met, connected) = watch::channel(BTreeSet::new());
         let neighbours = Neighbours {
+            own: identity.keypair().public().to_peer_id(),
             control,
             connected,
             incoming: Arc::new(Mutex::new(Some(incoming))),
@@ -178,14 +180,18 @@ impl Network {
         let Some(incoming) = incoming.take() else {
             return;
         };
+        let guests = sync::Guests::default();
         let keeper = sync::Keeper {
             control: self.neighbours.control.clone(),
             library: library.clone(),
+            own: self.neighbours.own,
             peers: self.neighbours.connected.clone(),
+            guests: guests.clone(),
             seen: Arc::new(seen),
         };
         let bounds = (self.tasks.clone(), self.cancel.clone());
-        self.tasks.spawn(sync::serve(incoming, library, bounds));
+        self.tasks
+            .spawn(sync::serve(incoming, (library, guests), bounds));
         self.tasks.spawn(keeper.run(self.cancel.clone()));
     }
 

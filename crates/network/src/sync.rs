@@ -12,19 +12,23 @@
 //!
 //! The protocol has an id of its own, so nodes that do not know it are not
 //! troubled. How a difference is found is [`beth_protocol::reconcile`]; what a
-//! node has and takes is its [`Library`]. One visit at a time is paid, a few
-//! are received, every frame is bounded and waited for with a deadline.
+//! node has and takes is its [`Library`]. Visits are paid one after another, the
+//! next already when one stalls; a few are received; of two neighbours one visits
+//! at a time. Every frame is bounded and waited for with a deadline.
 
 mod frame;
+mod guests;
 mod keeper;
 mod library;
+mod pulse;
 mod serve;
 mod visit;
 
 use libp2p::StreamProtocol;
 
+pub(crate) use guests::Guests;
 pub(crate) use keeper::Keeper;
-pub use library::{Batch, Library, LibraryError, Wanted};
+pub use library::{Batch, Judged, Library, LibraryError, Wanted};
 pub(crate) use serve::serve;
 pub use visit::Visit;
 

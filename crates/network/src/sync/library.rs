@@ -1,8 +1,12 @@
 //! What reconciliation asks of the node above.
 
+use std::collections::VecDeque;
+
 use beth_protocol::reconcile::frame::{Reply, Request};
 use beth_protocol::reconcile::{AskError, Asker, Element, Range, Salt, Step};
 use futures::future::BoxFuture;
+
+use crate::limits::SYNC_BATCHES_JUDGED;
 
 /// The messages of a node, as a set. Every method but [`Library::take`] may read
 /// from disk and is called where that is allowed.
@@ -21,8 +25,48 @@ pub trait Library: Send + Sync + 'static {
     fn messages(&self, wanted: Wanted, bytes_max: usize) -> Result<Batch, LibraryError>;
 
     /// Takes messages in, as if a peer had said them; waits while there is no
-    /// room. False when the node is stopping.
-    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, bool>;
+    /// room. They are judged in the order in which they were taken. `None` when
+    /// the node is stopping.
+    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, Option<Judged>>;
+}
+
+/// Ends when messages that were taken are judged, so that who compares again
+/// finds them; with false when the node is stopping.
+pub type Judged = BoxFuture<'static, bool>;
+
+/// What was taken and is not judged yet: a few batches, so that reading from a
+/// peer and judging go on side by side.
+#[derive(Default)]
+pub(super) struct Judging(VecDeque<Judged>);
+
+impl Judging {
+    /// One more; waits for the oldest when they are too many. False when the
+    /// node is stopping.
+    pub(super) async fn add(&mut self, taken: Option<Judged>) -> bool {
+        let Some(judged) = taken else { return false };
+        self.0.push_back(judged);
+        match self.0.len() > SYNC_BATCHES_JUDGED {
+            true => self.next().await,
+            false => true,
+        }
+    }
+
+    /// Waits for all.
+    pub(super) async fn end(mut self) -> bool {
+        while !self.0.is_empty() {
+            if !self.next().await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn next(&mut self) -> bool {
+        match self.0.pop_front() {
+            Some(judged) => judged.await,
+            None => true,
+        }
+    }
 }
 
 /// Messages by their places.

@@ -1,17 +1,16 @@
 //! Visits that are received.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::StreamExt;
-use libp2p::PeerId;
 use libp2p_stream::IncomingStreams;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::frame::{Frame, SpeakError, hear, say};
-use super::library::{Library, LibraryError};
-use crate::limits::{SYNC_BATCH_BYTES, SYNC_QUESTIONS, SYNC_VISITORS, SYNC_VISITS_OF_PEER};
+use super::guests::Guests;
+use super::library::{Judging, Library, LibraryError};
+use crate::limits::{SYNC_BATCH_BYTES, SYNC_QUESTIONS};
 
 /// Why a visit ended early.
 #[derive(Debug, thiserror::Error)]
@@ -26,16 +25,12 @@ enum ServeError {
     Stopping,
 }
 
-/// Who is here how often.
-type Guests = Arc<Mutex<HashMap<PeerId, usize>>>;
-
 /// Receives visits until cancelled. Those beyond the bounds are sent away.
 pub(crate) async fn serve(
     mut incoming: IncomingStreams,
-    library: Arc<dyn Library>,
+    (library, guests): (Arc<dyn Library>, Guests),
     (tasks, cancel): (TaskTracker, CancellationToken),
 ) {
-    let guests = Guests::default();
     loop {
         let next = tokio::select! {
             () = cancel.cancelled() => return,
@@ -44,7 +39,7 @@ pub(crate) async fn serve(
         let Some((peer, mut stream)) = next else {
             return;
         };
-        let Some(stay) = Stay::of(&guests, peer) else {
+        let Some(stay) = guests.receive(peer) else {
             tracing::debug!(%peer, "a peer that reconciles too much at once is sent away");
             continue;
         };
@@ -63,41 +58,12 @@ pub(crate) async fn serve(
     }
 }
 
-/// One visit of one peer.
-struct Stay(Guests, PeerId);
-
-impl Stay {
-    fn of(guests: &Guests, peer: PeerId) -> Option<Stay> {
-        let mut here = guests.lock().unwrap_or_else(PoisonError::into_inner);
-        if here.values().sum::<usize>() >= SYNC_VISITORS {
-            return None;
-        }
-        let own = here.entry(peer).or_default();
-        if *own >= SYNC_VISITS_OF_PEER {
-            return None;
-        }
-        *own += 1;
-        Some(Stay(guests.clone(), peer))
-    }
-}
-
-impl Drop for Stay {
-    fn drop(&mut self) {
-        let mut here = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = here.get_mut(&self.1) {
-            *own -= 1;
-            if *own == 0 {
-                here.remove(&self.1);
-            }
-        }
-    }
-}
-
 async fn receive(
     stream: &mut libp2p::Stream,
     library: &Arc<dyn Library>,
 ) -> Result<(), ServeError> {
     let mut questions = 0;
+    let mut judging = Judging::default();
     while let Some((frame, _)) = hear(stream).await? {
         match frame {
             Frame::Ask(request) => {
@@ -120,7 +86,7 @@ async fn receive(
                 say(stream, &Frame::Done).await?;
             }
             Frame::Messages(messages) => {
-                if !library.take(messages).await {
+                if !judging.add(library.take(messages).await).await {
                     return Err(ServeError::Stopping);
                 }
                 say(stream, &Frame::Done).await?;
@@ -128,7 +94,10 @@ async fn receive(
             Frame::Told(_) | Frame::Done => return Err(SpeakError::Nonsense.into()),
         }
     }
-    Ok(())
+    match judging.end().await {
+        true => Ok(()),
+        false => Err(ServeError::Stopping),
+    }
 }
 
 /// Reads from the library where waiting for a disk is allowed.

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 use super::PROTOCOL;
 use super::frame::{Frame, SpeakError, hear, say};
-use super::library::{Library, LibraryError, Wanted};
+use super::library::{Judging, Library, LibraryError, Wanted};
+use super::pulse::Pulse;
 use super::serve::blocking;
 use crate::limits::{DIAL, SYNC_BATCH_BYTES, SYNC_QUESTIONS};
 
@@ -47,13 +48,14 @@ pub(super) enum VisitError {
 
 /// Visits a peer: afterwards both have what one of them had.
 pub(super) async fn visit(
-    control: &mut Control,
+    mut control: Control,
     peer: PeerId,
-    library: &Arc<dyn Library>,
+    (library, pulse): (Arc<dyn Library>, Pulse),
 ) -> Result<Visit, VisitError> {
     let mut host = Host {
-        stream: open(control, peer).await?,
-        library: library.clone(),
+        stream: open(&mut control, peer).await?,
+        library,
+        pulse,
         seen: Visit::default(),
     };
     let difference = host.compare().await?;
@@ -87,6 +89,7 @@ async fn open(control: &mut Control, peer: PeerId) -> Result<libp2p::Stream, Vis
 struct Host {
     stream: libp2p::Stream,
     library: Arc<dyn Library>,
+    pulse: Pulse,
     seen: Visit,
 }
 
@@ -100,7 +103,7 @@ impl Host {
         for _ in 0..SYNC_QUESTIONS {
             self.seen.questions += 1;
             self.seen.question_bytes += say(&mut self.stream, &Frame::Ask(request)).await?;
-            let Some((Frame::Told(reply), bytes)) = hear(&mut self.stream).await? else {
+            let Some((Frame::Told(reply), bytes)) = self.hear().await? else {
                 return Err(SpeakError::Nonsense.into());
             };
             self.seen.question_bytes += bytes;
@@ -120,23 +123,36 @@ impl Host {
         Err(VisitError::Nonsense("without an end"))
     }
 
+    /// The next frame, and a sign of life.
+    async fn hear(&mut self) -> Result<Option<(Frame, u64)>, SpeakError> {
+        self.pulse.pause();
+        let heard = hear(&mut self.stream).await;
+        self.pulse.beat();
+        heard
+    }
+
     async fn fetch(&mut self, wanted: Wanted) -> Result<(), VisitError> {
         if wanted.is_empty() {
             return Ok(());
         }
         self.seen.question_bytes += say(&mut self.stream, &Frame::Want(wanted)).await?;
+        let mut judging = Judging::default();
         loop {
-            match hear(&mut self.stream).await? {
+            match self.hear().await? {
                 Some((Frame::Messages(messages), bytes)) => {
                     self.seen.fetched += messages.len() as u64;
                     self.seen.message_bytes += bytes;
-                    if !self.library.take(messages).await {
+                    if !judging.add(self.library.take(messages).await).await {
                         return Err(VisitError::Stopping);
                     }
                 }
-                Some((Frame::Done, _)) => return Ok(()),
+                Some((Frame::Done, _)) => break,
                 _ => return Err(SpeakError::Nonsense.into()),
             }
+        }
+        match judging.end().await {
+            true => Ok(()),
+            false => Err(VisitError::Stopping),
         }
     }
 
@@ -149,7 +165,7 @@ impl Host {
             self.seen.offered += batch.messages.len() as u64;
             let offered = Frame::Messages(batch.messages);
             self.seen.message_bytes += say(&mut self.stream, &offered).await?;
-            match hear(&mut self.stream).await? {
+            match self.hear().await? {
                 Some((Frame::Done, _)) => ours = batch.rest,
                 _ => return Err(SpeakError::Nonsense.into()),
             }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
-use beth_network::{Batch, Library, LibraryError, Visit, Wanted};
+use beth_network::{Batch, Judged, Library, LibraryError, Visit, Wanted};
 use beth_protocol::reconcile::frame::{Reply, Request};
 use beth_protocol::reconcile::{
     AskError, Asker, Element, PARTS, Part, Range, Salt, Set, Step, Summary, answer,
@@ -139,7 +139,7 @@ impl Library for Memory {
         })
     }
 
-    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, bool> {
+    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, Option<Judged>> {
         let mut shelf = self.shelf.lock().unwrap();
         for text in messages {
             let number = String::from_utf8(text).unwrap();
@@ -147,7 +147,8 @@ impl Library for Memory {
             shelf.0.insert(element, text);
         }
         self.count.send_replace(shelf.0.len());
-        Box::pin(std::future::ready(true))
+        let judged: Judged = Box::pin(std::future::ready(true));
+        Box::pin(std::future::ready(Some(judged)))
     }
 }
 
@@ -204,4 +205,45 @@ async fn an_empty_node_gets_everything() {
     let paid = visits.wait_for(|visits| !visits.is_empty());
     let paid = timeout(DEADLINE, paid).await.unwrap().unwrap()[0].clone();
     assert!((1..5).contains(&paid.questions), "{paid:?}");
+}
+
+/// Answers when its gate is opened.
+struct Stuck(Arc<Memory>, Mutex<mpsc::Receiver<()>>);
+
+impl Library for Stuck {
+    fn answer(&self, request: &Request) -> Result<Reply, LibraryError> {
+        let _ = self.1.lock().unwrap().recv();
+        self.0.answer(request)
+    }
+
+    fn begin(&self, salt: Salt) -> Result<(Asker, Request), LibraryError> {
+        self.0.begin(salt)
+    }
+
+    fn hear(&self, asker: &mut Asker, reply: Reply) -> Result<Step, AskError<LibraryError>> {
+        self.0.hear(asker, reply)
+    }
+
+    fn messages(&self, wanted: Wanted, bytes_max: usize) -> Result<Batch, LibraryError> {
+        self.0.messages(wanted, bytes_max)
+    }
+
+    fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, Option<Judged>> {
+        self.0.take(messages)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_that_does_not_answer_holds_up_nobody() {
+    let mute = Peer::start(&[]).await;
+    let (open, gate) = mpsc::channel();
+    let stuck = Arc::new(Stuck(Memory::of(0..10), Mutex::new(gate)));
+    mute.network.reconcile(stuck, |_, _| {});
+    let new = Peer::start(&[&mute]).await;
+    let here = Memory::of(0..0);
+    begin(&new, &here);
+    let honest = Peer::start(&[&new]).await;
+    begin(&honest, &Memory::of(0..500));
+    here.has(500).await;
+    drop(open);
 }
