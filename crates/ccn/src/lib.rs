@@ -11,6 +11,7 @@
 //! Start at [`pipeline`], then [`node`] (the composition) and [`api`].
 
 pub mod api;
+mod blocks;
 pub mod catch_up;
 pub mod config;
 pub mod context;

@@ -39,7 +39,7 @@ use crate::streams::{Streams, feed};
 use crate::turns::Turns;
 use crate::verify::{Intake, Verifiers};
 use crate::writer::Task;
-use crate::{api, catch_up, gossip, limits, reference, verify, writer};
+use crate::{api, blocks, catch_up, gossip, limits, reference, verify, writer};
 
 /// A running core node.
 pub struct Node {
@@ -354,6 +354,7 @@ impl Parts {
             retries.run(cancel.child_token()).boxed(),
             catch_up.boxed(),
             reference.boxed(),
+            blocks::mend(blobs.clone(), cancel.child_token()).boxed(),
             jobs.clone()
                 .keep_doing(period, cancel.child_token())
                 .boxed(),

@@ -12,6 +12,7 @@
 //! Directories, other chunk sizes and other hash functions have CIDs too, but
 //! their bytes cannot be checked by this crate.
 
+mod blocks;
 mod file;
 mod tree;
 
@@ -19,6 +20,7 @@ use std::fmt;
 
 use crate::encoding::{base32, base58};
 
+pub use blocks::{FileBlocks, Leaf, Leaves, Place};
 pub use file::{FileCheck, FileHasher};
 
 /// `sha2-256`, 32 bytes: how every digest here is introduced.
@@ -125,13 +127,28 @@ impl Cid {
         self.codec
     }
 
+    /// Names under which the block with this SHA-256 may be the root of a file
+    /// or directory, the most usual first.
+    pub fn with_digest(digest: [u8; 32]) -> [Cid; 3] {
+        let of = |version, codec| Cid {
+            version,
+            codec,
+            digest,
+        };
+        [
+            of(Version::V0, Codec::DagPb),
+            of(Version::V1, Codec::DagPb),
+            of(Version::V1, Codec::Raw),
+        ]
+    }
+
     /// SHA-256 of the root block.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
     /// The bytes that links carry.
-    fn to_bytes(self) -> Vec<u8> {
+    pub fn to_bytes(self) -> Vec<u8> {
         let head: &[u8] = match self.version {
             Version::V0 => &[],
             Version::V1 => &[0x01, self.codec.code()],

@@ -1,12 +1,14 @@
 //! Content: one file per hash in `ab/cd/<hash>`. The hash is the SHA-256 of the
 //! bytes, or the CID that they were asked for under. What came as a graph of
-//! blocks is in `ab/cd/<root>.dag` ([`archive`]).
+//! blocks is in `ab/cd/<root>.dag` ([`archive`]). Any block of either is found by
+//! its digest (`blocks.rs`).
 //!
 //! A file appears under its name only when it is complete and its hash is
 //! right: it is written beside, synced, and renamed. So a crash leaves at most
 //! a temporary file, which the next start removes.
 
 pub mod archive;
+mod blocks;
 mod content;
 mod shelves;
 
@@ -21,11 +23,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use beth_protocol::cid::Leaves;
 use beth_protocol::hash::Naming;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use archive::Archive;
+use blocks::BlockIndex;
 
 /// A folder of contents.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ pub struct Blobs {
     counter: AtomicU64,
     /// Held while a name is checked and then used or deleted.
     names: Mutex<()>,
+    blocks: BlockIndex,
 }
 
 /// A content being written. Dropping it leaves nothing behind.
@@ -54,6 +59,7 @@ pub struct Hashed {
     pub hash: String,
     /// How many bytes.
     pub size_bytes: u64,
+    leaves: Option<Leaves>,
 }
 
 impl Blobs {
@@ -72,6 +78,7 @@ impl Blobs {
             root: root.to_owned(),
             incoming,
             counter: AtomicU64::new(0),
+            blocks: BlockIndex::open(root)?,
             names: Mutex::new(()),
         })
     }
@@ -167,8 +174,9 @@ impl Blobs {
         let target = self
             .path(&hashed.hash)
             .ok_or_else(|| Error::Damaged("a hash is no name".into()))?;
-        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if touch(&target).is_err() {
+        let held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = touch(&target).is_err();
+        if is_new {
             let folder = target.parent().unwrap_or(&self.root);
             fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
             fs::rename(&hashed.path, &target).map_err(|source| Error::file(&target, source))?;
@@ -177,6 +185,10 @@ impl Blobs {
                 .and_then(|folder| folder.sync_all())
                 .map_err(|source| Error::file(folder, source))?;
             hashed.path = PathBuf::new();
+        }
+        drop(held);
+        if is_new {
+            self.note_file(&hashed);
         }
         Ok(hashed)
     }
@@ -239,10 +251,11 @@ impl Blobs {
 
     /// Deletes a content unless it was stored or claimed after `unused_since`.
     pub fn remove(&self, hash: &str, unused_since: SystemTime) -> Result<(), Error> {
-        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_claimed_since(hash, unused_since) {
             return Ok(());
         }
+        let archived = self.digests_of_archive(hash);
         let places = [self.path(hash), self.archive_path(hash)];
         for path in places.into_iter().flatten() {
             match fs::remove_file(&path) {
@@ -252,7 +265,8 @@ impl Blobs {
                 _ => {}
             }
         }
-        Ok(())
+        drop(held);
+        self.blocks.forget(hash, &archived)
     }
 }
 
@@ -280,11 +294,12 @@ impl Incoming {
                 .map_err(|source| Error::file(&self.path, source))?;
         }
         let naming = std::mem::replace(&mut self.naming, Naming::sha256());
-        let hash = naming.finish().to_string();
+        let (hash, leaves) = naming.finish_with_leaves();
         Ok(Hashed {
             path: std::mem::take(&mut self.path),
-            hash,
+            hash: hash.to_string(),
             size_bytes: self.size_bytes,
+            leaves,
         })
     }
 

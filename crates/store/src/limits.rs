@@ -57,3 +57,8 @@ pub const COUNT_ENTRIES_MAX: f64 = 2_000.0;
 pub const COUNTS_MAX: usize = 4_096;
 /// Most owners whose delegations are read for one filtered page of them.
 pub const DELEGATIONS_READ_MAX: usize = 10_000;
+/// Contents that are looked at for one block: a block of zeros is in many.
+pub const BLOCK_SOURCES_MAX: usize = 8;
+/// Names of contents that are looked at between two questions to the index of
+/// blocks.
+pub const NAMES_PER_STEP: usize = 1_000;

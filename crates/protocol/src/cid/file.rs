@@ -2,14 +2,15 @@
 
 use sha2::{Digest, Sha256};
 
+use super::blocks::Leaves;
 use super::tree::{Tree, leaf, leaf_frame};
 use super::{Cid, Codec, Layout, Version};
 
 /// Bytes of every chunk but the last.
-const CHUNK_BYTES: usize = 262_144;
+pub(super) const CHUNK_BYTES: usize = 262_144;
 
-/// Hashes one file in one layout. Holds one chunk and a few hundred links,
-/// however long the file is.
+/// Hashes one file in one layout. Holds one chunk, a few hundred links, and the
+/// digests of the leaves: 32 bytes for each 256 KiB.
 #[derive(Clone, Debug)]
 pub struct FileHasher {
     chunks: Chunks,
@@ -30,13 +31,21 @@ impl FileHasher {
 
     /// Ends the file.
     pub fn finish(self) -> Cid {
+        self.finish_with_leaves().0
+    }
+
+    /// Ends the file; what its leaves are is told too.
+    pub fn finish_with_leaves(self) -> (Cid, Leaves) {
         let layout = self.chunks.trees.first().map(|(layout, _)| *layout);
-        let root = self.chunks.finish().into_iter().next();
+        let layout = layout.unwrap_or(Layout::V0);
+        let mut named = self.chunks.finish();
+        let root = named.roots.pop().map(|(_, root)| root);
         // A file has at least one chunk, the empty one included.
-        root.unwrap_or_else(|| {
+        let root = root.unwrap_or_else(|| {
             let digest = Sha256::digest([]).into();
-            leaf(layout.unwrap_or(Layout::V0), digest, 0, 0).cid
-        })
+            leaf(layout, digest, 0, 0).cid
+        });
+        (root, named.leaves(layout))
     }
 }
 
@@ -72,14 +81,19 @@ impl FileCheck {
     /// Ends the file: the name asked for when the bytes have it, otherwise one
     /// that they have.
     pub fn finish(self) -> Result<Cid, Cid> {
+        self.finish_with_leaves().map(|(cid, _)| cid)
+    }
+
+    /// Ends the file; what its leaves are is told too.
+    pub fn finish_with_leaves(self) -> Result<(Cid, Leaves), Cid> {
         let expected = self.expected;
-        let roots = self.chunks.finish();
+        let named = self.chunks.finish();
         let is_same = |root: &Cid| root.codec == expected.codec && root.digest == expected.digest;
-        if roots.iter().any(is_same) {
-            return Ok(expected);
+        if let Some(&(layout, _)) = named.roots.iter().find(|(_, root)| is_same(root)) {
+            return Ok((expected, named.leaves(layout)));
         }
         // The last layout of each list frames its leaves when any does.
-        Err(roots.into_iter().next_back().unwrap_or(expected))
+        Err(named.roots.last().map_or(expected, |(_, root)| *root))
     }
 }
 
@@ -88,7 +102,32 @@ impl FileCheck {
 struct Chunks {
     trees: Vec<(Layout, Tree)>,
     chunk: Vec<u8>,
-    is_empty: bool,
+    /// Digests of the leaves without frames, and of those with frames, as far
+    /// as a layout has them.
+    raw: Vec<[u8; 32]>,
+    framed: Vec<[u8; 32]>,
+    size_bytes: u64,
+}
+
+/// What bytes are called in some layouts.
+struct Named {
+    roots: Vec<(Layout, Cid)>,
+    raw: Vec<[u8; 32]>,
+    framed: Vec<[u8; 32]>,
+    size_bytes: u64,
+}
+
+impl Named {
+    fn leaves(self, layout: Layout) -> Leaves {
+        Leaves {
+            layout,
+            size_bytes: self.size_bytes,
+            digests: match layout {
+                Layout::V1RawLeaves => self.raw,
+                Layout::V0 | Layout::V1 => self.framed,
+            },
+        }
+    }
 }
 
 impl Chunks {
@@ -99,7 +138,9 @@ impl Chunks {
                 .map(|&layout| (layout, Tree::new(layout)))
                 .collect(),
             chunk: Vec::new(),
-            is_empty: true,
+            raw: Vec::new(),
+            framed: Vec::new(),
+            size_bytes: 0,
         }
     }
 
@@ -123,8 +164,8 @@ impl Chunks {
     }
 
     fn push(&mut self, chunk: &[u8]) {
-        self.is_empty = false;
         let length = chunk.len() as u64;
+        self.size_bytes += length;
         let (mut raw, mut framed) = (None, None);
         for (layout, tree) in &mut self.trees {
             let (digest, block_bytes) = match layout {
@@ -135,18 +176,24 @@ impl Chunks {
             };
             tree.push(leaf(*layout, digest, length, block_bytes));
         }
+        self.raw.extend(raw.map(|(digest, _)| digest));
+        self.framed.extend(framed.map(|(digest, _)| digest));
     }
 
-    fn finish(mut self) -> Vec<Cid> {
-        if !self.chunk.is_empty() || self.is_empty {
+    fn finish(mut self) -> Named {
+        if !self.chunk.is_empty() || self.size_bytes == 0 {
             let chunk = std::mem::take(&mut self.chunk);
             self.push(&chunk);
         }
-        self.trees
-            .into_iter()
-            .filter_map(|(_, tree)| tree.finish())
-            .map(|root| root.cid)
-            .collect()
+        let trees = self.trees.into_iter();
+        Named {
+            roots: trees
+                .filter_map(|(layout, tree)| Some((layout, tree.finish()?.cid)))
+                .collect(),
+            raw: self.raw,
+            framed: self.framed,
+            size_bytes: self.size_bytes,
+        }
     }
 }
 

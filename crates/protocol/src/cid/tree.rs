@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{Cid, Codec, Layout, Version};
 
 /// Links of a full node.
-const LINKS_MAX: usize = 174;
+pub(super) const LINKS_MAX: usize = 174;
 /// `File` among the kinds of UnixFS nodes.
 const KIND_FILE: u64 = 2;
 
@@ -57,7 +57,7 @@ impl Tree {
             if links.len() < LINKS_MAX {
                 return;
             }
-            link = node(self.version, links);
+            link = link_to(self.version, links);
             links.clear();
             level += 1;
         }
@@ -73,14 +73,15 @@ impl Tree {
                 [] => None,
                 // One block at the top needs no node above it.
                 [only] if level + 1 == height => Some(*only),
-                _ => Some(node(self.version, links)),
+                _ => Some(link_to(self.version, links)),
             };
         }
         rest
     }
 }
 
-fn version(layout: Layout) -> Version {
+/// How its blocks are spelt in links.
+pub(super) fn version(layout: Layout) -> Version {
     match layout {
         Layout::V0 => Version::V0,
         Layout::V1 | Layout::V1RawLeaves => Version::V1,
@@ -125,7 +126,7 @@ pub(super) fn leaf_frame(chunk_bytes: u64) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// A node above some blocks.
-fn node(version: Version, links: &[Link]) -> Link {
+pub(super) fn node_block(links: &[Link]) -> Vec<u8> {
     let mut block = Vec::with_capacity(links.len() * 56);
     let mut data = Vec::new();
     let file_bytes = links.iter().map(|link| link.file_bytes).sum();
@@ -141,6 +142,12 @@ fn node(version: Version, links: &[Link]) -> Link {
     }
     // Links stand before the data though their field has the higher number.
     bytes(&mut block, 1, &data);
+    block
+}
+
+/// The link to a node above some blocks.
+pub(super) fn link_to(version: Version, links: &[Link]) -> Link {
+    let block = node_block(links);
     let below: u64 = links.iter().map(|link| link.tree_bytes).sum();
     Link {
         cid: Cid {
@@ -148,7 +155,7 @@ fn node(version: Version, links: &[Link]) -> Link {
             codec: Codec::DagPb,
             digest: Sha256::digest(&block).into(),
         },
-        file_bytes,
+        file_bytes: links.iter().map(|link| link.file_bytes).sum(),
         tree_bytes: below + block.len() as u64,
     }
 }

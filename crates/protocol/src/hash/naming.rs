@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{HashKind, ItemHash};
-use crate::cid::{Cid, FileCheck, FileHasher, Layout};
+use crate::cid::{Cid, FileCheck, FileHasher, Layout, Leaves};
 
 /// Names bytes the way an expected hash does, so that the two can be compared.
 #[derive(Clone, Debug)]
@@ -50,13 +50,22 @@ impl Naming {
 
     /// The name of the bytes: the expected one when it is theirs.
     pub fn finish(self) -> ItemHash {
+        self.finish_with_leaves().0
+    }
+
+    /// The same, and the leaves that the name stands for; none of a SHA-256, nor
+    /// of bytes that do not have the expected name.
+    pub fn finish_with_leaves(self) -> (ItemHash, Option<Leaves>) {
         match self.0 {
-            Way::Sha256(hasher) => ItemHash::of_digest(hasher.finalize().into()),
-            Way::Cid(check) => {
-                let cid = check.finish().unwrap_or_else(|other| other);
-                ItemHash(cid.to_string())
+            Way::Sha256(hasher) => (ItemHash::of_digest(hasher.finalize().into()), None),
+            Way::Cid(check) => match check.finish_with_leaves() {
+                Ok((cid, leaves)) => (ItemHash(cid.to_string()), Some(leaves)),
+                Err(other) => (ItemHash(other.to_string()), None),
+            },
+            Way::File(hasher) => {
+                let (cid, leaves) = hasher.finish_with_leaves();
+                (ItemHash(cid.to_string()), Some(leaves))
             }
-            Way::File(hasher) => ItemHash(hasher.finish().to_string()),
         }
     }
 }

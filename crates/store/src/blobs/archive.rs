@@ -136,10 +136,14 @@ impl Archive {
 
     /// The bytes of a block; `None` when it is not here.
     pub fn block(&self, name: &BlockName) -> Result<Option<Vec<u8>>, Error> {
-        let digest = match name {
-            BlockName::Inline { bytes, .. } => return Ok(Some(bytes.to_vec())),
-            BlockName::Hashed { digest, .. } => digest,
-        };
+        match name {
+            BlockName::Inline { bytes, .. } => Ok(Some(bytes.to_vec())),
+            BlockName::Hashed { digest, .. } => self.block_of(digest),
+        }
+    }
+
+    /// The bytes of a block with this SHA-256; `None` when it is not here.
+    pub(super) fn block_of(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, Error> {
         let failed = |source| Error::file("a block of an archive", source);
         let Some((_, slot)) = self.index.find(&self.file, digest).map_err(failed)? else {
             return Ok(None);
@@ -148,6 +152,19 @@ impl Archive {
         let read = self.file.read_exact_at(&mut bytes, slot.offset);
         read.map_err(failed)?;
         Ok(Some(bytes))
+    }
+
+    /// Bytes of a block with this SHA-256; `None` when it is not here.
+    pub(super) fn block_size(&self, digest: &[u8; 32]) -> Result<Option<u64>, Error> {
+        let found = self.index.find(&self.file, digest);
+        let found = found.map_err(|source| Error::file("an archive", source))?;
+        Ok(found.map(|(_, slot)| u64::from(slot.length)))
+    }
+
+    /// SHA-256 of every block.
+    pub(super) fn digests(&self) -> Result<Vec<[u8; 32]>, Error> {
+        let digests = self.index.digests(&self.file);
+        digests.map_err(|source| Error::file("an archive", source))
     }
 
     /// A block that must be here: the graph was whole when it was kept.

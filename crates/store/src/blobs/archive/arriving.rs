@@ -171,7 +171,7 @@ impl Blobs {
     pub fn keep_archive(&self, mut checked: Checked) -> Result<Checked, Error> {
         let name = self.archive_path(&checked.root);
         let target = name.ok_or_else(|| Error::Damaged("a root is no name".into()))?;
-        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if touch(&target).is_ok() {
             return Ok(checked);
         }
@@ -183,6 +183,8 @@ impl Blobs {
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|source| Error::file(folder, source))?;
+        drop(held);
+        self.note_archive(&checked.root, &target);
         Ok(checked)
     }
 }

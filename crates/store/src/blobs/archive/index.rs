@@ -57,6 +57,22 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Digests of every block, in order.
+    pub fn digests(&self, file: &File) -> io::Result<Vec<[u8; 32]>> {
+        let (start, count) = match self {
+            Index::Held(slots) => return Ok(slots.iter().map(|slot| slot.digest).collect()),
+            Index::Kept { start, count } => (*start, *count),
+        };
+        let mut bytes = vec![0; count as usize * SLOT_BYTES];
+        file.read_exact_at(&mut bytes, start)?;
+        let slots = bytes.chunks_exact(SLOT_BYTES);
+        Ok(slots
+            .filter_map(|slot| slot.first_chunk().copied())
+            .collect())
+    }
+}
+
 impl Slot {
     fn read(bytes: &[u8; SLOT_BYTES]) -> Slot {
         let (digest, rest) = bytes.split_at(32);
