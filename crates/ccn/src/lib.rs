@@ -26,6 +26,7 @@ pub mod library;
 pub mod limits;
 mod lock;
 pub mod metrics;
+pub mod neighbours;
 pub mod node;
 pub mod pipeline;
 mod rate;

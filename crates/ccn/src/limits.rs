@@ -202,3 +202,7 @@ pub const LIBRARY_PAGE: usize = 256;
 
 /// Connections to the database for what neighbours ask.
 pub const LIBRARY_READERS: usize = 2;
+/// Peers of which it is remembered when they reconciled with this node.
+pub const RECONCILED_MAX: usize = 1_024;
+/// Time after which that says nothing any more: some periods of visits.
+pub const RECONCILED_RECENTLY: Duration = Duration::from_secs(150);

@@ -1,0 +1,162 @@
+//! The core nodes that this one can ask over HTTP: a handle that is shared by
+//! whoever looks for contents and for missed messages.
+//!
+//! ```text
+//!  configuration ─▶ content_peers ─┐
+//!  alive messages ─▶ probes ─▶ online ─┴─▶ Neighbours::http ─▶ fetch, catch_up
+//!  visits, either way ─▶ Neighbours::reconciled
+//! ```
+//!
+//! What operators wrote stays on the list whatever happens; who was learnt of
+//! is on it while it answers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use crate::limits::{RECONCILED_MAX, RECONCILED_RECENTLY};
+
+/// A core node that answers over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpPeer {
+    /// Its base URL, without a slash at the end.
+    pub url: String,
+    /// Its peer id, where it is known.
+    pub peer_id: Option<String>,
+}
+
+/// Who can be asked; clones share it.
+#[derive(Clone, Debug)]
+pub struct Neighbours {
+    configured: Arc<[String]>,
+    known: Arc<RwLock<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Who answered the last time, the quickest first.
+    online: Vec<HttpPeer>,
+    /// When a peer and this node were last found to have the same messages, or
+    /// made so.
+    reconciled: HashMap<String, Instant>,
+}
+
+impl Neighbours {
+    /// Knows the configured ones, as base URLs.
+    pub fn new(configured: &[String]) -> Neighbours {
+        let configured = configured.iter().map(|url| base(url).to_owned());
+        Neighbours {
+            configured: configured.collect(),
+            known: Arc::default(),
+        }
+    }
+
+    /// Base URLs of nodes, without a slash at the end: the configured ones in
+    /// their order, then those that are online.
+    pub fn http(&self) -> Vec<String> {
+        self.peers().into_iter().map(|peer| peer.url).collect()
+    }
+
+    /// The same with peer ids.
+    pub fn peers(&self) -> Vec<HttpPeer> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let id_of = |url: &str| known.online.iter().find(|peer| peer.url == url);
+        let mut peers: Vec<HttpPeer> = Vec::with_capacity(self.configured.len());
+        for url in self.configured.iter() {
+            peers.push(HttpPeer {
+                url: url.clone(),
+                peer_id: id_of(url).and_then(|peer| peer.peer_id.clone()),
+            });
+        }
+        let learnt = known.online.iter();
+        peers.extend(
+            learnt
+                .filter(|peer| !self.configured.contains(&peer.url))
+                .cloned(),
+        );
+        peers
+    }
+
+    /// Those that were configured.
+    pub fn configured(&self) -> &[String] {
+        &self.configured
+    }
+
+    /// Replaces who is online.
+    pub fn set_online(&self, online: Vec<HttpPeer>) {
+        self.write(|known| known.online = online);
+    }
+
+    /// A peer has what this node has: they have just reconciled.
+    pub fn note_reconciled(&self, peer_id: &str) {
+        self.write(|known| {
+            let is_new = !known.reconciled.contains_key(peer_id);
+            if is_new && known.reconciled.len() >= RECONCILED_MAX {
+                known
+                    .reconciled
+                    .retain(|_, at| at.elapsed() < RECONCILED_RECENTLY);
+            }
+            if !is_new || known.reconciled.len() < RECONCILED_MAX {
+                known.reconciled.insert(peer_id.to_owned(), Instant::now());
+            }
+        });
+    }
+
+    /// True when nothing is to be learnt from the pages of a peer.
+    pub fn is_reconciled(&self, peer_id: &str) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let at = known.reconciled.get(peer_id);
+        at.is_some_and(|at| at.elapsed() < RECONCILED_RECENTLY)
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// A base URL without what may follow it.
+pub(crate) fn base(url: &str) -> &str {
+    url.trim().trim_end_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(url: &str, peer_id: Option<&str>) -> HttpPeer {
+        HttpPeer {
+            url: url.to_owned(),
+            peer_id: peer_id.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn configured_nodes_come_first_and_stay() {
+        let neighbours = Neighbours::new(&["http://a/".into(), "http://b".into()]);
+        assert_eq!(neighbours.http(), ["http://a", "http://b"]);
+        let shared = neighbours.clone();
+        shared.set_online(vec![peer("http://c", None), peer("http://b", Some("B"))]);
+        let known = [
+            peer("http://a", None),
+            peer("http://b", Some("B")),
+            peer("http://c", None),
+        ];
+        assert_eq!(neighbours.peers(), known);
+        neighbours.set_online(Vec::new());
+        assert_eq!(shared.http(), ["http://a", "http://b"]);
+    }
+
+    #[test]
+    fn who_reconciled_is_remembered_within_bounds() {
+        let neighbours = Neighbours::new(&[]);
+        assert!(!neighbours.is_reconciled("a"));
+        neighbours.note_reconciled("a");
+        for number in 0..2 * RECONCILED_MAX {
+            neighbours.note_reconciled(&number.to_string());
+        }
+        assert!(neighbours.is_reconciled("a"));
+        let known = neighbours.known.read();
+        let count = known.map(|known| known.reconciled.len());
+        assert_eq!(count.ok(), Some(RECONCILED_MAX));
+    }
+}
