@@ -17,6 +17,7 @@ use crate::jobs::Jobs;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::metrics::sample::Sampler;
+use crate::neighbours::Neighbours;
 use crate::pipeline::Pipeline;
 use crate::streams::Streams;
 
@@ -35,6 +36,8 @@ pub struct Context {
     pub config: Arc<CcnConfig>,
     /// Who we are on the gossip network.
     pub network: NetworkInfo,
+    /// Who can be asked over HTTP.
+    pub neighbours: Neighbours,
     /// What happens.
     pub events: Events,
     /// Who listens to it over WebSockets.

@@ -32,6 +32,7 @@ use crate::library::Shelves;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::metrics::sample::Sampler;
+use crate::neighbours::Neighbours;
 use crate::pipeline::{Pipeline, now};
 use crate::retry::Retry;
 use crate::room::Bodies;
@@ -320,12 +321,12 @@ impl Parts {
             events: events.clone(),
             metrics: metrics.clone(),
         };
-        let peers = config.content_peers.clone();
+        let neighbours = Neighbours::new(&config.content_peers);
         let fetcher = Fetcher::new(
             client.clone(),
             blobs.clone(),
             writer,
-            peers,
+            neighbours.http(),
             (config.storage.max_file_size, metrics.clone()),
         );
         let retries = Retry {
@@ -374,6 +375,7 @@ impl Parts {
             pipeline,
             config: Arc::new(config),
             network,
+            neighbours,
             events,
             streams,
             jobs,
