@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use crate::limits::{
-    REDIAL_FIRST, REDIAL_LONGEST, SYNC_AGAIN, SYNC_BATCH_BYTES, SYNC_PERIOD, SYNC_QUESTIONS,
+    DIAL, REDIAL_FIRST, REDIAL_LONGEST, SYNC_AGAIN, SYNC_BATCH_BYTES, SYNC_PERIOD, SYNC_QUESTIONS,
     SYNC_VISITORS,
 };
 
@@ -95,6 +95,8 @@ pub struct Redials {
     pub first: Duration,
     /// The longest one.
     pub longest: Duration,
+    /// How long a call is waited for that nobody answers.
+    pub patience: Duration,
 }
 
 /// The numbers of our nodes.
@@ -136,4 +138,5 @@ pub const VISITS: Visits = Visits {
 pub const REDIALS: Redials = Redials {
     first: REDIAL_FIRST,
     longest: REDIAL_LONGEST,
+    patience: DIAL,
 };

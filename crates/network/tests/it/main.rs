@@ -3,7 +3,11 @@
 
 mod delivery;
 mod identity;
+#[allow(dead_code)]
+#[path = "../../examples/simulate/model.rs"]
+mod model;
 mod peers;
+mod simulate;
 mod sync;
 mod vectors;
 
