@@ -14,8 +14,8 @@
 use std::time::Duration;
 
 use crate::limits::{
-    DIAL, REDIAL_FIRST, REDIAL_LONGEST, SYNC_AGAIN, SYNC_BATCH_BYTES, SYNC_PERIOD, SYNC_QUESTIONS,
-    SYNC_VISITORS,
+    DIAL, REDIAL_FIRST, REDIAL_LONGEST, SYNC_AGAIN, SYNC_BATCH_BYTES, SYNC_PERIOD, SYNC_POLITENESS,
+    SYNC_QUESTIONS, SYNC_VISITORS,
 };
 
 /// How a node gossips.
@@ -80,6 +80,8 @@ pub struct Visits {
     pub period: Duration,
     /// To one that had, and the first pause after a failure.
     pub again: Duration,
+    /// For which one of two neighbours that meet lets the other visit first.
+    pub politeness: Duration,
     /// Bytes of messages that are sent together, unless one has more.
     pub batch_bytes: usize,
     /// Questions in one visit.
@@ -129,6 +131,7 @@ pub const GOSSIP: Gossip = Gossip {
 pub const VISITS: Visits = Visits {
     period: SYNC_PERIOD,
     again: SYNC_AGAIN,
+    politeness: SYNC_POLITENESS,
     batch_bytes: SYNC_BATCH_BYTES,
     questions: SYNC_QUESTIONS,
     visitors: SYNC_VISITORS,

@@ -2,10 +2,12 @@
 //! `beth_network`'s keeper, and the real questions and answers.
 //!
 //! ```text
-//!   meet: due at once ─▶ Open ─▶ Ask ◀─▶ Told … ─▶ Want ─▶ Messages ─▶ offer ─▶ Done
-//!            ▲                                                                   │
-//!            └── after the period, or soon when one of them had something new ◀──┘
+//!   meet: due ─▶ Open ─▶ Ask ◀─▶ Told … ─▶ Want ─▶ Messages ─▶ offer ─▶ Done
+//!          ▲                                                            │
+//!          └─ after the period, or soon if one had something new ◀──────┘
 //! ```
+//!
+//! No node of the model keeps a visitor waiting, so there is one visit at a time.
 
 use beth_network::Wanted;
 use beth_protocol::reconcile::frame::{Reply, Request};
@@ -30,12 +32,17 @@ pub struct Paid {
 }
 
 impl World {
-    /// A neighbour is here: it is due at once.
+    /// A neighbour is here: one of the two is due at once.
     pub(super) fn meet(&mut self, (node, port): (usize, usize)) {
         let here = &mut self.nodes[node];
-        if here.kind == Kind::Ours && here.ports[port].kind == Kind::Ours {
-            here.ports[port].due = self.agenda.now();
-            here.ports[port].failures = 0;
+        let neighbour = &mut here.ports[port];
+        if here.kind == Kind::Ours && neighbour.kind == Kind::Ours {
+            let politeness = match neighbour.peer > node {
+                true => span(self.settings.visits.politeness),
+                false => 0,
+            };
+            neighbour.due = self.agenda.now() + politeness;
+            neighbour.failures = 0;
             self.plan_visit(node, self.agenda.now());
         }
     }
@@ -75,6 +82,10 @@ impl World {
         let dues = here.ports.iter().enumerate();
         let first = dues.map(|(number, port)| (port.due, number)).min();
         match first {
+            Some((due, port)) if due <= self.agenda.now() && here.ports[port].has_guest => {
+                here.ports[port].due = self.agenda.now() + span(self.settings.visits.again);
+                self.plan_visit(node, self.agenda.now());
+            }
             Some((due, port)) if due <= self.agenda.now() => {
                 here.ports[port].due = NEVER;
                 here.visit = Some(Paid {

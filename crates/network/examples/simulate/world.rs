@@ -69,8 +69,10 @@ pub struct Way {
     bytes: usize,
 }
 
-/// Connections are made and meshes found before anything is said.
-pub(super) const WARM_UP: Time = 20_000_000_000;
+/// Connections are made one by one, so that visits are spread over time,
+const CALLING: Time = 30_000_000_000;
+/// and meshes are found before anything is said.
+const WARM_UP: Time = 60_000_000_000;
 /// After the last message gossip has its say,
 const REST: Time = 8_000_000_000;
 /// and reconciliation as long as it needs, but not longer.
@@ -131,7 +133,7 @@ impl World {
             self.begin(node);
         }
         for link in 0..self.links.len() {
-            let at = self.random.between(0, SECOND);
+            let at = self.random.between(0, CALLING);
             self.agenda.plan(at, Event::Call(link, 0));
         }
     }
