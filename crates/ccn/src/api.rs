@@ -20,6 +20,7 @@ mod edge;
 mod encoded;
 mod flow;
 mod funds;
+mod gateway;
 mod health;
 mod holders;
 mod information;
@@ -78,6 +79,7 @@ fn routes() -> Routes {
         .merge(storage::routes())
         .merge(encoded::routes())
         .merge(raw::routes())
+        .merge(gateway::routes())
         .merge(upload::routes())
         .merge(ipfs::routes())
         .merge(information::routes())

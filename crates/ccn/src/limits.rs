@@ -206,3 +206,9 @@ pub const LIBRARY_READERS: usize = 2;
 pub const RECONCILED_MAX: usize = 1_024;
 /// Time after which that says nothing any more: some periods of visits.
 pub const RECONCILED_RECENTLY: Duration = Duration::from_secs(150);
+
+/// Names that the list of a directory shows.
+pub const LISTED_MAX: usize = 5_000;
+
+/// Blocks that are read for neighbours at once.
+pub const BLOCK_READS_MAX: usize = 8;

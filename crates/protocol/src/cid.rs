@@ -127,14 +127,24 @@ impl Cid {
         self.codec
     }
 
-    /// Names under which the block with this SHA-256 may be the root of a file
-    /// or directory, the most usual first.
-    pub fn with_digest(digest: [u8; 32]) -> [Cid; 3] {
-        let of = |version, codec| Cid {
+    /// The name of a block with this SHA-256. Bytes of a file have no name of
+    /// version 0.
+    pub fn new(version: Version, codec: Codec, digest: [u8; 32]) -> Cid {
+        let version = match codec {
+            Codec::Raw => Version::V1,
+            Codec::DagPb => version,
+        };
+        Cid {
             version,
             codec,
             digest,
-        };
+        }
+    }
+
+    /// Names under which the block with this SHA-256 may be the root of a file
+    /// or directory, the most usual first.
+    pub fn with_digest(digest: [u8; 32]) -> [Cid; 3] {
+        let of = |version, codec| Cid::new(version, codec, digest);
         [
             of(Version::V0, Codec::DagPb),
             of(Version::V1, Codec::DagPb),

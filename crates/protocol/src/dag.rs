@@ -22,6 +22,6 @@ mod name;
 mod node;
 mod unixfs;
 
-pub use block::{Block, BlockFault, Entry, Part, Piece};
+pub use block::{Block, BlockFault, Entry, Part, Piece, links};
 pub use branches::Branches;
 pub use name::{BlockName, CidBytes, UnknownBlock};

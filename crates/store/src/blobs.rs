@@ -10,10 +10,12 @@
 pub mod archive;
 mod blocks;
 mod content;
+mod graph;
 mod shelves;
 
 pub use archive::{Extent, Shape};
 pub use content::{Content, Pieces};
+pub use graph::{Listed, Listing, Resolved};
 pub use shelves::Shelf;
 
 use std::fs::{self, File};

@@ -44,6 +44,9 @@ pub enum Error {
         /// What it is.
         computed: String,
     },
+    /// A content goes on in a block that is not here.
+    #[error("the block {0} is not here: ask for the content by its own name, or fetch it first")]
+    Missing(String),
     /// Every reading connection was busy for too long.
     #[error("too many queries at once: try again in a moment, or ask another node")]
     Busy,

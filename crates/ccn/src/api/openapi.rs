@@ -16,6 +16,7 @@
 pub mod accounts;
 pub mod aggregates;
 pub mod contents;
+pub mod gateway;
 pub mod holders;
 pub mod machines;
 pub mod measurements;

@@ -11,7 +11,7 @@
 //! ever. It is never compressed: clients rely on its length. Better than what
 //! was recorded: ranges, ETag and paths.
 
-mod range;
+pub(super) mod range;
 
 use std::sync::Arc;
 
@@ -149,7 +149,11 @@ fn tag(name: &str) -> String {
 
 /// True when the client has it already.
 fn is_seen(request: &HeaderMap, name: &str) -> bool {
-    let tag = tag(name);
+    is_tagged(request, &tag(name))
+}
+
+/// True when the client has what this ETag stands for.
+pub fn is_tagged(request: &HeaderMap, tag: &str) -> bool {
     let seen = request.get_all(header::IF_NONE_MATCH).iter();
     seen.filter_map(|value| value.to_str().ok()).any(|seen| {
         let mut known = seen.split(',').map(str::trim);
@@ -248,7 +252,8 @@ impl Download {
 /// A stream that cannot fail needs an error type all the same.
 type Never = std::convert::Infallible;
 
-fn put(response: &mut Response, name: HeaderName, text: &str) {
+/// Sets a header; a text that no header can have is left out.
+pub fn put(response: &mut Response, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
         response.headers_mut().insert(name, value);
     }

@@ -145,6 +145,7 @@ fn filled(path: &str, seed: &Value) -> String {
                 .unwrap()
                 .to_owned(),
             "path" => "index.html".to_owned(),
+            "cid" => "QmT78zSuBmuS4z925WZfrqQ1qHaJ56DQaTfyMUF7F8ff5o".to_owned(),
             "node_id" => "dd".repeat(32),
             other => panic!("{path}: what is {other}?"),
         };

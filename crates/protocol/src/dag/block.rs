@@ -120,6 +120,16 @@ impl<'a> Block<'a> {
     }
 }
 
+/// The blocks that a block leads to, in the order in which it names them.
+pub fn links(codec: Codec, bytes: &[u8]) -> Result<Vec<BlockName>, BlockFault> {
+    if codec == Codec::Raw {
+        return Ok(Vec::new());
+    }
+    let node = Node::read(bytes).ok_or(BlockFault::NoNode)?;
+    let links = node.links.iter().map(|link| Ok(link.target.block()?));
+    links.collect()
+}
+
 fn file<'a>(node: &Node<'a>, about: &UnixFs<'a>) -> Result<Block<'a>, BlockFault> {
     if node.links.len() != about.part_bytes.len() {
         return Err(BlockFault::Sizes);

@@ -86,6 +86,29 @@ impl From<NoVarint> for CarFault {
     }
 }
 
+/// What an archive with this root (bytes of a CID) begins with.
+pub fn header(root: &[u8]) -> Vec<u8> {
+    // A CID in DAG-CBOR: tag 42, a byte string that begins with a zero.
+    let link = [&[0xd8, 0x2a, 0x58, root.len() as u8 + 1, 0x00], root].concat();
+    let map = [b"\xa2eroots\x81", &link[..], b"gversion\x01"].concat();
+    [varint(map.len()), map].concat()
+}
+
+/// A block with its CID, as it stands in an archive.
+pub fn section(cid: &[u8], block: &[u8]) -> Vec<u8> {
+    [&varint(cid.len() + block.len()), cid, block].concat()
+}
+
+fn varint(mut number: usize) -> Vec<u8> {
+    let mut digits = Vec::new();
+    while number >= 0x80 {
+        digits.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    digits.push(number as u8);
+    digits
+}
+
 impl CarReader {
     /// Begins an archive.
     pub fn new() -> CarReader {

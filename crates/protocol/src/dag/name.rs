@@ -6,14 +6,16 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::cursor::Cursor;
-use crate::cid::Codec;
+use crate::cid::{Cid, Codec, Version};
 use crate::encoding::{base32, base58};
-use crate::limits::CID_DIGEST_BYTES_MAX;
+use crate::limits::{CID_BYTES_MAX, CID_DIGEST_BYTES_MAX};
 
 const IDENTITY: u64 = 0x00;
 const SHA2_256: u64 = 0x12;
 const RAW: u64 = 0x55;
 const DAG_PB: u64 = 0x70;
+/// Bytes of a CID of version 0.
+const V0_BYTES: usize = 34;
 
 /// The bytes of a CID, whatever it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +122,43 @@ impl BlockName {
         }
     }
 
+    /// Reads the text of a CID: base58 for version 0; base32, base58 or base16
+    /// for version 1.
+    pub fn parse(text: &str) -> Result<(BlockName, Version), UnknownBlock> {
+        let unknown = || {
+            let shown: String = text.chars().take(CID_BYTES_MAX as usize).collect();
+            UnknownBlock(format!("{shown:?}"))
+        };
+        if text.len() > 2 * CID_BYTES_MAX as usize {
+            return Err(unknown());
+        }
+        let (base, digits) = text.split_at_checked(1).ok_or_else(unknown)?;
+        let bytes = match base {
+            "Q" => base58::decode(text, V0_BYTES).ok(),
+            "b" => base32::decode(digits),
+            "B" => base32::decode(&digits.to_ascii_lowercase()),
+            "z" => base58::decode(digits, CID_BYTES_MAX as usize).ok(),
+            "f" | "F" => const_hex::decode(digits).ok(),
+            _ => None,
+        };
+        let bytes = bytes.ok_or_else(unknown)?;
+        let version = match bytes.len() {
+            V0_BYTES => Version::V0,
+            _ => Version::V1,
+        };
+        let cid = CidBytes::read(&bytes).ok_or_else(unknown)?;
+        Ok((cid.block()?, version))
+    }
+
+    /// Its CID, spelt in this version if it can be; `None` of a block that stands
+    /// in its name.
+    pub fn cid(&self, version: Version) -> Option<Cid> {
+        match self {
+            BlockName::Hashed { codec, digest } => Some(Cid::new(version, *codec, *digest)),
+            BlockName::Inline { .. } => None,
+        }
+    }
+
     /// True when these bytes are the block.
     pub fn is_of(&self, block: &[u8]) -> bool {
         match self {
@@ -150,7 +189,6 @@ impl fmt::Display for BlockName {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::cid::Cid;
 
     #[test]
     fn what_is_named() {
@@ -178,6 +216,35 @@ mod tests {
         assert_eq!(Cid::parse(&text).unwrap().digest(), &digest);
         assert_eq!(hashed(Codec::Raw).to_string(), text);
         assert!(CidBytes::read(&v0).unwrap().to_string().starts_with("Qm"));
+    }
+
+    #[test]
+    fn texts_of_one_block() {
+        let (v0, v1) = (Version::V0, Version::V1);
+        let root = Cid::parse("QmT78zSuBmuS4z925WZfrqQ1qHaJ56DQaTfyMUF7F8ff5o").unwrap();
+        let v1_bytes = Cid::new(v1, Codec::DagPb, *root.digest()).to_bytes();
+        for (text, version) in [
+            (root.to_string(), v0),
+            (format!("b{}", base32::encode(&v1_bytes)), v1),
+            (format!("B{}", base32::encode(&v1_bytes).to_uppercase()), v1),
+            (format!("z{}", base58::encode(&v1_bytes)), v1),
+            (format!("f{}", const_hex::encode(&v1_bytes)), v1),
+        ] {
+            let (name, spelt) = BlockName::parse(&text).unwrap();
+            assert_eq!(name.cid(v0), Some(root), "{text}");
+            assert_eq!(spelt, version, "{text}");
+        }
+        for bad in [
+            "",
+            "Q",
+            "é",
+            "Qmé",
+            "b",
+            "bafy",
+            "x".repeat(10_000).as_str(),
+        ] {
+            assert!(BlockName::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

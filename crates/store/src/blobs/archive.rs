@@ -7,8 +7,11 @@
 //!   end:             how many blocks, length of the CAR, size, what the root is
 //! ```
 //! One file, `<root>.dag`, beside where a plain content of that name would be:
-//! it appears and disappears as a whole. Any block of it is found by its digest
-//! ([`Archive::block`]), which is all that an exchange of blocks needs.
+//! it appears and disappears as a whole. Any block of it is found by its digest.
+//!
+//! The same reading works on blocks wherever they are among the contents
+//! (`graph.rs`). Nobody has checked how these belong together, so what leads
+//! from one to the next is bounded here too.
 
 mod arriving;
 mod fault;
@@ -25,8 +28,9 @@ use std::sync::Arc;
 use beth_protocol::cid::Cid;
 use beth_protocol::dag::{Block, BlockName, Branches};
 
+use super::Blobs;
 use crate::error::Error;
-use index::Index;
+use index::{Index, Slot};
 
 pub use arriving::{Checked, IncomingArchive};
 pub use fault::{ArchiveError, ArchiveFault};
@@ -87,10 +91,18 @@ impl From<u64> for Extent {
 /// A graph of blocks on the disk.
 #[derive(Debug)]
 pub struct Archive {
-    file: File,
-    index: Index,
+    blocks: Source,
     root: BlockName,
     extent: Extent,
+}
+
+/// Where its blocks are.
+#[derive(Debug)]
+enum Source {
+    /// In a file of its own.
+    Own { file: File, index: Index },
+    /// Anywhere.
+    Everywhere(Arc<Blobs>),
 }
 
 /// A block of a graph, and what it is.
@@ -114,11 +126,28 @@ impl Archive {
             digest: *cid.digest(),
         };
         Ok(Archive {
-            file,
-            index,
+            blocks: Source::Own { file, index },
             root,
             extent,
         })
+    }
+
+    /// The graph below a block, wherever its blocks are; `None` when the block
+    /// is not here.
+    pub(super) fn everywhere(
+        blobs: &Arc<Blobs>,
+        root: &BlockName,
+    ) -> Result<Option<Archive>, Error> {
+        let mut archive = Archive {
+            blocks: Source::Everywhere(blobs.clone()),
+            root: root.clone(),
+            extent: Extent::of_file(0),
+        };
+        if archive.block(root)?.is_none() {
+            return Ok(None);
+        }
+        archive.extent = archive.found(root.clone())?.extent;
+        Ok(Some(archive))
     }
 
     /// How much it is.
@@ -144,33 +173,60 @@ impl Archive {
 
     /// The bytes of a block with this SHA-256; `None` when it is not here.
     pub(super) fn block_of(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, Error> {
-        let failed = |source| Error::file("a block of an archive", source);
-        let Some((_, slot)) = self.index.find(&self.file, digest).map_err(failed)? else {
+        let file = match &self.blocks {
+            Source::Own { file, .. } => file,
+            Source::Everywhere(blobs) => return blobs.block(digest),
+        };
+        let Some((_, slot)) = self.slot(digest)? else {
             return Ok(None);
         };
         let mut bytes = vec![0; slot.length as usize];
-        let read = self.file.read_exact_at(&mut bytes, slot.offset);
-        read.map_err(failed)?;
+        let read = file.read_exact_at(&mut bytes, slot.offset);
+        read.map_err(|source| Error::file("a block of an archive", source))?;
         Ok(Some(bytes))
     }
 
     /// Bytes of a block with this SHA-256; `None` when it is not here.
     pub(super) fn block_size(&self, digest: &[u8; 32]) -> Result<Option<u64>, Error> {
-        let found = self.index.find(&self.file, digest);
-        let found = found.map_err(|source| Error::file("an archive", source))?;
-        Ok(found.map(|(_, slot)| u64::from(slot.length)))
+        match &self.blocks {
+            Source::Own { .. } => {
+                let found = self.slot(digest)?;
+                Ok(found.map(|(_, slot)| u64::from(slot.length)))
+            }
+            Source::Everywhere(blobs) => blobs.block_size(digest),
+        }
     }
 
-    /// SHA-256 of every block.
+    /// Where a block is in a file of its own.
+    fn slot(&self, digest: &[u8; 32]) -> Result<Option<(usize, Slot)>, Error> {
+        match &self.blocks {
+            Source::Own { file, index } => {
+                let found = index.find(file, digest);
+                found.map_err(|source| Error::file("an archive", source))
+            }
+            Source::Everywhere(_) => Ok(None),
+        }
+    }
+
+    /// SHA-256 of every block of a file of its own.
     pub(super) fn digests(&self) -> Result<Vec<[u8; 32]>, Error> {
-        let digests = self.index.digests(&self.file);
-        digests.map_err(|source| Error::file("an archive", source))
+        match &self.blocks {
+            Source::Own { file, index } => {
+                let digests = index.digests(file);
+                digests.map_err(|source| Error::file("an archive", source))
+            }
+            Source::Everywhere(_) => Ok(Vec::new()),
+        }
     }
 
-    /// A block that must be here: the graph was whole when it was kept.
-    fn present(&self, name: &BlockName) -> Result<Vec<u8>, Error> {
-        self.block(name)?
-            .ok_or_else(|| Error::Damaged(format!("the block {name} of an archive is gone")))
+    /// A block that must be here: a graph with a file of its own was whole when
+    /// it was kept.
+    pub(super) fn present(&self, name: &BlockName) -> Result<Vec<u8>, Error> {
+        let block = self.block(name)?;
+        block.ok_or_else(|| match &self.blocks {
+            Source::Own { .. } => Error::Damaged(format!("the block {name} of an archive is gone")),
+            Source::Everywhere(_) => Error::Missing(name.to_string()),
+        })
     }
 
     /// What a path below the root leads to; `None` when it leads nowhere. An
@@ -186,7 +242,7 @@ impl Archive {
         Ok(Some(found))
     }
 
-    fn found(&self, name: BlockName) -> Result<Found, Error> {
+    pub(super) fn found(&self, name: BlockName) -> Result<Found, Error> {
         let bytes = self.present(&name)?;
         let extent = match read(&name, &bytes)? {
             Block::File { size_bytes, .. } => Extent::of_file(size_bytes),
@@ -201,7 +257,11 @@ impl Archive {
 
     /// Looks for a name: in one piece of the directory at each level, the one
     /// that the hash of the name leads to.
-    fn entry(&self, directory: &BlockName, name: &str) -> Result<Option<BlockName>, Error> {
+    pub(super) fn entry(
+        &self,
+        directory: &BlockName,
+        name: &str,
+    ) -> Result<Option<BlockName>, Error> {
         let (mut piece, mut branches) = (directory.clone(), Branches::of(name));
         loop {
             let bytes = self.present(&piece)?;
@@ -237,7 +297,7 @@ impl Archive {
     }
 }
 
-fn read<'a>(name: &BlockName, bytes: &'a [u8]) -> Result<Block<'a>, Error> {
+pub(super) fn read<'a>(name: &BlockName, bytes: &'a [u8]) -> Result<Block<'a>, Error> {
     Block::read(name.codec(), bytes)
         .map_err(|fault| Error::Damaged(format!("a block of an archive is wrong: {fault}")))
 }

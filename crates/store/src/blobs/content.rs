@@ -15,12 +15,12 @@ pub type Pieces = Box<dyn Iterator<Item = Result<Vec<u8>, Error>> + Send>;
 /// A content that is open.
 #[derive(Clone, Debug)]
 pub struct Content {
-    source: Source,
-    extent: Extent,
+    pub(super) source: Source,
+    pub(super) extent: Extent,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+pub(super) enum Source {
     File(Arc<File>),
     Archive(Arc<Archive>, Found),
 }

@@ -44,7 +44,10 @@ pub struct Worth;
 
 impl Predicate for Worth {
     fn should_compress<B: HttpBody>(&self, response: &http::Response<B>) -> bool {
-        let is_raw = |route: &Route| route.0.as_str().starts_with("/api/v0/storage/raw/");
+        let is_raw = |route: &Route| {
+            let path = route.0.as_str();
+            path.starts_with("/api/v0/storage/raw/") || path.starts_with("/ipfs/")
+        };
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let is_text = content_type
             .and_then(|value| value.to_str().ok())

@@ -12,8 +12,8 @@ use crate::api::params::{
 };
 use crate::api::render::ContentFormat;
 use crate::api::{
-    aggregates, authorizations, costs, credits, holders, measurements, messages, posts, senders,
-    stream,
+    aggregates, authorizations, costs, credits, gateway, holders, measurements, messages, posts,
+    senders, stream,
 };
 
 /// Declares a group of parameters for the attribute of a route.
@@ -171,6 +171,17 @@ groups! {
     ];
     /// The hash of a file in the path.
     FilePath = [Kind::FileHash.path("file_hash", "SHA-256 in hexadecimal digits, or a CID.")];
+    /// The CID in the path.
+    CidPath = [Kind::Named("cid").path("cid", "A CID of version 0 or 1, named by SHA-256, of DAG-PB or raw bytes.")];
+    /// How a content of IPFS is sent.
+    GatewayView = [
+        choice(gateway::FORMAT, gateway::FORMATS.map(str::to_owned).into(), "A block as it is, or an archive of all \
+            blocks; comes before `Accept`."),
+        Kind::Text.query(gateway::FILENAME, "The name that the file is saved under."),
+        Kind::Text.query(gateway::DOWNLOAD, "The word `true`: the file is saved rather than shown."),
+        choice(gateway::SCOPE, gateway::SCOPES.map(str::to_owned).into(), "How much an archive has: one block, or \
+            all; `all` when it is left out."),
+    ];
     /// What is in a directory.
     StepsPath = [Kind::Named("file-path").path("path", "Names that lead to it, divided by `/`.")];
     /// Whatever is in the path.

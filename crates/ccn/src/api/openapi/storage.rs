@@ -148,7 +148,7 @@ impl IntoResponses for Contents {
     }
 }
 
-fn of_bytes(description: &str, kinds: &[&str]) -> Response {
+pub(super) fn of_bytes(description: &str, kinds: &[&str]) -> Response {
     let content = |_| {
         let schema = ObjectBuilder::new().schema_type(Type::String);
         let schema = schema.format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));

@@ -9,18 +9,18 @@ use crate::limits::RANGES_MAX;
 /// a length, so it may occur in the bytes.
 const BOUNDARY: &str = "beth-byte-ranges";
 /// Content type of such an answer.
-pub(super) const MULTIPART: &str = "multipart/byteranges; boundary=beth-byte-ranges";
+pub(in crate::api) const MULTIPART: &str = "multipart/byteranges; boundary=beth-byte-ranges";
 
 /// Bytes from `first` up to, without, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
+pub(in crate::api) struct Range {
     pub first: u64,
     pub end: u64,
 }
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(in crate::api) enum Asked {
     /// Everything: there is no header, or none that means something.
     Whole,
     /// Only bytes that do not exist.
@@ -41,7 +41,7 @@ impl Range {
 }
 
 /// What is asked of a file with this ETag and size.
-pub(super) fn asked(request: &HeaderMap, tag: &str, size: u64) -> Asked {
+pub(in crate::api) fn asked(request: &HeaderMap, tag: &str, size: u64) -> Asked {
     // Parts are asked for only of the very file that the client has parts of.
     if request
         .get(header::IF_RANGE)
@@ -105,7 +105,11 @@ fn number(digits: &str) -> Option<u64> {
 }
 
 /// Several ranges in one body; and its length.
-pub(super) fn multipart(content: &Content, ranges: &[Range], content_type: &str) -> (Pieces, u64) {
+pub(in crate::api) fn multipart(
+    content: &Content,
+    ranges: &[Range],
+    content_type: &str,
+) -> (Pieces, u64) {
     let size = content.extent().size_bytes;
     let mut length = 0;
     let mut parts: Vec<Pieces> = Vec::new();

@@ -12,7 +12,7 @@ use beth_protocol::dag::{BlockName, UnknownBlock};
 use super::super::{Blobs, remove_quietly, touch};
 use super::index::{self, Index, Slot};
 use super::walk::walk;
-use super::{Archive, ArchiveError, ArchiveFault, Extent};
+use super::{Archive, ArchiveError, ArchiveFault, Extent, Source};
 use crate::error::Error;
 use crate::limits::ARCHIVE_BLOCKS_MAX;
 
@@ -111,12 +111,18 @@ impl Blobs {
             .try_clone()
             .map_err(|source| draft.failed(source))?;
         let archive = Archive {
-            file,
             root: head.block.map_err(ArchiveFault::Root)?,
             extent: Extent::of_file(0),
-            index: Index::Held(slots),
+            blocks: Source::Own {
+                file,
+                index: Index::Held(slots),
+            },
         };
-        let Index::Held(slots) = &archive.index else {
+        let Source::Own {
+            index: Index::Held(slots),
+            ..
+        } = &archive.blocks
+        else {
             return Err(Error::Damaged("an index is not held".into()).into());
         };
         let whole = walk(&archive, slots.len())?;

@@ -6,6 +6,7 @@ use beth_protocol::dag::{Block, Part};
 
 use super::{Archive, Found, read};
 use crate::error::Error;
+use crate::limits::{ARCHIVE_DEPTH_MAX, ARCHIVE_LINKS_HELD};
 
 /// Bytes of a file in order; holds one block and the links that lead on.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct FilePieces {
     parts: Vec<Part>,
     skip: u64,
     left: u64,
+    /// Blocks since the last byte.
+    barren: usize,
 }
 
 impl FilePieces {
@@ -32,6 +35,7 @@ impl FilePieces {
             parts: vec![whole],
             skip: first,
             left: count,
+            barren: 0,
         }
     }
 
@@ -47,8 +51,12 @@ impl FilePieces {
             }
             let bytes = self.archive.present(&part.target)?;
             let data = match read(&part.target, &bytes)? {
-                Block::File { data, parts, .. } => {
-                    self.parts.extend(parts.into_iter().rev());
+                Block::File {
+                    data,
+                    parts,
+                    size_bytes,
+                } => {
+                    self.go_on(parts, size_bytes == part.size_bytes)?;
                     data
                 }
                 Block::Symlink(target) => target.as_bytes(),
@@ -62,9 +70,23 @@ impl FilePieces {
             }
             let count = self.left.min(rest.len() as u64);
             self.left -= count;
+            self.barren = 0;
             return Ok(rest.get(..count as usize).map(<[u8]>::to_vec));
         }
         Ok(None)
+    }
+
+    /// Puts the links of a block in front. Blocks that nobody has checked as a
+    /// whole could lead on for ever, or without end on the way to one byte.
+    fn go_on(&mut self, parts: Vec<Part>, is_as_stated: bool) -> Result<(), Error> {
+        let parts = parts.into_iter().rev();
+        self.parts.extend(parts.filter(|part| part.size_bytes > 0));
+        self.barren += 1;
+        let is_bounded = self.barren <= ARCHIVE_DEPTH_MAX && self.parts.len() <= ARCHIVE_LINKS_HELD;
+        if is_as_stated && is_bounded {
+            return Ok(());
+        }
+        Err(Error::Damaged("the blocks of a file make no file".into()))
     }
 }
 

@@ -15,7 +15,6 @@ use beth_protocol::cid::Codec;
 use beth_protocol::dag::{Block, BlockName};
 
 use super::{Archive, ArchiveError, ArchiveFault, Extent, Shape};
-use crate::error::Error;
 use crate::limits::{
     ARCHIVE_DEPTH_MAX, ARCHIVE_LINKS_HELD, SHARD_BYTES_READ, UNFOLDED_BLOCKS_MAX,
     UNFOLDED_BYTES_MAX,
@@ -141,9 +140,7 @@ impl Walk<'_> {
     ) -> Result<Option<Summary>, ArchiveError> {
         let mut position = None;
         if let BlockName::Hashed { codec, digest } = target {
-            let archive = self.archive;
-            let found = archive.index.find(&archive.file, digest);
-            let found = found.map_err(|source| Error::file("an archive", source))?;
+            let found = self.archive.slot(digest)?;
             let (at, slot) = found.ok_or_else(|| ArchiveFault::Missing(target.to_string()))?;
             if let Some(reached) = self.reached.get_mut(at) {
                 *reached = true;
