@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use beth_network::Exchange;
 use beth_store::limits::READER_WAIT_SECONDS;
 use beth_store::{Blobs, Error, Readers, State};
 use tokio::sync::Semaphore;
@@ -36,6 +37,8 @@ pub struct Context {
     pub config: Arc<CcnConfig>,
     /// Who we are on the gossip network.
     pub network: NetworkInfo,
+    /// Blocks, with peers of IPFS; `None` without a network.
+    pub exchange: Option<Exchange>,
     /// Who can be asked over HTTP.
     pub neighbours: Neighbours,
     /// What happens.

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::blocks::Kept;
 use crate::config::CcnConfig;
 use crate::context::Context;
 use crate::error::Error;
@@ -360,6 +361,9 @@ impl Parts {
                 .keep_doing(period, cancel.child_token())
                 .boxed(),
         ];
+        let exchange = network
+            .as_ref()
+            .map(|network| network.exchange(Arc::new(Kept::new(blobs.clone()))));
         let network = NetworkInfo::new(network);
         let streams = Streams::start(config.websocket.clone(), (announcer, heard), cancel);
         let folder = config.folder.clone();
@@ -375,6 +379,7 @@ impl Parts {
             pipeline,
             config: Arc::new(config),
             network,
+            exchange,
             neighbours,
             events,
             streams,

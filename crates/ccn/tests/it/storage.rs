@@ -4,6 +4,7 @@
 mod archives;
 mod car;
 mod faults;
+mod gateway;
 mod ranges;
 mod streaming;
 

@@ -13,10 +13,10 @@ use super::car::{car, directory, file, raw, shard, symlink};
 use super::{Storage, form};
 use crate::api::exchange::Answer;
 
-const SITE: &[u8] = include_bytes!("fixtures/site.car");
-const SITE_ROOT: &str = "bafybeigjchi7zinvusjoses2j7zogl6dzwsoq4cl2pym2hemsgr37p6e7m";
-const MANY: &[u8] = include_bytes!("fixtures/many.car");
-const MANY_ROOT: &str = "bafybeibzo2bvqy2n3pjgqff5jqzggca2ikpvjqwyc5v7ybp53gze3yrg5i";
+pub const SITE: &[u8] = include_bytes!("fixtures/site.car");
+pub const SITE_ROOT: &str = "bafybeigjchi7zinvusjoses2j7zogl6dzwsoq4cl2pym2hemsgr37p6e7m";
+pub const MANY: &[u8] = include_bytes!("fixtures/many.car");
+pub const MANY_ROOT: &str = "bafybeibzo2bvqy2n3pjgqff5jqzggca2ikpvjqwyc5v7ybp53gze3yrg5i";
 
 impl Storage {
     pub async fn add_car(&self, car: &[u8], root: &str) -> Answer {
@@ -30,7 +30,7 @@ impl Storage {
     }
 }
 
-fn site() -> BTreeMap<String, Vec<u8>> {
+pub fn site() -> BTreeMap<String, Vec<u8>> {
     let long: String = (0..400).map(|n| format!("line {n}\n")).collect();
     let style = "<!doctype html><title>Beth</title><link rel=stylesheet href=css/main.css>\n";
     [
