@@ -4,6 +4,8 @@
 //! delivery between neighbours never waits for a heartbeat; the mesh matters
 //! for what is passed on.
 
+mod score;
+
 use std::{collections::HashSet, time::Duration};
 
 use libp2p::{
@@ -22,6 +24,8 @@ use crate::{
     parameters::GOSSIP,
 };
 
+pub(crate) use score::CUT_OFF;
+
 /// Gossip that knows the configured topics only: what peers subscribe to
 /// beside them costs us nothing.
 pub(crate) type Gossip = Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
@@ -32,9 +36,12 @@ pub(crate) fn gossip(keypair: &Keypair, topics: &[String]) -> Result<Gossip, Err
     let mut gossip = Behaviour::new_with_subscription_filter(
         MessageAuthenticity::Signed(keypair.clone()),
         parameters(&known)?,
-        WhitelistSubscriptionFilter(known),
+        WhitelistSubscriptionFilter(known.clone()),
     )
     .map_err(|reason| Error::Setup(reason.to_owned()))?;
+    gossip
+        .with_peer_score(score::parameters(known.iter()), score::thresholds())
+        .map_err(Error::Setup)?;
     for topic in topics {
         gossip
             .subscribe(&IdentTopic::new(topic))
@@ -46,7 +53,6 @@ pub(crate) fn gossip(keypair: &Keypair, topics: &[String]) -> Result<Gossip, Err
 fn parameters(topics: &HashSet<TopicHash>) -> Result<Config, Error> {
     let mut builder = ConfigBuilder::default();
     builder
-        .protocol_id_prefix("/meshsub")
         .heartbeat_interval(GOSSIP.heartbeat)
         // The first heartbeat comes one interval after this delay.
         .heartbeat_initial_delay(GOSSIP.heartbeat_delay)

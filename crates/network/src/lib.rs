@@ -16,13 +16,14 @@
 //! `Received` queue stops reading from the peers instead of losing messages;
 //! connections and the node task end, and are joined, at [`Network::stop`].
 //!
-//! Deliberately absent, as upstream: identify, ping, Kademlia, mDNS, peer
-//! exchange, peer scoring. Not here yet: alive messages, which are payloads on
+//! Peers that speak more than upstream identify themselves and are pinged; all
+//! are scored by their conduct. Not here yet: alive messages, which are payloads on
 //! one more topic plus [`Network::dial`].
 
 mod address;
 mod bitswap;
 mod error;
+mod fault;
 mod frame;
 mod gossip;
 mod identity;
@@ -33,12 +34,18 @@ mod node;
 pub mod parameters;
 pub mod payload;
 mod redial;
+mod roster;
+mod standing;
+mod status;
 mod sync;
+mod traffic;
 mod transport;
 
 pub use bitswap::{Blocks, Exchange, Fetch, Found, Missing};
 pub use error::{Error, PublishError};
+pub use fault::Fault;
 pub use identity::{Identity, IdentityError};
 pub use message_id::message_id;
 pub use network::{Config, Network, Published, Received};
+pub use status::{BlockedPeer, Direction, PeerStatus, Status, TopicStatus, Transport};
 pub use sync::{Batch, Judged, Library, LibraryError, Visit, Wanted};

@@ -100,3 +100,36 @@ pub(crate) const SYNC_QUESTIONS: usize = 64;
 /// Visits that are received at once, and of one peer.
 pub(crate) const SYNC_VISITORS: usize = 16;
 pub(crate) const SYNC_VISITS_OF_PEER: usize = 2;
+
+/// Half of the points for faults are forgotten in this time.
+pub(crate) const FAULT_HALF_LIFE: Duration = Duration::from_secs(600);
+
+/// How long a peer that misbehaved is refused, the first time; doubles.
+pub(crate) const BLOCK_FIRST: Duration = Duration::from_secs(600);
+
+/// The longest time for which a peer is refused.
+pub(crate) const BLOCK_LONGEST: Duration = Duration::from_secs(86_400);
+
+/// How long it is remembered that a peer was blocked.
+pub(crate) const BLOCK_MEMORY: Duration = Duration::from_secs(2 * 86_400);
+
+/// Peers whose faults are remembered.
+pub(crate) const STANDING_PEERS: usize = 4_096;
+
+/// What is kept of the name of a peer's software, and of one of its protocols.
+pub(crate) const AGENT_CHARS: usize = 128;
+
+/// Protocols of one peer that are kept.
+pub(crate) const PROTOCOLS_OF_PEER: usize = 64;
+
+/// Between two pings over one connection.
+pub(crate) const PING_PERIOD: Duration = Duration::from_secs(60);
+
+/// For a ping to come back.
+pub(crate) const PING: Duration = Duration::from_secs(20);
+
+/// Between two questions who a peer is, over one connection.
+pub(crate) const IDENTIFY_PERIOD: Duration = Duration::from_secs(3_600);
+
+/// Between two reviews of the conduct of the connected peers.
+pub(crate) const REVIEW_PERIOD: Duration = Duration::from_secs(1);

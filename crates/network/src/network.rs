@@ -20,11 +20,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     address::{PeerAddress, parse_listen},
     error::{Error, PublishError},
+    fault::Fault,
     frame::Envelope,
     identity::Identity,
     limits,
     node::{Command, Node},
     redial::Redial,
+    roster::Roster,
+    standing::Standing,
+    status::Status,
     sync::{self, Library, Visit},
     transport,
 };
@@ -116,7 +120,7 @@ impl Network {
         let listen = parse_listen(&config.listen)?;
 
         let tasks = TaskTracker::new();
-        let mut swarm = transport::swarm(&identity, &config.topics, &tasks)?;
+        let (mut swarm, traffic) = transport::swarm(&identity, &config.topics, &tasks)?;
         swarm.listen_on(listen).map_err(|error| Error::Listen {
             address: config.listen.clone(),
             reason: error.to_string(),
@@ -145,6 +149,9 @@ impl Network {
             addresses: announced,
             connected: met,
             redial: Redial::new(bootstrap, Instant::now()),
+            roster: Roster::default(),
+            standing: Standing::default(),
+            traffic,
             dials: HashMap::new(),
         };
         tasks.spawn(node.run(cancel.clone()));
@@ -260,6 +267,27 @@ impl Network {
                 reason: "no answer in time".to_owned(),
             }),
         }
+    }
+
+    /// Tells what a peer did wrong; with too many faults it is cut off and
+    /// refused for a while. Nothing happens for a text that is no peer id. Never
+    /// waits: what a full queue does not take is forgotten.
+    pub fn demote(&self, peer: &str, fault: Fault) {
+        if let Ok(peer) = peer.parse() {
+            let _ = self.commands.try_send(Command::Demote { peer, fault });
+        }
+    }
+
+    /// What the network looks like now; empty once stopped. Costs some
+    /// microseconds for each peer.
+    pub async fn status(&self) -> Status {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.ask(Command::Status { reply }, answer);
+        timeout(limits::PUBLISH, asked)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_default()
     }
 
     /// Ends the node task and its connections, and waits for them.

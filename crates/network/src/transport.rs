@@ -9,9 +9,10 @@ use std::pin::Pin;
 
 use libp2p::{
     PeerId, Swarm, Transport,
+    allow_block_list::{self, BlockedPeers},
     connection_limits::{self, ConnectionLimits},
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
-    dns, noise,
+    dns, identify, noise, ping,
     swarm::{self, NetworkBehaviour},
     tcp, yamux,
 };
@@ -22,15 +23,26 @@ use crate::{
     gossip::{Gossip, gossip},
     identity::Identity,
     limits::{
-        CONNECTIONS_PER_PEER, DIAL, IDLE, INCOMING_CONNECTIONS, PENDING_INCOMING_CONNECTIONS,
+        CONNECTIONS_PER_PEER, DIAL, IDENTIFY_PERIOD, IDLE, INCOMING_CONNECTIONS,
+        PENDING_INCOMING_CONNECTIONS, PING, PING_PERIOD,
     },
+    traffic::Traffic,
 };
+
+/// The name of our software.
+pub(crate) const AGENT: &str = concat!("beth/", env!("CARGO_PKG_VERSION"));
+
+/// The family of protocols that we speak.
+const FAMILY: &str = "aleph/1.0.0";
 
 /// What a connection carries, and how many there may be.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
+    pub(crate) blocks: allow_block_list::Behaviour<BlockedPeers>,
     pub(crate) gossip: Gossip,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
     pub(crate) streams: libp2p_stream::Behaviour,
 }
 
@@ -39,10 +51,18 @@ pub(crate) fn swarm(
     identity: &Identity,
     topics: &[String],
     tasks: &TaskTracker,
-) -> Result<Swarm<Behaviour>, Error> {
+) -> Result<(Swarm<Behaviour>, Traffic), Error> {
+    let (gossip, traffic) = Traffic::of(gossip(identity.keypair(), topics)?);
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits()),
-        gossip: gossip(identity.keypair(), topics)?,
+        blocks: allow_block_list::Behaviour::default(),
+        gossip,
+        identify: identify::Behaviour::new(introduction(identity)),
+        ping: ping::Behaviour::new(
+            ping::Config::new()
+                .with_interval(PING_PERIOD)
+                .with_timeout(PING),
+        ),
         streams: libp2p_stream::Behaviour::new(),
     };
     let tasks = tasks.clone();
@@ -51,7 +71,17 @@ pub(crate) fn swarm(
     };
     let config = swarm::Config::with_executor(spawn).with_idle_connection_timeout(IDLE);
     let peer_id = identity.keypair().public().to_peer_id();
-    Ok(Swarm::new(transport(identity)?, behaviour, peer_id, config))
+    let swarm = Swarm::new(transport(identity)?, behaviour, peer_id, config);
+    Ok((swarm, traffic))
+}
+
+/// What we say of ourselves.
+fn introduction(identity: &Identity) -> identify::Config {
+    identify::Config::new(FAMILY.to_owned(), identity.keypair().public())
+        .with_agent_version(AGENT.to_owned())
+        .with_interval(IDENTIFY_PERIOD)
+        .with_push_listen_addr_updates(true)
+        .with_cache_size(0)
 }
 
 fn limits() -> ConnectionLimits {

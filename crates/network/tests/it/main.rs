@@ -8,6 +8,7 @@ mod identity;
 mod model;
 mod peers;
 mod simulate;
+mod status;
 mod sync;
 mod vectors;
 
