@@ -89,7 +89,7 @@ fn unreachable(id: &PeerId, error: &DialError) -> Error {
         },
         other => Error::Unreachable {
             address: id.to_string(),
-            reason: other.to_string(),
+            reason: innermost(other),
         },
     }
 }
