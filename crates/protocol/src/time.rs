@@ -60,6 +60,13 @@ impl Timestamp {
         self.0
     }
 
+    /// True when this moment is nearer to another one than a third is; of two
+    /// as near, the earlier.
+    pub fn is_nearer(self, than: Timestamp, to: Timestamp) -> bool {
+        let distance = |moment: Timestamp| (moment.0.abs_diff(to.0), moment.0);
+        distance(self) < distance(than)
+    }
+
     /// Seconds since the epoch, as the wire has them: the double nearest to
     /// the exact time, which reads as the same time again.
     pub fn seconds_f64(self) -> f64 {

@@ -5,6 +5,7 @@
 
 mod aggregates;
 pub(crate) mod costs;
+mod envelope;
 mod messages;
 mod posts;
 mod tags;

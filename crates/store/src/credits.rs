@@ -84,7 +84,7 @@ impl State<'_> {
         )
     }
 
-    fn knows_credits(&self, credit_ref: &str) -> Result<bool, Error> {
+    pub(crate) fn knows_credits(&self, credit_ref: &str) -> Result<bool, Error> {
         let row = self.one(
             "SELECT 1 FROM credit_history WHERE credit_ref = ?1
              UNION ALL SELECT 1 FROM credit_transfers WHERE credit_ref = ?1 LIMIT 1",

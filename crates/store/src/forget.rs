@@ -229,9 +229,16 @@ fn parse_list(text: &str) -> Result<Vec<Value>, Error> {
     }
 }
 
-/// The fact that a message was forgotten, and by which messages (a JSON list).
+/// The fact that a message was forgotten, and by which messages (a JSON list,
+/// in whatever order they came).
 pub(crate) fn forgotten_fact(item_hash: &str, forgotten_by: &str) -> Fact {
-    Fact::new(Part::Messages, "forgotten")
-        .text(item_hash)
-        .text(forgotten_by)
+    let fact = Fact::new(Part::Messages, "forgotten").text(item_hash);
+    match parse_list(forgotten_by) {
+        Ok(list) => {
+            let mut names: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+            names.sort_unstable();
+            names.iter().fold(fact, |fact, name| fact.text(name))
+        }
+        Err(_) => fact.text(forgotten_by),
+    }
 }

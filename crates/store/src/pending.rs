@@ -44,21 +44,21 @@ impl State<'_> {
     }
 
     /// What is settled about a copy before anything of it is checked: the very
-    /// envelope is in force, or the hash is final. `None`: go on.
+    /// envelope or a better one is in force, or the hash is final. `None`: go on.
     pub fn settled_copy(&self, raw: &Value) -> Result<Option<Outcome>, Error> {
         let Some(hash) = raw["item_hash"].as_str() else {
             return Ok(None);
         };
         let applied = self.one(
-            "SELECT signature, chain, type, (SELECT text FROM names WHERE id = sender)
+            "SELECT signature, chain, type, (SELECT text FROM names WHERE id = sender), time
              FROM messages INDEXED BY messages_hash WHERE prefix = ?1 AND item_hash = ?2",
             (prefix(hash), hash),
             |row| {
                 let texts: [Option<String>; 3] = [row.get(0)?, row.get(1)?, row.get(3)?];
-                Ok((texts, row.get::<_, i64>(2)?))
+                Ok((texts, row.get::<_, i64>(2)?, row.get::<_, i64>(4)?))
             },
         )?;
-        let Some(([signature, chain, sender], code)) = applied else {
+        let Some(([signature, chain, sender], code, kept)) = applied else {
             return self.settled(hash);
         };
         let same = |name: &str, known: Option<&str>| known.is_some() && raw[name].as_str() == known;
@@ -66,7 +66,14 @@ impl State<'_> {
             && same("chain", chain.as_deref())
             && same("sender", sender.as_deref())
             && same("type", Some(type_of(code)?.as_str()));
-        Ok(is_copy.then_some(Outcome::Known))
+        if !is_copy {
+            return Ok(None);
+        }
+        let is_better = match Timestamp::from_json(&raw["time"]) {
+            Ok(time) if time.micros() != kept => self.would_adopt(hash, time)?,
+            _ => false,
+        };
+        Ok((!is_better).then_some(Outcome::Known))
     }
 
     /// Keeps a message that waits for something, or rejects it when it was

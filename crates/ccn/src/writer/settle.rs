@@ -162,6 +162,7 @@ fn judged(
     };
     match verdict {
         Verdict::Known => {
+            state.adopt_time(message)?;
             state.discard(arrival)?;
             Ok(Settled::of(Outcome::Known))
         }

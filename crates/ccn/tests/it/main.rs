@@ -4,6 +4,7 @@
 mod accounts;
 mod api;
 mod bad_input;
+mod copies;
 mod edge;
 mod fetch;
 mod holders;

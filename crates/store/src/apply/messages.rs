@@ -208,24 +208,22 @@ impl State<'_> {
 }
 
 /// Its place among all messages.
-fn element_of(message: &Message) -> Element {
+pub(super) fn element_of(message: &Message) -> Element {
     Element {
         time: message.time.micros(),
         prefix: prefix(message.item_hash.as_str()),
     }
 }
 
-/// The fact that a message is in force (processed or removing).
+/// The fact that a message is in force (processed or removing). Not in it: its
+/// signature, of which there may be several, and what nobody signed.
 pub(crate) fn in_force(message: &Message) -> Fact {
     Fact::new(Part::Messages, "message")
         .text(message.item_hash.as_str())
         .text(message.message_type.as_str())
         .text(message.chain.as_str())
         .text(&message.sender)
-        .optional(message.signature.as_deref())
         .text(message.item_type.as_str())
-        .number(message.time.micros())
-        .optional(message.channel.as_deref())
 }
 
 /// What a message is found by, as ids and codes.
