@@ -35,7 +35,7 @@ use crate::config::CcnConfig;
 use crate::error::Error;
 use crate::limits;
 use crate::node::quiet::Quiet;
-use crate::pipeline::{Handed, Pipeline};
+use crate::pipeline::{Handed, Pipeline, arrival};
 
 use checkpoint::Checkpoint;
 use source::{Batch, Place};
@@ -223,7 +223,7 @@ async fn submit(pipeline: &Pipeline, batch: Batch) -> Result<Submitted, Failure>
         match entry.message() {
             Ok(Some(message)) => {
                 let item_hash = message["item_hash"].as_str().unwrap_or_default().to_owned();
-                let message = pipeline.hand(message).await;
+                let message = pipeline.hand(arrival(message)).await;
                 handed.push((item_hash, message.map_err(|_| Failure::Unavailable)?));
             }
             Ok(None) => {}

@@ -1,15 +1,14 @@
 //! The messages of this node, as neighbours reconcile them.
 
-use beth_network::payload::encode_payload;
+mod parcel;
+
 use beth_network::{Batch, Judged, Library, LibraryError, Wanted};
 use beth_protocol::Message;
-use beth_protocol::json::to_sorted_string;
 use beth_protocol::reconcile::frame::{Reply, Request};
 use beth_protocol::reconcile::{AskError, Asker, Element, Range, Salt, Step, answer};
 use beth_store::{Readers, State};
 use futures::future::BoxFuture;
 
-use crate::gossip::decode;
 use crate::limits::LIBRARY_PAGE;
 use crate::pipeline::Pipeline;
 
@@ -68,8 +67,8 @@ impl Library for Shelves {
     fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, Option<Judged>> {
         Box::pin(async move {
             let mut handed = Vec::with_capacity(messages.len());
-            for raw in messages.iter().filter_map(|data| decode(data)) {
-                handed.push(self.pipeline.hand(raw).await.ok()?);
+            for arrival in messages.iter().filter_map(|data| parcel::open(data)) {
+                handed.push(self.pipeline.hand(arrival).await.ok()?);
             }
             let judged: Judged = Box::pin(async move {
                 for one in handed {
@@ -100,7 +99,7 @@ impl Page {
             };
             // Who was forgotten meanwhile is not there.
             for (_, message) in state.messages_between(range, LIBRARY_PAGE)? {
-                self.add(&message);
+                self.add(state, &message)?;
             }
             if self.bytes_left == 0 {
                 self.batch.rest.elements = elements[place + 1..].to_vec();
@@ -115,7 +114,7 @@ impl Page {
                 if self.bytes_left == 0 {
                     break;
                 }
-                self.add(&message);
+                self.add(state, &message)?;
                 last = Some(element);
             }
             self.go_on(range, (last, is_whole && self.bytes_left > 0));
@@ -137,12 +136,12 @@ impl Page {
         }
     }
 
-    fn add(&mut self, message: &Message) {
-        let Ok(raw) = serde_json::to_value(message) else {
-            return;
+    fn add(&mut self, state: &State<'_>, message: &Message) -> Result<(), beth_store::Error> {
+        let Some(payload) = parcel::wrap(state, message)? else {
+            return Ok(());
         };
-        let payload = encode_payload(&to_sorted_string(&raw));
         self.bytes_left = self.bytes_left.saturating_sub(payload.len());
         self.batch.messages.push(payload);
+        Ok(())
     }
 }

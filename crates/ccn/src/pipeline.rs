@@ -150,9 +150,9 @@ impl Pipeline {
 
     /// Hands a message in and answers as soon as there is room for it. Messages
     /// are judged in the order in which they were handed in.
-    pub(crate) async fn hand(&self, raw: Value) -> Result<Handed, SubmitError> {
+    pub(crate) async fn hand(&self, arrival: Arrival) -> Result<Handed, SubmitError> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.intake.send(arrival(raw), Source::Node, Some(reply));
+        let sent = self.intake.send(arrival, Source::Node, Some(reply));
         sent.await.map_err(|_| SubmitError::Unavailable)?;
         Ok(Handed(answer))
     }
@@ -268,6 +268,7 @@ pub(crate) fn arrival(raw: Value) -> Arrival {
         origin: "p2p",
         transaction: None,
         retry_of: None,
+        gone: Vec::new(),
     }
 }
 

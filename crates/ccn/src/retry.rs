@@ -119,6 +119,7 @@ impl Retry {
             // Remembered since the first try.
             transaction: None,
             retry_of: Some(pending.id),
+            gone: Vec::new(),
         };
         let (reply, answer) = oneshot::channel();
         // The row is free for another try only when this one is written.

@@ -327,18 +327,19 @@ fn verify(arrival: &Arrival, blobs: &Blobs, begin: impl FnMut(u64)) -> Verified 
         }
     };
     match complete((&message, arrival), inline, blobs, begin) {
-        Ok((content, file)) => Verified::Complete {
-            complete: Box::new(Complete { message, content }),
-            file,
-        },
+        Ok((content, file)) => {
+            let mut complete = Complete::new(message, content);
+            complete.gone = gone(arrival, &complete.content.typed);
+            Verified::Complete {
+                complete: Box::new(complete),
+                file,
+            }
+        }
         Err(Lacking {
             content: Some(content),
             rejection,
         }) if rejection.code.is_retryable() => Verified::Unfetched {
-            complete: Box::new(Complete {
-                message,
-                content: *content,
-            }),
+            complete: Box::new(Complete::new(message, *content)),
             rejection,
         },
         Err(Lacking { rejection, .. }) if rejection.code.is_retryable() => Verified::Incomplete {
@@ -350,6 +351,18 @@ fn verify(arrival: &Arrival, blobs: &Blobs, begin: impl FnMut(u64)) -> Verified 
             rejection,
         },
     }
+}
+
+/// Envelopes of targets of a FORGET that really were signed.
+fn gone(arrival: &Arrival, content: &Content) -> Vec<Message> {
+    let Content::Forget(forget) = content else {
+        return Vec::new();
+    };
+    let mut left = arrival.gone.clone();
+    left.retain(|gone| forget.hashes.contains(&gone.item_hash));
+    left.truncate(forget.hashes.len());
+    left.retain(|gone| signature::verify(gone).is_ok());
+    left
 }
 
 /// What a message lacks; its content, when that is not what it lacks.

@@ -344,7 +344,9 @@ fn handle(state: &State<'_>, task: &Task, rules: &Rules, jitter: f64) -> Result<
 fn event(entry: Entry, news: News) -> Option<Event> {
     match (news, entry.verdict) {
         (News::Processed(reception_time), Verified::Complete { complete, .. }) => {
-            let Complete { message, content } = *complete;
+            let Complete {
+                message, content, ..
+            } = *complete;
             Some(Event::Processed {
                 message: StoredMessage {
                     message,

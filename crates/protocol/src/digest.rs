@@ -30,7 +30,7 @@ const NUMBER: u8 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Part {
-    /// Messages in force, and what was forgotten by whom.
+    /// Messages in force. What is forgotten follows from the FORGET messages.
     Messages = 0,
     /// Latest amends.
     Posts = 1,

@@ -64,6 +64,20 @@ pub struct Complete {
     pub message: Message,
     /// Its content.
     pub content: MessageContent,
+    /// Of a FORGET: envelopes of targets that are forgotten elsewhere and may
+    /// be unknown here; their signatures were verified.
+    pub gone: Vec<Message>,
+}
+
+impl Complete {
+    /// A message and its content.
+    pub fn new(message: Message, content: MessageContent) -> Complete {
+        Complete {
+            message,
+            content,
+            gone: Vec::new(),
+        }
+    }
 }
 
 /// Either a reason to refuse or a failure of ours.
@@ -179,7 +193,9 @@ fn accept<V: View>(
     now: Timestamp,
 ) -> Result<Effects, Stop> {
     let mut effects = Effects::new();
-    let Complete { message, content } = complete;
+    let Complete {
+        message, content, ..
+    } = complete;
     match &content.typed {
         Content::Post(post) => {
             posts::judge(complete, post, view, &mut effects)?;
@@ -209,7 +225,7 @@ fn accept<V: View>(
             payment::judge_resource(complete, view, rules, now, &mut effects)?;
             effects.push(Effect::Machine(Box::new(machines::row(complete)?)));
         }
-        Content::Forget(forget) => forget::judge(message, forget, view, &mut effects)?,
+        Content::Forget(forget) => forget::judge(complete, forget, view, &mut effects)?,
     }
     if message.item_type != ItemType::Inline {
         effects.push(Effect::ContentPin {

@@ -165,6 +165,9 @@ impl State<'_> {
                 touched.extend(self.forget(target, item_hash, complete.message.time)?);
                 Ok(())
             }
+            Effect::ForgetGone { message } => {
+                self.forget_gone(message, item_hash, complete.message.time)
+            }
             Effect::ForgetAgain {
                 item_hash: target,
                 times,

@@ -11,7 +11,6 @@ use rusqlite::Row;
 
 use crate::apply::{costs, in_force, merged_to, points_to, sum_of};
 use crate::error::Error;
-use crate::forget::forgotten_fact;
 use crate::state::{STORED, State, json, stored};
 use crate::{balances, credits};
 
@@ -62,11 +61,6 @@ impl State<'_> {
         let sql = format!("SELECT {STORED} FROM messages");
         self.each(&sql, |row| {
             sums.add(&in_force(&stored(row)?.message));
-            Ok(())
-        })?;
-        self.each("SELECT item_hash, forgotten_by FROM forgotten", |row| {
-            let (hash, by): (String, String) = (row.get(0)?, row.get(1)?);
-            sums.add(&forgotten_fact(&hash, &by));
             Ok(())
         })
     }

@@ -1,16 +1,16 @@
 //! Deleting messages and what they did (processing.md §13).
 
 use beth_protocol::content::StoreContent;
-use beth_protocol::digest::{Fact, Part};
 use beth_protocol::judge::files::tag_of;
 use beth_protocol::time::Timestamp;
-use beth_protocol::{Content, MessageType, Status};
+use beth_protocol::{Chain, Content, ItemHash, ItemType, Message, MessageType, Status};
 use serde_json::Value;
 
 use crate::balances::clock;
 use crate::blobs::Extent;
 use crate::error::Error;
 use crate::limits::GRACE_SECONDS;
+use crate::query::forgotten::ForgottenMessage;
 use crate::state::{State, json};
 
 impl State<'_> {
@@ -56,10 +56,6 @@ impl State<'_> {
                 serde_json::json!([forgotten_by]).to_string(),
             ],
         )?;
-        self.fact_added(&forgotten_fact(
-            item_hash,
-            &serde_json::json!([forgotten_by]).to_string(),
-        ));
         if message.message_type == MessageType::Post {
             self.forget_post(item_hash)?;
         }
@@ -108,9 +104,53 @@ impl State<'_> {
             "UPDATE forgotten SET forgotten_by = ?2 WHERE item_hash = ?1",
             [item_hash, &after],
         )?;
-        self.fact_removed(&forgotten_fact(item_hash, &before));
-        self.fact_added(&forgotten_fact(item_hash, &after));
         Ok(())
+    }
+
+    /// A message that is not in force here was forgotten elsewhere.
+    pub(crate) fn forget_gone(
+        &self,
+        message: &Message,
+        forgotten_by: &str,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let item_hash = message.item_hash.as_str();
+        if self.forgotten_message(item_hash)?.is_some() {
+            return self.forget_again(item_hash, forgotten_by, 1);
+        }
+        self.run(
+            "INSERT INTO forgotten (item_hash, type, chain, sender, signature, item_type, time, channel,
+                owner, payment_type, size, forgotten_at, forgotten_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?4, 'hold', NULL, ?9, ?10)",
+            rusqlite::params![
+                item_hash,
+                message.message_type.as_str(),
+                message.chain.as_str(),
+                message.sender,
+                message.signature,
+                message.item_type.as_str(),
+                message.time.micros(),
+                message.channel,
+                at.micros(),
+                serde_json::json!([forgotten_by]).to_string(),
+            ],
+        )?;
+        self.run("DELETE FROM removed WHERE item_hash = ?1", [item_hash])?;
+        self.write_status(item_hash, Status::Forgotten, at)
+    }
+
+    /// The envelopes of those of these messages that this one deleted.
+    pub fn gone(&self, hashes: &[&str], forgotten_by: &str) -> Result<Vec<Message>, Error> {
+        let mut gone = Vec::new();
+        for hash in hashes {
+            let Some(found) = self.forgotten_message(hash)? else {
+                continue;
+            };
+            if found.forgotten_by.iter().any(|by| by == forgotten_by) {
+                gone.push(envelope(found)?);
+            }
+        }
+        Ok(gone)
     }
 
     fn file_bytes(&self, hash: &str) -> Result<Option<i64>, Error> {
@@ -229,16 +269,19 @@ fn parse_list(text: &str) -> Result<Vec<Value>, Error> {
     }
 }
 
-/// The fact that a message was forgotten, and by which messages (a JSON list,
-/// in whatever order they came).
-pub(crate) fn forgotten_fact(item_hash: &str, forgotten_by: &str) -> Fact {
-    let fact = Fact::new(Part::Messages, "forgotten").text(item_hash);
-    match parse_list(forgotten_by) {
-        Ok(list) => {
-            let mut names: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
-            names.sort_unstable();
-            names.iter().fold(fact, |fact, name| fact.text(name))
-        }
-        Err(_) => fact.text(forgotten_by),
-    }
+/// The envelope of a forgotten message.
+fn envelope(found: ForgottenMessage) -> Result<Message, Error> {
+    let damaged =
+        |what: &str| Error::Damaged(format!("{what} of the forgotten {}", found.item_hash));
+    Ok(Message {
+        chain: Chain::parse(&found.chain).ok_or_else(|| damaged("chain"))?,
+        message_type: MessageType::parse(&found.message_type).ok_or_else(|| damaged("type"))?,
+        item_type: ItemType::parse(&found.item_type).ok_or_else(|| damaged("item type"))?,
+        item_hash: ItemHash::parse(&found.item_hash).map_err(|_| damaged("hash"))?,
+        sender: found.sender,
+        signature: found.signature,
+        item_content: None,
+        time: found.time,
+        channel: found.channel,
+    })
 }

@@ -29,6 +29,8 @@ pub struct Arrival {
     pub transaction: Option<Box<Transaction>>,
     /// The pending row it was retried from.
     pub retry_of: Option<i64>,
+    /// Of a FORGET that a neighbour sent: the envelopes of what it deleted there.
+    pub gone: Vec<Message>,
 }
 
 impl State<'_> {

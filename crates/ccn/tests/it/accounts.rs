@@ -169,6 +169,7 @@ impl World {
             origin: "p2p",
             transaction: None,
             retry_of: None,
+            gone: Vec::new(),
         };
         let rejection = Rejection::text(Code::ContentUnavailable, "File not found");
         let parked = self

@@ -39,7 +39,7 @@ async fn accept(fixture: &Fixture, kind: MessageType, sender: &str, content: Val
     };
     let hash = message.item_hash.clone();
     let content = message.inline_content().unwrap().unwrap();
-    let complete = Complete { message, content };
+    let complete = Complete::new(message, content);
     let rules = fixture.context.config.rules.clone();
     let work = move |state: &State<'_>| -> Result<(), Error> {
         let now = Timestamp::from_seconds(1_793_000_001);

@@ -8,6 +8,7 @@ mod copies;
 mod edge;
 mod fetch;
 mod holders;
+mod latecomer;
 mod measurements;
 mod openapi;
 mod orphans;

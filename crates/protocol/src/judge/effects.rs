@@ -8,6 +8,7 @@ use crate::content::PaymentType;
 use crate::cost::CostRow;
 use crate::credits::CreditMessage;
 use crate::decimal::Decimal;
+use crate::message::Message;
 use crate::time::Timestamp;
 
 /// Effects in the order they must be applied.
@@ -84,6 +85,11 @@ pub enum Effect {
     Forget {
         /// Which.
         item_hash: String,
+    },
+    /// A message that is unknown here, or deleted already, was deleted elsewhere.
+    ForgetGone {
+        /// Its envelope.
+        message: Box<Message>,
     },
     /// A message that is deleted already was named so many times more: whoever
     /// deletes it is noted as often again.

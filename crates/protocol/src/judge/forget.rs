@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Effect, Effects, Stop};
+use super::{Complete, Effect, Effects, Stop};
 use crate::content::{Content, ForgetContent};
 use crate::message::{Message, MessageType};
 use crate::permissions::{Action, may_act};
@@ -24,17 +24,21 @@ use crate::rejection::{Code, Rejection};
 use crate::view::{KnownMessage, View, ViewError};
 
 pub(super) fn judge<V: View>(
-    message: &Message,
+    complete: &Complete,
     forget: &ForgetContent,
     view: &V,
     effects: &mut Effects,
 ) -> Result<(), Stop> {
+    let message = &complete.message;
     if forget.hashes.is_empty() && forget.aggregates.is_empty() {
         return Err(Rejection::bare(Code::ForgetNoTarget).into());
     }
     let mut targets = Targets::default();
     for hash in &forget.hashes {
-        targets.add_message(hash.as_str(), (&message.sender, view))?;
+        match gone(complete, hash.as_str(), view)? {
+            Some(gone) => targets.add_gone(gone),
+            None => targets.add_message(hash.as_str(), (&message.sender, view))?,
+        }
     }
     let mut keys = BTreeSet::new();
     for key in &forget.aggregates {
@@ -48,9 +52,31 @@ pub(super) fn judge<V: View>(
     }
 }
 
+/// The envelope of a target that is not in force here and is forgotten where
+/// this FORGET comes from: only if it had the same sender, whom nobody could
+/// have refused. So a node that comes late needs no target to agree.
+fn gone<'a, V: View>(
+    complete: &'a Complete,
+    hash: &str,
+    view: &V,
+) -> Result<Option<&'a Message>, ViewError> {
+    let sender = complete.message.sender.to_lowercase();
+    let gone = complete.gone.iter().find(|gone| {
+        gone.item_hash.as_str() == hash
+            && gone.message_type != MessageType::Forget
+            && gone.sender.to_lowercase() == sender
+    });
+    match gone {
+        Some(gone) if view.message(hash)?.is_none() => Ok(Some(gone)),
+        _ => Ok(None),
+    }
+}
+
 /// A message to delete.
 struct Target {
     item_hash: String,
+    /// Its envelope, when it was deleted elsewhere.
+    gone: Option<Box<Message>>,
     is_post: bool,
     /// How often it is named again.
     repeats: usize,
@@ -84,6 +110,20 @@ impl Targets {
             self.used = Some(Rejection::text(Code::ForgetNotAllowed, text));
         }
         Ok(())
+    }
+
+    fn add_gone(&mut self, message: &Message) {
+        let item_hash = message.item_hash.to_string();
+        if self.count(&item_hash) {
+            return;
+        }
+        self.places.insert(item_hash.clone(), Some(self.list.len()));
+        self.list.push(Target {
+            item_hash,
+            gone: Some(Box::new(message.clone())),
+            is_post: false,
+            repeats: 0,
+        });
     }
 
     fn add_aggregate<V: View>(
@@ -130,6 +170,7 @@ impl Targets {
         self.places.insert(hash.to_owned(), Some(self.list.len()));
         self.list.push(Target {
             item_hash: hash.to_owned(),
+            gone: None,
             is_post: known.message.message_type == MessageType::Post,
             repeats: 0,
         });
@@ -146,6 +187,7 @@ fn push_effects<V: View>(
     for target in targets {
         let Target {
             item_hash,
+            gone: envelope,
             is_post,
             repeats,
         } = target;
@@ -157,7 +199,10 @@ fn push_effects<V: View>(
         };
         if is_first {
             let item_hash = item_hash.clone();
-            effects.push(Effect::Forget { item_hash });
+            effects.push(match envelope {
+                Some(message) => Effect::ForgetGone { message },
+                None => Effect::Forget { item_hash },
+            });
         }
         if times > 0 {
             effects.push(Effect::ForgetAgain { item_hash, times });
@@ -241,6 +286,41 @@ mod tests {
             *count += times;
         }
         counts
+    }
+
+    #[test]
+    fn what_is_gone_elsewhere_is_forgotten_by_its_sender_alone() {
+        let target = complete(
+            "POST",
+            "0xa",
+            json!({"address": "0xA", "time": 1, "type": "t"}),
+        );
+        let hashes = json!([target.message.item_hash]);
+        let forget = |sender: &str, gone: Vec<Message>| {
+            let content = json!({"address": "0xA", "time": 1, "hashes": hashes});
+            let mut forget = complete("FORGET", sender, content);
+            forget.gone = gone;
+            forget
+        };
+        let judged = |forget: &Complete, view: &Known| {
+            judge(forget, view, &Rules::default(), Timestamp::from_seconds(1))
+                .expect("this state can be read")
+        };
+        let empty = Known::default();
+        let known = vec![target.message.clone()];
+        let Verdict::Accept(effects) = judged(&forget("0xA", known.clone()), &empty) else {
+            panic!("its sender may");
+        };
+        assert!(matches!(&effects[..], [Effect::ForgetGone { message }] if **message == known[0]));
+        for refused in [forget("0xB", known.clone()), forget("0xA", Vec::new())] {
+            assert!(matches!(judged(&refused, &empty), Verdict::Wait(_)));
+        }
+        let mut chain = known;
+        chain[0].message_type = MessageType::Forget;
+        assert!(matches!(
+            judged(&forget("0xA", chain), &empty),
+            Verdict::Wait(_)
+        ));
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub(super) fn complete(message_type: &str, sender: &str, raw: Value) -> Complete
             size: text.len() as u64,
             raw,
         },
+        gone: Vec::new(),
     }
 }
 

@@ -215,7 +215,7 @@ mod tests {
             channel: None,
         };
         let content = message.inline_content().unwrap().unwrap();
-        let complete = Complete { message, content };
+        let complete = Complete::new(message, content);
         let rules = Rules::default();
         let Verdict::Accept(effects) = judge(&complete, state, &rules, NOW).unwrap() else {
             panic!("not accepted: {}", complete.content.raw);

@@ -46,7 +46,7 @@ fn post(sender: &str, kind: &str, seconds: i64, content: Value) -> Complete {
         channel: Some("ALEPH_CREDIT".to_owned()),
     };
     let content = message.inline_content().unwrap().unwrap();
-    Complete { message, content }
+    Complete::new(message, content)
 }
 
 /// Deterministic numbers.

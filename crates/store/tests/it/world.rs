@@ -159,10 +159,7 @@ impl World {
             channel: (dice.below(4) > 0).then(|| (*dice.one(&CHANNELS)).to_owned()),
         };
         let parsed = message.inline_content().unwrap().unwrap();
-        let complete = Complete {
-            message: message.clone(),
-            content: parsed,
-        };
+        let complete = Complete::new(message.clone(), parsed);
         let reception = Timestamp::from_seconds(1_800_000_000 + self.entries.len() as i64 / 3);
         let rules = Rules::default();
         self.store
@@ -227,6 +224,7 @@ fn confirm(store: &mut Store, hash: &str, transaction: &Transaction) {
         origin: "onchain",
         transaction: Some(Box::new(transaction.clone())),
         retry_of: None,
+        gone: Vec::new(),
     };
     store
         .writer

@@ -58,7 +58,7 @@ fn complete(kind: MessageType, hash: &str, mut content: Value) -> Complete {
     };
     let content = message.inline_content().unwrap().unwrap();
     message.item_hash = ItemHash::parse(hash).unwrap();
-    Complete { message, content }
+    Complete::new(message, content)
 }
 
 /// Tries a message until it is no longer waiting; answers with its code.
@@ -72,6 +72,7 @@ fn try_to_the_end(state: &State<'_>, complete: &Complete) -> Result<(i32, i64), 
             origin: "p2p",
             retry_of,
             transaction: None,
+            gone: Vec::new(),
         };
         let verdict = judge(complete, state, &Rules::default(), NOW).unwrap();
         let Verdict::Wait(rejection) = verdict else {
@@ -130,7 +131,7 @@ fn a_forget_waits_for_more_targets_than_it_is_tried() {
         let content = json!({"address": account.address(), "time": number, "type": "t", "content": {"n": number}});
         let message = account.sign_message(MessageType::Post, &content, None, NOW);
         let content = message.inline_content().unwrap().unwrap();
-        Complete { message, content }
+        Complete::new(message, content)
     };
     let targets: Vec<Complete> = (0..3 * ATTEMPTS_MAX).map(post).collect();
     let hashes: Vec<&str> = targets
@@ -140,7 +141,7 @@ fn a_forget_waits_for_more_targets_than_it_is_tried() {
     let content = json!({"address": account.address(), "time": 1, "hashes": hashes});
     let message = account.sign_message(MessageType::Forget, &content, None, NOW);
     let content = message.inline_content().unwrap().unwrap();
-    let forget = Complete { message, content };
+    let forget = Complete::new(message, content);
     store
         .writer
         .transaction(|state| {
@@ -160,6 +161,7 @@ fn a_forget_waits_for_more_targets_than_it_is_tried() {
                     reception_time: NOW,
                     origin: "p2p",
                     retry_of: state.pending_copies(hash)?.first().map(|copy| copy.id),
+                    gone: Vec::new(),
                     transaction: None,
                 };
                 match judge(&forget, state, &Rules::default(), NOW).unwrap() {

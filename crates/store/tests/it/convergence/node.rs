@@ -119,6 +119,7 @@ impl<'a> Node<'a> {
             reception_time: NOW,
             origin: "p2p",
             retry_of,
+            gone: Vec::new(),
             transaction: None,
         };
         let hash = message.item_hash.to_string();
@@ -130,7 +131,7 @@ impl<'a> Node<'a> {
             Ok(content) => content.unwrap(),
             Err(rejection) => panic!("{rejection}: {:?}", message.item_content),
         };
-        let complete = Complete { message, content };
+        let complete = Complete::new(message, content);
         let rules = &self.history.rules;
         let verdict = judge(&complete, state, rules, NOW)
             .map_err(|error| Error::Damaged(error.to_string()))?;
