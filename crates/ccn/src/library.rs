@@ -6,6 +6,7 @@ use beth_network::{Batch, Judged, Library, LibraryError, Wanted};
 use beth_protocol::Message;
 use beth_protocol::reconcile::frame::{Reply, Request};
 use beth_protocol::reconcile::{AskError, Asker, Element, Range, Salt, Step, answer};
+use beth_store::rows::Outcome;
 use beth_store::{Readers, State};
 use futures::future::BoxFuture;
 
@@ -71,12 +72,11 @@ impl Library for Shelves {
                 handed.push(self.pipeline.hand(arrival).await.ok()?);
             }
             let judged: Judged = Box::pin(async move {
+                let mut in_force = 0;
                 for one in handed {
-                    if one.outcome().await.is_err() {
-                        return false;
-                    }
+                    in_force += u64::from(one.outcome().await.ok()? == Outcome::Processed);
                 }
-                true
+                Some(in_force)
             });
             Some(judged)
         })

@@ -49,6 +49,9 @@ pub(crate) struct Keeper {
 struct Neighbour {
     state: Turn,
     failures: u32,
+    /// Fetched and offered in the last visit. The same again, and nothing of it
+    /// came into force: one of us refuses what the other has.
+    difference: (u64, u64),
 }
 
 /// Whether it is its turn.
@@ -95,6 +98,7 @@ impl Keeper {
             known.entry(*peer).or_insert_with(|| Neighbour {
                 state: Turn::Due(Instant::now() + politeness),
                 failures: 0,
+                difference: (0, 0),
             });
         }
     }
@@ -129,8 +133,12 @@ impl Keeper {
         let pause = match paid {
             Ok(seen) => {
                 neighbour.failures = 0;
-                match seen.fetched + seen.offered {
-                    0 => SYNC_PERIOD,
+                let difference = (seen.fetched, seen.offered);
+                let before = std::mem::replace(&mut neighbour.difference, difference);
+                let is_stuck = seen.in_force == 0 && difference == before;
+                match difference {
+                    (0, 0) => SYNC_PERIOD,
+                    _ if is_stuck => SYNC_PERIOD,
                     _ => SYNC_AGAIN,
                 }
             }

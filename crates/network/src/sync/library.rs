@@ -31,41 +31,46 @@ pub trait Library: Send + Sync + 'static {
 }
 
 /// Ends when messages that were taken are judged, so that who compares again
-/// finds them; with false when the node is stopping.
-pub type Judged = BoxFuture<'static, bool>;
+/// finds them: how many came into force. `None` when the node is stopping.
+pub type Judged = BoxFuture<'static, Option<u64>>;
 
 /// What was taken and is not judged yet: a few batches, so that reading from a
 /// peer and judging go on side by side.
 #[derive(Default)]
-pub(super) struct Judging(VecDeque<Judged>);
+pub(super) struct Judging {
+    batches: VecDeque<Judged>,
+    in_force: u64,
+}
 
 impl Judging {
     /// One more; waits for the oldest when they are too many. False when the
     /// node is stopping.
     pub(super) async fn add(&mut self, taken: Option<Judged>) -> bool {
         let Some(judged) = taken else { return false };
-        self.0.push_back(judged);
-        match self.0.len() > SYNC_BATCHES_JUDGED {
+        self.batches.push_back(judged);
+        match self.batches.len() > SYNC_BATCHES_JUDGED {
             true => self.next().await,
             false => true,
         }
     }
 
-    /// Waits for all.
-    pub(super) async fn end(mut self) -> bool {
-        while !self.0.is_empty() {
+    /// Waits for all; how many came into force. `None` when the node is stopping.
+    pub(super) async fn end(mut self) -> Option<u64> {
+        while !self.batches.is_empty() {
             if !self.next().await {
-                return false;
+                return None;
             }
         }
-        true
+        Some(self.in_force)
     }
 
     async fn next(&mut self) -> bool {
-        match self.0.pop_front() {
-            Some(judged) => judged.await,
-            None => true,
-        }
+        let Some(judged) = self.batches.pop_front() else {
+            return true;
+        };
+        let in_force = judged.await;
+        self.in_force += in_force.unwrap_or_default();
+        in_force.is_some()
     }
 }
 

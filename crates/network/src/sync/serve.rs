@@ -95,8 +95,8 @@ async fn receive(
         }
     }
     match judging.end().await {
-        true => Ok(()),
-        false => Err(ServeError::Stopping),
+        Some(_) => Ok(()),
+        None => Err(ServeError::Stopping),
     }
 }
 

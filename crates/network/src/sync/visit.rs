@@ -23,6 +23,8 @@ pub struct Visit {
     pub question_bytes: u64,
     /// Messages that the peer had and we had not.
     pub fetched: u64,
+    /// Of these, how many came into force here.
+    pub in_force: u64,
     /// Messages that we had and the peer had not.
     pub offered: u64,
     /// Bytes of those messages.
@@ -150,10 +152,9 @@ impl Host {
                 _ => return Err(SpeakError::Nonsense.into()),
             }
         }
-        match judging.end().await {
-            true => Ok(()),
-            false => Err(VisitError::Stopping),
-        }
+        let in_force = judging.end().await;
+        self.seen.in_force += in_force.ok_or(VisitError::Stopping)?;
+        Ok(())
     }
 
     async fn offer(&mut self, mut ours: Wanted) -> Result<(), VisitError> {
