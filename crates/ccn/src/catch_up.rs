@@ -1,46 +1,83 @@
-//! What was said while this node was away: all pages of other nodes after a
-//! start, then the newest ones until one has nothing new. For nodes that do not
-//! reconcile; cheap when in sync (one page of hashes per node and minute).
+//! What was said while this node was away, by nodes that do not reconcile: all
+//! pages of a node after the first meeting with it, then the newest ones until
+//! one has nothing new.
+//!
+//! ```text
+//!  Neighbours ─▶ does it reconcile with this node? ── yes ─▶ nothing to do
+//!                   │ no
+//!                   ▼
+//!            configured: at every round;  learnt of: some of them in turn
+//! ```
+//!
+//! Cheap when in sync: a page a node and minute, whatever the size of the
+//! network. Nodes of this program are asked too when they are out of reach of
+//! the gossip, or connected and for long without a visit.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use beth_store::Readers;
 use serde_json::Value;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use crate::gossip::NetworkInfo;
 use crate::limits;
+use crate::neighbours::{HttpPeer, Neighbours};
 use crate::pipeline::Pipeline;
 
-/// Asks the given nodes now and then, until cancelled.
-pub(crate) async fn run(
-    client: reqwest::Client,
-    peers: Vec<String>,
-    readers: Arc<Readers>,
-    pipeline: Pipeline,
-    cancel: CancellationToken,
-) {
-    if peers.is_empty() {
-        return;
+/// What is needed to catch up.
+pub(crate) struct CatchUp {
+    pub(crate) client: reqwest::Client,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) network: NetworkInfo,
+    pub(crate) neighbours: Neighbours,
+}
+
+/// What is known of a node that may be asked.
+struct Known {
+    /// Since when a visit is hoped for.
+    hoped_since: Instant,
+    /// All of its pages were seen.
+    is_complete: bool,
+    /// When it was last asked.
+    asked: Option<Instant>,
+}
+
+/// Asks other nodes now and then, until cancelled.
+pub(crate) async fn run(work: CatchUp, cancel: CancellationToken) {
+    let mut known: HashMap<String, Known> = HashMap::new();
+    let rounds = async {
+        // Who is online is being found out.
+        let _ = timeout(limits::CATCH_UP_FIRST, work.neighbours.looked()).await;
+        loop {
+            work.round(&mut known).await;
+            tokio::time::sleep(limits::CATCH_UP_PERIOD).await;
+        }
+    };
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = rounds => {}
     }
-    // The first look goes to the end; later ones stop where nothing is new.
-    let mut complete: HashSet<&str> = HashSet::new();
-    loop {
-        for peer in &peers {
-            let depth = if complete.contains(peer.as_str()) {
-                Depth::News
-            } else {
-                Depth::All
+}
+
+impl CatchUp {
+    async fn round(&self, known: &mut HashMap<String, Known>) {
+        for peer in self.choose(known).await {
+            let Some(about) = known.get_mut(&peer.url) else {
+                continue;
             };
-            let look = look(&client, peer, &readers, &pipeline, depth);
-            let found = tokio::select! {
-                () = cancel.cancelled() => return,
-                found = look => found,
+            about.asked = Some(Instant::now());
+            let depth = match about.is_complete {
+                true => Depth::News,
+                false => Depth::All,
             };
-            match found {
+            let peer = peer.url;
+            match self.look(&peer, depth).await {
                 Ok(count) => {
-                    complete.insert(peer);
+                    about.is_complete = true;
                     if count > 0 {
                         info!(peer, count, "messages that were missed are here now");
                     }
@@ -50,10 +87,100 @@ pub(crate) async fn run(
                 }
             }
         }
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            () = tokio::time::sleep(limits::CATCH_UP_PERIOD) => {}
+    }
+
+    /// Whom to ask in this round.
+    async fn choose(&self, known: &mut HashMap<String, Known>) -> Vec<HttpPeer> {
+        let peers = self.neighbours.peers();
+        known.retain(|url, _| peers.iter().any(|peer| peer.url == *url));
+        let connected = self.network.connected_peers().await;
+        let configured = self.neighbours.configured();
+        let mut chosen = Vec::new();
+        let mut learnt = Vec::new();
+        for peer in peers {
+            let about = known.entry(peer.url.clone()).or_insert_with(|| Known {
+                hoped_since: Instant::now(),
+                is_complete: false,
+                asked: None,
+            });
+            if self.is_visited(&peer, about, &connected) {
+                continue;
+            }
+            match configured.contains(&peer.url) {
+                true => chosen.push(peer),
+                false => learnt.push((about.asked, peer)),
+            }
         }
+        // Who was not asked for the longest time.
+        learnt.sort_by_key(|(asked, _)| *asked);
+        let learnt = learnt.into_iter().take(limits::CATCH_UP_PEERS);
+        chosen.extend(learnt.map(|(_, peer)| peer));
+        chosen
+    }
+
+    /// True when reconciliation finds what is missing.
+    fn is_visited(&self, peer: &HttpPeer, about: &mut Known, connected: &[String]) -> bool {
+        let Some(peer_id) = &peer.peer_id else {
+            return false;
+        };
+        let is_reconciled = self.neighbours.is_reconciled(peer_id);
+        let is_connected = connected.contains(peer_id);
+        if is_reconciled || !is_connected {
+            about.hoped_since = Instant::now();
+        }
+        let is_hoped_for = about.hoped_since.elapsed() < limits::CATCH_UP_PATIENCE;
+        is_connected && (is_reconciled || peer.reconciles && is_hoped_for)
+    }
+
+    async fn look(&self, peer: &str, depth: Depth) -> Result<usize, LookError> {
+        let mut found = 0;
+        for number in 1..=limits::CATCH_UP_PAGES_MAX {
+            let page = timeout(limits::CATCH_UP_TIMEOUT, self.page(peer, number));
+            let messages = page.await.map_err(|_| LookError::Slow)??;
+            let count = messages.len();
+            let missing = unknown(messages, &self.readers).await;
+            let is_done = missing.is_empty() && depth == Depth::News;
+            // Oldest first, so that what depends comes after what it depends on.
+            for message in missing.into_iter().rev() {
+                if self.pipeline.offer(message).await.is_ok() {
+                    found += 1;
+                }
+            }
+            if is_done || count < limits::CATCH_UP_PAGE {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn page(&self, peer: &str, number: usize) -> Result<Vec<Value>, LookError> {
+        let query = [
+            ("pagination", limits::CATCH_UP_PAGE.to_string()),
+            ("page", number.to_string()),
+            // The envelope carries the content or its hash.
+            ("excludeContent", "true".to_owned()),
+        ];
+        let url = format!("{peer}/api/v0/messages.json");
+        let request = self.client.get(url).query(&query);
+        let mut response = request.send().await?.error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            body.extend_from_slice(&chunk);
+            if body.len() > limits::CATCH_UP_PAGE_BYTES_MAX {
+                return Err(LookError::TooLong);
+            }
+        }
+        let read = move || match serde_json::from_slice(&body) {
+            Ok(Value::Object(mut answer)) => match answer.remove("messages") {
+                Some(Value::Array(messages)) => Ok(messages),
+                _ => Err(LookError::NoList),
+            },
+            _ => Err(LookError::NoList),
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        let mut messages = read.unwrap_or(Err(LookError::NoList))?;
+        messages.truncate(limits::CATCH_UP_PAGE);
+        Ok(messages)
     }
 }
 
@@ -66,45 +193,16 @@ enum Depth {
     All,
 }
 
-async fn look(
-    client: &reqwest::Client,
-    peer: &str,
-    readers: &Arc<Readers>,
-    pipeline: &Pipeline,
-    depth: Depth,
-) -> Result<usize, reqwest::Error> {
-    let mut found = 0;
-    for page in 1..=limits::CATCH_UP_PAGES_MAX {
-        let url = format!("{}/api/v0/messages.json", peer.trim_end_matches('/'));
-        let query = [
-            ("pagination", limits::CATCH_UP_PAGE.to_string()),
-            ("page", page.to_string()),
-            // The envelope carries the content or its hash.
-            ("excludeContent", "true".to_owned()),
-        ];
-        let answer: Value = client
-            .get(url)
-            .query(&query)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?;
-        let messages = answer["messages"].as_array().cloned().unwrap_or_default();
-        let count = messages.len();
-        let missing = unknown(messages, readers).await;
-        // Oldest first, so that what depends comes after what it depends on.
-        for message in missing.iter().rev() {
-            if pipeline.offer(message.clone()).await.is_ok() {
-                found += 1;
-            }
-        }
-        let is_done = missing.is_empty() && depth == Depth::News;
-        if is_done || count < limits::CATCH_UP_PAGE {
-            break;
-        }
-    }
-    Ok(found)
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    #[error("its page is too long")]
+    TooLong,
+    #[error("its answer is no list of messages")]
+    NoList,
+    #[error("its page did not come in time")]
+    Slow,
 }
 
 async fn unknown(messages: Vec<Value>, readers: &Arc<Readers>) -> Vec<Value> {

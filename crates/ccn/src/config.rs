@@ -1,6 +1,7 @@
 //! Configuration of a core node: the `[ccn]` section of `beth.toml`.
 
 pub mod http;
+mod p2p;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use beth_protocol::judge::Rules;
 use serde::{Deserialize, Serialize};
 
 use http::HttpConfig;
+pub use p2p::P2pConfig;
 
 /// Everything a core node can be told. Every key has a default but `folder`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,34 +57,6 @@ pub struct CcnConfig {
     /// Connections and requests.
     #[serde(default)]
     pub http: HttpConfig,
-}
-
-/// `[ccn.p2p]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct P2pConfig {
-    /// Multiaddress to listen on.
-    pub listen: String,
-    /// Key file; made when absent. Default: `node-secret.pkcs8.der` in `folder`.
-    pub identity: Option<PathBuf>,
-    /// Multiaddresses to dial, each ending in `/p2p/<peer id>`.
-    pub bootstrap: Vec<String>,
-    /// Topic of messages.
-    pub message_topic: String,
-    /// Topic of alive messages.
-    pub alive_topic: String,
-}
-
-impl Default for P2pConfig {
-    fn default() -> P2pConfig {
-        P2pConfig {
-            listen: "/ip4/0.0.0.0/tcp/4025".into(),
-            identity: None,
-            bootstrap: Vec::new(),
-            message_topic: "ALEPH-TEST".into(),
-            alive_topic: "ALIVE".into(),
-        }
-    }
 }
 
 /// `[ccn.storage]`.

@@ -4,7 +4,7 @@ mod carriers;
 mod unpublished;
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use beth_network::payload::{decode_candidates, encode_payload};
 use beth_network::{Network, Received};
@@ -36,11 +36,21 @@ pub struct Gossip {
 #[derive(Clone)]
 pub struct NetworkInfo {
     network: Option<Arc<Network>>,
+    announced: Arc<RwLock<Option<String>>>,
 }
 
 impl NetworkInfo {
     pub(crate) fn new(network: Option<Arc<Network>>) -> NetworkInfo {
-        NetworkInfo { network }
+        NetworkInfo {
+            network,
+            announced: Arc::default(),
+        }
+    }
+
+    /// This is where other nodes reach us.
+    pub(crate) fn announce(&self, multiaddress: Option<String>) {
+        let announced = self.announced.write();
+        *announced.unwrap_or_else(PoisonError::into_inner) = multiaddress;
     }
 
     /// Our peer id; empty without gossip.
@@ -51,8 +61,14 @@ impl NetworkInfo {
             .unwrap_or_default()
     }
 
-    /// Multiaddresses we listen on, with our peer id.
+    /// The multiaddress under which other nodes reach us; those that we listen
+    /// on while it is not known.
     pub fn addresses(&self) -> Vec<String> {
+        let announced = self.announced.read();
+        let announced = announced.unwrap_or_else(PoisonError::into_inner);
+        if let Some(multiaddress) = &*announced {
+            return vec![multiaddress.clone()];
+        }
         self.network
             .as_ref()
             .map(|network| network.listen_addresses())
@@ -124,12 +140,26 @@ impl Gossip {
     }
 }
 
+/// What is done with what other nodes say.
+pub(crate) struct Ears {
+    /// The topic of messages.
+    pub(crate) topic: String,
+    /// Where these go.
+    pub(crate) intake: Intake,
+    /// Where everything else goes: alive messages. They are dropped while
+    /// nobody has time for them.
+    pub(crate) alive: mpsc::Sender<Received>,
+}
+
 /// Feeds what other nodes say into the pipeline. A full pipeline slows the
 /// network down instead of losing messages.
 pub(crate) async fn listen(
     mut received: mpsc::Receiver<Received>,
-    topic: String,
-    intake: Intake,
+    Ears {
+        topic,
+        intake,
+        alive,
+    }: Ears,
     cancel: CancellationToken,
 ) {
     let mut seen = Seen::default();
@@ -142,6 +172,7 @@ pub(crate) async fn listen(
         };
         let Some(next) = next else { return };
         if next.topic != topic {
+            let _ = alive.try_send(next);
             continue;
         }
         if !seen.is_new(&next.data) {

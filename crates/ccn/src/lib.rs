@@ -10,6 +10,7 @@
 //!
 //! Start at [`pipeline`], then [`node`] (the composition) and [`api`].
 
+mod alive;
 pub mod api;
 mod blocks;
 pub mod catch_up;

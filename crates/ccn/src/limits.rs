@@ -50,6 +50,17 @@ pub const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two looks at what other nodes have.
 pub const CATCH_UP_PERIOD: Duration = Duration::from_secs(60);
+/// Longest time between the start of a node and its first such look.
+pub const CATCH_UP_FIRST: Duration = Duration::from_secs(3);
+/// Time in which a connected node of this program is expected to be visited;
+/// its pages are read after that.
+pub const CATCH_UP_PATIENCE: Duration = Duration::from_secs(600);
+/// Nodes that were learnt of and are asked in one round.
+pub const CATCH_UP_PEERS: usize = 3;
+/// Longest page, in bytes.
+pub const CATCH_UP_PAGE_BYTES_MAX: usize = 48 << 20;
+/// Longest time that a page may take.
+pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Messages per page of that look.
 pub const CATCH_UP_PAGE: usize = 200;
 /// Pages per look.
@@ -212,3 +223,42 @@ pub const LISTED_MAX: usize = 5_000;
 
 /// Blocks that are read for neighbours at once.
 pub const BLOCK_READS_MAX: usize = 8;
+/// Redirections that a request to another node follows.
+pub const REDIRECTIONS_MAX: usize = 5;
+/// Time between the start of a node and its first alive messages.
+pub const ALIVE_FIRST: Duration = Duration::from_secs(2);
+/// Pause between two alive messages.
+pub const ALIVE_PERIOD: Duration = Duration::from_secs(120);
+/// Pause between two looks whether there is somebody to hear them.
+pub const ALIVE_LOOK: Duration = Duration::from_secs(2);
+/// Alive messages that may wait to be read; more are dropped.
+pub const ALIVE_QUEUE: usize = 256;
+/// Alive messages of nodes that are not registered, kept until the registry is
+/// read again.
+pub const ALIVE_WAITING_MAX: usize = 256;
+/// Those of one node: one of each kind.
+pub const ALIVE_WAITING_OF_ONE_MAX: usize = 3;
+/// Seconds of quiet that an alive message of a node costs it.
+pub const ALIVE_WORD_SECONDS: f64 = 10.0;
+/// Seconds of quiet that it can save up.
+pub const ALIVE_WORDS_BURST: u64 = 90;
+/// Time in which a node that repeats itself is not written down again.
+pub const ALIVE_KEPT_AGE: Duration = Duration::from_secs(60);
+/// Age at which a registry that was not there is looked for again.
+pub const REGISTRY_ABSENT_AGE_MAX: Duration = Duration::from_secs(10);
+/// Age at which the public address is asked for again.
+pub const PUBLIC_ADDRESS_AGE_MAX: Duration = Duration::from_secs(1_800);
+/// Longest time that takes.
+pub const PUBLIC_ADDRESS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of such an answer that are read.
+pub const PUBLIC_ADDRESS_BYTES_MAX: usize = 64;
+/// Nodes called at once.
+pub const CALLS_MAX: usize = 16;
+/// Nodes probed over HTTP at once.
+pub const PROBES_MAX: usize = 32;
+/// Longest time that a probe takes.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest answer to a probe, in bytes.
+pub const PROBE_BYTES_MAX: usize = 65_536;
+/// Time in which news about nodes is gathered before they are called.
+pub const MEETING_PAUSE: Duration = Duration::from_millis(250);

@@ -10,9 +10,15 @@
 //! What operators wrote stays on the list whatever happens; who was learnt of
 //! is on it while it answers.
 
+mod guard;
+
+pub use guard::{Guard, Refused};
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
+
+use tokio::sync::watch;
 
 use crate::limits::{RECONCILED_MAX, RECONCILED_RECENTLY};
 
@@ -23,6 +29,9 @@ pub struct HttpPeer {
     pub url: String,
     /// Its peer id, where it is known.
     pub peer_id: Option<String>,
+    /// It says that it runs this program, whose nodes reconcile when they are
+    /// connected.
+    pub reconciles: bool,
 }
 
 /// Who can be asked; clones share it.
@@ -30,6 +39,8 @@ pub struct HttpPeer {
 pub struct Neighbours {
     configured: Arc<[String]>,
     known: Arc<RwLock<Known>>,
+    /// True once somebody looked who is online.
+    looked: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +59,7 @@ impl Neighbours {
         Neighbours {
             configured: configured.collect(),
             known: Arc::default(),
+            looked: watch::Sender::new(false),
         }
     }
 
@@ -60,14 +72,16 @@ impl Neighbours {
     /// The same with peer ids.
     pub fn peers(&self) -> Vec<HttpPeer> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let id_of = |url: &str| known.online.iter().find(|peer| peer.url == url);
-        let mut peers: Vec<HttpPeer> = Vec::with_capacity(self.configured.len());
-        for url in self.configured.iter() {
-            peers.push(HttpPeer {
+        let online = |url: &str| known.online.iter().find(|peer| peer.url == url);
+        let configured = self.configured.iter().map(|url| {
+            let unknown = || HttpPeer {
                 url: url.clone(),
-                peer_id: id_of(url).and_then(|peer| peer.peer_id.clone()),
-            });
-        }
+                peer_id: None,
+                reconciles: false,
+            };
+            online(url).cloned().unwrap_or_else(unknown)
+        });
+        let mut peers: Vec<HttpPeer> = configured.collect();
         let learnt = known.online.iter();
         peers.extend(
             learnt
@@ -85,6 +99,13 @@ impl Neighbours {
     /// Replaces who is online.
     pub fn set_online(&self, online: Vec<HttpPeer>) {
         self.write(|known| known.online = online);
+        self.looked.send_replace(true);
+    }
+
+    /// Waits until somebody looked who is online.
+    pub async fn looked(&self) {
+        let mut looked = self.looked.subscribe();
+        let _ = looked.wait_for(|looked| *looked).await;
     }
 
     /// A peer has what this node has: they have just reconciled.
@@ -127,6 +148,7 @@ mod tests {
         HttpPeer {
             url: url.to_owned(),
             peer_id: peer_id.map(str::to_owned),
+            reconciles: peer_id.is_some(),
         }
     }
 

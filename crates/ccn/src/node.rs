@@ -21,19 +21,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::alive::Alive;
 use crate::blocks::Kept;
+use crate::catch_up::CatchUp;
 use crate::config::CcnConfig;
 use crate::context::Context;
 use crate::error::Error;
 use crate::events::Events;
 use crate::fetch::Fetcher;
-use crate::gossip::{Carriage, Carrier, Gossip, NetworkInfo};
+use crate::gossip::{Carriage, Carrier, Ears, Gossip, NetworkInfo};
 use crate::jobs::Jobs;
 use crate::library::Shelves;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::metrics::sample::Sampler;
-use crate::neighbours::Neighbours;
+use crate::neighbours::{Guard, Neighbours};
 use crate::pipeline::{Pipeline, now};
 use crate::retry::Retry;
 use crate::room::Bodies;
@@ -71,17 +73,18 @@ impl Node {
             source,
         })?;
         let (store, blobs, lock) = open(&config)?;
-        let client = http_client()?;
+        let guard = Guard::of(&config);
+        let client = http_client(&guard)?;
         let (network, received) =
             Network::start(network_config(&config), cancel.child_token()).await?;
         let network = Arc::new(network);
         let parts = Parts {
-            asked: config.content_peers.clone(),
+            catches_up: true,
             config,
             store,
             blobs,
             lock,
-            client,
+            client: client.clone(),
             network: Some(network.clone()),
             rehearsed: Vec::new(),
         };
@@ -95,12 +98,22 @@ impl Node {
         let topic = context.config.p2p.message_topic.clone();
         let intake = context.pipeline.intake.clone();
         reconcile(&network, &context)?;
-        tasks.spawn(gossip::listen(
-            received,
+        let (alive, heard) = mpsc::channel(limits::ALIVE_QUEUE);
+        let life = Alive {
+            network: network.clone(),
+            http: address,
+            client,
+            guard,
+        };
+        for task in life.tasks(&context, heard, &cancel)? {
+            tasks.spawn(task);
+        }
+        let ears = Ears {
             topic,
             intake,
-            cancel.child_token(),
-        ));
+            alive,
+        };
+        tasks.spawn(gossip::listen(received, ears, cancel.child_token()));
         info!(%address, peer_id = network.peer_id(), "core node started");
         Ok(Node {
             context,
@@ -209,7 +222,9 @@ fn reconcile(network: &Network, context: &Context) -> Result<(), Error> {
         readers: context.readers.more(limits::LIBRARY_READERS)?,
         pipeline: context.pipeline.clone(),
     };
-    network.reconcile(Arc::new(shelves), |peer, visit| {
+    let neighbours = context.neighbours.clone();
+    network.reconcile(Arc::new(shelves), move |peer, visit| {
+        neighbours.note_reconciled(peer);
         if visit.fetched + visit.offered > 0 {
             info!(
                 peer,
@@ -237,11 +252,13 @@ fn network_config(config: &CcnConfig) -> NetworkConfig {
 }
 
 /// A client for other nodes. Installing the TLS provider twice is harmless.
-fn http_client() -> Result<reqwest::Client, Error> {
+fn http_client(guard: &Guard) -> Result<reqwest::Client, Error> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .connect_timeout(limits::CONNECT_TIMEOUT)
         .read_timeout(limits::FETCH_READ_TIMEOUT)
+        .dns_resolver(guard.clone())
+        .redirect(guard.policy())
         .build()
         .map_err(|error| Error::Config(format!("the HTTP client cannot start: {error}")))
 }
@@ -253,8 +270,8 @@ struct Parts {
     lock: Lock,
     client: reqwest::Client,
     network: Option<Arc<Network>>,
-    /// Nodes that are asked for what was missed.
-    asked: Vec<String>,
+    /// Other nodes are asked for what was missed.
+    catches_up: bool,
     /// What stands for gossip in tests.
     rehearsed: Vec<Carrier>,
 }
@@ -276,7 +293,7 @@ impl Parts {
             lock,
             client,
             network,
-            asked,
+            catches_up,
             rehearsed,
         } = self;
         let metrics = Metrics::new();
@@ -343,28 +360,33 @@ impl Parts {
             metrics.clone(),
             cancel.child_token(),
         );
+        let exchange = network
+            .as_ref()
+            .map(|network| network.exchange(Arc::new(Kept::new(blobs.clone()))));
+        let network = NetworkInfo::new(network);
         let catch_up = catch_up::run(
-            client,
-            asked,
-            readers.clone(),
-            pipeline.clone(),
+            CatchUp {
+                client,
+                readers: readers.clone(),
+                pipeline: pipeline.clone(),
+                network: network.clone(),
+                neighbours: neighbours.clone(),
+            },
             cancel.child_token(),
         );
         let jobs = Arc::new(Jobs::new(&config, pipeline.clone(), blobs.clone()));
         let period = Duration::from_secs(config.jobs.period_seconds.max(1));
-        let background = vec![
+        let mut background = vec![
             retries.run(cancel.child_token()).boxed(),
-            catch_up.boxed(),
             reference.boxed(),
             blocks::mend(blobs.clone(), cancel.child_token()).boxed(),
             jobs.clone()
                 .keep_doing(period, cancel.child_token())
                 .boxed(),
         ];
-        let exchange = network
-            .as_ref()
-            .map(|network| network.exchange(Arc::new(Kept::new(blobs.clone()))));
-        let network = NetworkInfo::new(network);
+        if catches_up {
+            background.push(catch_up.boxed());
+        }
         let streams = Streams::start(config.websocket.clone(), (announcer, heard), cancel);
         let folder = config.folder.clone();
         let disk_free_bytes_min = config.http.disk_free_bytes_min;
@@ -414,12 +436,12 @@ pub fn rehearsal(
     let rehearsed = rehearsed.map(|&(name, carriage)| Carrier::Rehearsed { name, carriage });
     let (store, blobs, lock) = open(&config)?;
     let parts = Parts {
-        asked: config.content_peers.clone(),
+        catches_up: true,
+        client: http_client(&Guard::of(&config))?,
         config,
         store,
         blobs,
         lock,
-        client: http_client()?,
         network: None,
         rehearsed: rehearsed.collect(),
     };

@@ -18,6 +18,7 @@
 
 pub mod account;
 pub mod aggregate;
+pub mod alive;
 pub mod chain;
 pub mod chain_event;
 pub mod cid;

@@ -25,6 +25,7 @@ mod keys;
 pub mod limits;
 
 mod memory;
+mod peers;
 pub mod pending;
 pub mod query;
 mod reconcile;
@@ -39,4 +40,5 @@ pub use blobs::Blobs;
 pub use database::{Readers, Store, Writer};
 pub use digest::StateDigest;
 pub use error::Error;
+pub use peers::StoredPeer;
 pub use state::State;

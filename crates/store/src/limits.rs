@@ -62,3 +62,6 @@ pub const BLOCK_SOURCES_MAX: usize = 8;
 /// Names of contents that are looked at between two questions to the index of
 /// blocks.
 pub const NAMES_PER_STEP: usize = 1_000;
+/// Addresses of other nodes that are kept; the one heard of longest ago makes
+/// room.
+pub const PEERS_MAX: u64 = 4_096;

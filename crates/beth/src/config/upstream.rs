@@ -93,6 +93,21 @@ const SAME: &[(&str, As, &str)] = &[
     ("p2p.port", As::Multiaddress, "ccn.p2p.listen"),
     ("p2p.alive_topic", As::Text, "ccn.p2p.alive_topic"),
     ("p2p.peers", As::List, "ccn.p2p.bootstrap"),
+    (
+        "p2p.reconnect_delay",
+        As::Integer,
+        "ccn.p2p.reconnect_delay_seconds",
+    ),
+    (
+        "p2p.max_peer_age",
+        As::Integer,
+        "ccn.p2p.max_peer_age_seconds",
+    ),
+    (
+        "aleph.corechannel.cache_ttl",
+        As::Integer,
+        "ccn.p2p.registry_seconds",
+    ),
     ("storage.folder", As::Text, "ccn.folder"),
     (
         "storage.garbage_collector_period",
@@ -162,8 +177,6 @@ const NEEDLESS: &[(&str, &str)] = &[
     ("p2p.control_port", "gossip is part of this process"),
     ("p2p.daemon_host", "gossip is part of this process"),
     ("p2p.mq_host", "gossip is part of this process"),
-    ("p2p.reconnect_delay", "peers are kept without it"),
-    ("p2p.max_peer_age", "peers are kept without it"),
     ("p2p.topics", "the topics are those of messages and of life"),
     ("p2p.clients", "other nodes are asked over gossip and HTTP"),
     ("storage.store_files", "files are always kept"),

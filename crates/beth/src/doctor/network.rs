@@ -55,7 +55,7 @@ async fn peers(client: &Client) -> Check {
         Some(0) => Check::missing(
             "peers",
             "none",
-            "check that the node's gossip port is reachable and its bootstrap peers run",
+            "none was heard of: check that the node's gossip port is reachable and its bootstrap peers run",
         ),
         Some(count) => Check::ok("peers", count.to_string()),
         None => Check::missing(

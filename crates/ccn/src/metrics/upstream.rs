@@ -46,7 +46,7 @@ pub fn lines(fields: &Map<String, Value>) -> String {
 
 fn status(metrics: &Metrics, sample: &Sample, put: &mut impl FnMut(&str, Value) -> Option<Value>) {
     let totals = &sample.totals;
-    put("status_peers_total", sample.peers.into());
+    put("status_peers_total", totals.peers.into());
     put("status_sync_messages_total", totals.messages.into());
     put("status_sync_permanent_files_total", totals.file_pins.into());
     put(

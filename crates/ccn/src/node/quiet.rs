@@ -11,6 +11,7 @@ use super::{Parts, end, http_client, open};
 use crate::config::CcnConfig;
 use crate::context::Context;
 use crate::error::Error;
+use crate::neighbours::Guard;
 
 /// A running quiet node. To be [stopped](Quiet::stop).
 pub struct Quiet {
@@ -29,7 +30,7 @@ impl Quiet {
     /// use now.
     pub fn start(config: CcnConfig, cancel: CancellationToken) -> Result<Quiet, Error> {
         let (store, blobs, lock) = open(&config)?;
-        let client = http_client()?;
+        let client = http_client(&Guard::of(&config))?;
         let parts = Parts {
             config,
             store,
@@ -37,7 +38,7 @@ impl Quiet {
             lock,
             client: client.clone(),
             network: None,
-            asked: Vec::new(),
+            catches_up: false,
             rehearsed: Vec::new(),
         };
         let wired = parts.wire(&cancel)?;

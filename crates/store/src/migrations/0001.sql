@@ -443,3 +443,14 @@ CREATE TABLE jobs (
     name     TEXT PRIMARY KEY,
     last_run INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- Where other nodes say that they are (network.md section 3.2).
+CREATE TABLE peers (
+    peer_id   TEXT NOT NULL,
+    peer_type TEXT NOT NULL,
+    address   TEXT NOT NULL,
+    source    TEXT NOT NULL,
+    last_seen INTEGER NOT NULL,
+    PRIMARY KEY (peer_id, peer_type)
+) WITHOUT ROWID;
+CREATE INDEX peers_seen ON peers (last_seen);

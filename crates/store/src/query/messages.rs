@@ -284,7 +284,7 @@ impl State<'_> {
             .unwrap_or_else(|| Err(missing(id)))
     }
 
-    pub(super) fn number(&self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
+    pub(crate) fn number(&self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
         let count: Option<i64> = self.one(sql, params_from_iter(params), |row| row.get(0))?;
         Ok(count.unwrap_or(0).max(0) as u64)
     }

@@ -10,6 +10,7 @@ pub struct Totals {
     pub messages: u64,
     pub pending_messages: u64,
     pub file_pins: u64,
+    pub peers: u64,
 }
 
 impl State<'_> {
@@ -26,6 +27,7 @@ impl State<'_> {
             messages: self.number("SELECT coalesce(sum(count), 0) FROM counters", Vec::new())?,
             pending_messages: count("pending")?,
             file_pins: count("file_pins")?,
+            peers: count("peers")?,
         })
     }
 
