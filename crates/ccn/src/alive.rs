@@ -73,7 +73,7 @@ impl Alive {
         let p2p = config.p2p.clone();
         let topic = p2p.alive_topic.clone();
         let ourselves = Ourselves::new(
-            p2p.clone(),
+            config,
             (self.network.clone(), self.http),
             Discovery::new(config, self.client.clone()),
             self.guard.clone(),

@@ -49,12 +49,18 @@ struct Known {
 /// Asks other nodes now and then, until cancelled.
 pub(crate) async fn run(work: CatchUp, cancel: CancellationToken) {
     let mut known: HashMap<String, Known> = HashMap::new();
+    let mut arrivals = work.neighbours.arrivals();
     let rounds = async {
         // Who is online is being found out.
-        let _ = timeout(limits::CATCH_UP_FIRST, work.neighbours.looked()).await;
+        let _ = timeout(
+            limits::CATCH_UP_FIRST,
+            arrivals.wait_for(|count| *count > 0),
+        )
+        .await;
         loop {
+            arrivals.mark_unchanged();
             work.round(&mut known).await;
-            tokio::time::sleep(limits::CATCH_UP_PERIOD).await;
+            let _ = timeout(limits::CATCH_UP_PERIOD, arrivals.changed()).await;
         }
     };
     tokio::select! {
@@ -92,7 +98,10 @@ impl CatchUp {
     /// Whom to ask in this round.
     async fn choose(&self, known: &mut HashMap<String, Known>) -> Vec<HttpPeer> {
         let peers = self.neighbours.peers();
-        known.retain(|url, _| peers.iter().any(|peer| peer.url == *url));
+        // Who comes and goes is not new each time.
+        if known.len() > limits::CATCH_UP_KNOWN_MAX {
+            known.retain(|url, _| peers.iter().any(|peer| peer.url == *url));
+        }
         let connected = self.network.connected_peers().await;
         let configured = self.neighbours.configured();
         let mut chosen = Vec::new();
@@ -103,7 +112,8 @@ impl CatchUp {
                 is_complete: false,
                 asked: None,
             });
-            if self.is_visited(&peer, about, &connected) {
+            let is_visited = self.is_visited(&peer, about, &connected);
+            if is_visited || about.asked.is_some_and(is_recent) {
                 continue;
             }
             match configured.contains(&peer.url) {
@@ -182,6 +192,11 @@ impl CatchUp {
         messages.truncate(limits::CATCH_UP_PAGE);
         Ok(messages)
     }
+}
+
+/// True when it is too early to ask again.
+fn is_recent(asked: Instant) -> bool {
+    asked.elapsed() < limits::CATCH_UP_PERIOD.mul_f64(0.9)
 }
 
 /// How far back a look goes.

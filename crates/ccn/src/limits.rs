@@ -55,6 +55,8 @@ pub const CATCH_UP_FIRST: Duration = Duration::from_secs(3);
 /// Time in which a connected node of this program is expected to be visited;
 /// its pages are read after that.
 pub const CATCH_UP_PATIENCE: Duration = Duration::from_secs(600);
+/// Nodes of which it is remembered whether all of their pages were seen.
+pub const CATCH_UP_KNOWN_MAX: usize = 1_024;
 /// Nodes that were learnt of and are asked in one round.
 pub const CATCH_UP_PEERS: usize = 3;
 /// Longest page, in bytes.

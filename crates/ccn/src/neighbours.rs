@@ -39,8 +39,8 @@ pub struct HttpPeer {
 pub struct Neighbours {
     configured: Arc<[String]>,
     known: Arc<RwLock<Known>>,
-    /// True once somebody looked who is online.
-    looked: watch::Sender<bool>,
+    /// How often somebody has come online; 0 before it was looked.
+    arrivals: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl Neighbours {
         Neighbours {
             configured: configured.collect(),
             known: Arc::default(),
-            looked: watch::Sender::new(false),
+            arrivals: watch::Sender::new(0),
         }
     }
 
@@ -98,14 +98,22 @@ impl Neighbours {
 
     /// Replaces who is online.
     pub fn set_online(&self, online: Vec<HttpPeer>) {
-        self.write(|known| known.online = online);
-        self.looked.send_replace(true);
+        let mut has_new = false;
+        self.write(|known| {
+            let before = std::mem::replace(&mut known.online, online);
+            has_new = known.online.iter().any(|peer| !before.contains(peer));
+        });
+        self.arrivals.send_if_modified(|arrivals| {
+            let is_first = *arrivals == 0;
+            *arrivals += u64::from(is_first || has_new);
+            is_first || has_new
+        });
     }
 
-    /// Waits until somebody looked who is online.
-    pub async fn looked(&self) {
-        let mut looked = self.looked.subscribe();
-        let _ = looked.wait_for(|looked| *looked).await;
+    /// Changes when it was first looked who is online, and when somebody has
+    /// come online since.
+    pub fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
     }
 
     /// A peer has what this node has: they have just reconciled.
@@ -157,6 +165,7 @@ mod tests {
         let neighbours = Neighbours::new(&["http://a/".into(), "http://b".into()]);
         assert_eq!(neighbours.http(), ["http://a", "http://b"]);
         let shared = neighbours.clone();
+        let mut arrivals = neighbours.arrivals();
         shared.set_online(vec![peer("http://c", None), peer("http://b", Some("B"))]);
         let known = [
             peer("http://a", None),
@@ -164,7 +173,9 @@ mod tests {
             peer("http://c", None),
         ];
         assert_eq!(neighbours.peers(), known);
+        assert_eq!(*arrivals.borrow_and_update(), 1);
         neighbours.set_online(Vec::new());
+        assert_eq!(*arrivals.borrow(), 1, "who leaves does not arrive");
         assert_eq!(shared.http(), ["http://a", "http://b"]);
     }
 

@@ -44,7 +44,7 @@ impl AllowList {
             registered: HashSet::new(),
             readers,
             owner: config.rules.corechannel_address.clone(),
-            age_max: Duration::from_secs(config.p2p.registry_seconds),
+            age_max: Duration::from_secs(config.p2p.registry_seconds.max(1)),
             due: Instant::now(),
         }
     }

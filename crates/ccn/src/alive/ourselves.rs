@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::discovery::Discovery;
-use crate::config::P2pConfig;
+use crate::config::{CcnConfig, P2pConfig};
 use crate::error::Error;
 use crate::limits::PUBLIC_ADDRESS_AGE_MAX;
 use crate::metrics::VERSION;
@@ -24,6 +24,7 @@ use crate::neighbours::{Guard, base};
 /// This node, as others see it.
 pub(super) struct Ourselves {
     config: P2pConfig,
+    serves_ipfs: bool,
     configured: Option<Host>,
     network: Arc<Network>,
     http: SocketAddr,
@@ -40,6 +41,8 @@ struct Bound {
     /// Multiaddresses of the gossip, with the actual ports.
     p2p: Vec<String>,
     http: SocketAddr,
+    /// The gossip's port gives blocks of IPFS too.
+    serves_ipfs: bool,
 }
 
 /// Where this node says that it is.
@@ -52,16 +55,19 @@ pub(super) struct Announced {
 
 impl Ourselves {
     pub(super) fn new(
-        config: P2pConfig,
+        config: &CcnConfig,
         (network, http): (Arc<Network>, SocketAddr),
         discovery: Discovery,
         guard: Guard,
     ) -> Result<Ourselves, Error> {
+        let serves_ipfs = config.ipfs.enabled;
+        let config = config.p2p.clone();
         let written = config.public_address.as_deref();
         let configured = written.map(|text| host(text).ok_or_else(|| unclear(text)));
         Ok(Ourselves {
             configured: configured.transpose()?,
             config,
+            serves_ipfs,
             network,
             http,
             discovery,
@@ -116,6 +122,7 @@ impl Ourselves {
             peer_id: self.network.peer_id().to_owned(),
             p2p: self.network.listen_addresses(),
             http: self.http,
+            serves_ipfs: self.serves_ipfs,
         };
         let announced = announced(&self.config, self.configured.is_some(), &bound, host);
         for place in [
@@ -170,9 +177,9 @@ fn announced(config: &P2pConfig, is_configured: bool, bound: &Bound, host: &Host
         None => Some(url(&outside, bound.http.port())),
     };
     Announced {
+        ipfs: p2p.clone().filter(|_| bound.serves_ipfs),
         p2p,
         http,
-        ipfs: None,
     }
 }
 
@@ -247,6 +254,7 @@ mod tests {
                 format!("/ip4/127.0.0.1/tcp/4025/p2p/{ID}"),
             ],
             http: http.parse().unwrap(),
+            serves_ipfs: false,
         };
         let found = host(public_address.unwrap_or("51.159.57.71")).unwrap();
         announced(&config, public_address.is_some(), &bound, &found)
@@ -262,6 +270,20 @@ mod tests {
             assert_eq!(samples["messages"][place], message.to_text());
         }
         assert_eq!(said.messages().count(), 2);
+    }
+
+    #[test]
+    fn blocks_are_given_at_the_port_of_the_gossip() {
+        let bound = Bound {
+            peer_id: ID.to_owned(),
+            p2p: vec![format!("/ip4/0.0.0.0/tcp/4025/p2p/{ID}")],
+            http: "0.0.0.0:4024".parse().unwrap(),
+            serves_ipfs: true,
+        };
+        let ip = host("51.159.57.71").unwrap();
+        let said = announced(&P2pConfig::default(), false, &bound, &ip);
+        assert_eq!(said.messages().count(), 3);
+        assert_eq!(said.ipfs, said.p2p);
     }
 
     #[test]
