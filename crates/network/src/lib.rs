@@ -24,6 +24,7 @@ mod address;
 mod allowance;
 mod behaviour;
 mod bitswap;
+pub mod content;
 mod error;
 mod fault;
 mod frame;
