@@ -1,9 +1,13 @@
-//! Contents from other core nodes, over HTTP, verified while they arrive: by
+//! Contents from others: by CID from peers of IPFS, block by block (`fetch/dag.rs`);
+//! and from other core nodes, over HTTP, verified while they arrive: by
 //! SHA-256, or by the CID when they are named by one.
+
+mod dag;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use beth_protocol::cid::Cid;
 use beth_protocol::hash::{ItemHash, Naming};
 use beth_store::Blobs;
 use beth_store::blobs::Extent;
@@ -14,6 +18,9 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::pipeline::FileKind;
 use crate::writer::Task;
+
+pub(crate) use dag::Sources;
+pub use dag::{GraphError, Graphs, Reach};
 
 /// How other nodes send a directory.
 const TAR: &str = "application/x-tar";
@@ -27,6 +34,9 @@ pub struct Fetcher {
     peers: Arc<Vec<String>>,
     size_bytes_max: u64,
     metrics: Arc<Metrics>,
+    graphs: Graphs,
+    /// Largest directory, or file of several blocks.
+    graph_bytes_max: u64,
 }
 
 impl Fetcher {
@@ -36,6 +46,7 @@ impl Fetcher {
         writer: mpsc::Sender<Task>,
         peers: Vec<String>,
         (size_bytes_max, metrics): (u64, Arc<Metrics>),
+        (graphs, graph_bytes_max): (Graphs, u64),
     ) -> Fetcher {
         Fetcher {
             client,
@@ -44,6 +55,8 @@ impl Fetcher {
             peers: Arc::new(peers),
             size_bytes_max,
             metrics,
+            graphs,
+            graph_bytes_max,
         }
     }
 
@@ -64,9 +77,28 @@ impl Fetcher {
             return false;
         };
         let begun = Instant::now();
-        let is_here = self.ask_all(hash, naming).await;
+        let is_here = match Cid::parse(hash) {
+            Ok(cid) => {
+                self.obtain_graph(cid, Reach::Peers).await
+                    || self.ask_all(hash, naming).await
+                    || self.obtain_graph(cid, Reach::Archives).await
+            }
+            Err(_) => self.ask_all(hash, naming).await,
+        };
         self.count(hash, begun.elapsed(), is_here);
         is_here
+    }
+
+    async fn obtain_graph(&self, cid: Cid, reach: Reach) -> bool {
+        let asked = (cid, self.graph_bytes_max);
+        match self.graphs.obtain(asked, reach).await {
+            Ok(Some(extent)) => self.register(&cid.to_string(), extent).await,
+            Ok(None) => false,
+            Err(failure) => {
+                debug!(%failure, %cid, "a content could not be fetched block by block");
+                false
+            }
+        }
     }
 
     async fn ask_all(&self, hash: &str, naming: Naming) -> bool {
@@ -94,8 +126,8 @@ impl Fetcher {
 
     /// The bytes of a content that is here and short enough for a message.
     pub fn read(&self, hash: &str) -> Option<Vec<u8>> {
-        let (_, size_bytes) = self.blobs.file(hash).ok().flatten()?;
-        if size_bytes > limits::CONTENT_BYTES_MAX {
+        let extent = self.blobs.content(hash).ok().flatten()?.extent();
+        if extent.is_directory() || extent.size_bytes > limits::CONTENT_BYTES_MAX {
             return None;
         }
         match self.blobs.read(hash) {

@@ -26,9 +26,10 @@ use crate::config::CcnConfig;
 use crate::context::Context;
 use crate::error::Error;
 use crate::events::Events;
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Graphs, Sources};
 use crate::gossip::{Carriage, Carrier, Gossip, NetworkInfo};
 use crate::jobs::Jobs;
+use crate::kubo::{self, Kubo};
 use crate::library::Shelves;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
@@ -323,12 +324,24 @@ impl Parts {
             metrics: metrics.clone(),
         };
         let neighbours = Neighbours::new(&config.content_peers);
+        let exchange = network
+            .as_ref()
+            .map(|network| network.exchange(Arc::new(Kept::new(blobs.clone()))));
+        let kubo = Kubo::configured(&config.ipfs, client.clone());
+        let sources = Sources {
+            exchange: exchange.clone(),
+            providers: config.ipfs.peers.clone(),
+            kubo: kubo.clone(),
+            neighbours: neighbours.clone(),
+        };
+        let graphs = Graphs::new(blobs.clone(), client.clone(), sources);
         let fetcher = Fetcher::new(
             client.clone(),
             blobs.clone(),
             writer,
             neighbours.http(),
             (config.storage.max_file_size, metrics.clone()),
+            (graphs.clone(), config.ipfs.max_upload_car_size),
         );
         let retries = Retry {
             readers: readers.clone(),
@@ -357,13 +370,11 @@ impl Parts {
             catch_up.boxed(),
             reference.boxed(),
             blocks::mend(blobs.clone(), cancel.child_token()).boxed(),
+            kubo::connect(kubo, config.ipfs.peers.clone(), cancel.child_token()).boxed(),
             jobs.clone()
                 .keep_doing(period, cancel.child_token())
                 .boxed(),
         ];
-        let exchange = network
-            .as_ref()
-            .map(|network| network.exchange(Arc::new(Kept::new(blobs.clone()))));
         let network = NetworkInfo::new(network);
         let streams = Streams::start(config.websocket.clone(), (announcer, heard), cancel);
         let folder = config.folder.clone();
@@ -379,7 +390,7 @@ impl Parts {
             pipeline,
             config: Arc::new(config),
             network,
-            exchange,
+            graphs,
             neighbours,
             events,
             streams,
@@ -387,6 +398,7 @@ impl Parts {
             uploads: Arc::new(api::Space::new(folder, disk_free_bytes_min)),
             rewrites: Arc::new(Semaphore::new(limits::REWRITES_MAX)),
             archives: Arc::new(Semaphore::new(limits::ARCHIVE_CHECKS_MAX)),
+            gateway_fetches: Semaphore::new(limits::GATEWAY_FETCHES_MAX),
             lock: Arc::new(lock),
         });
         Ok(Wired {

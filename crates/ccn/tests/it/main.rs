@@ -5,6 +5,7 @@ mod accounts;
 mod api;
 mod bad_input;
 mod copies;
+mod dag;
 mod edge;
 mod fetch;
 mod holders;
