@@ -90,6 +90,19 @@ pub struct IpfsConfig {
     pub max_unauthenticated_upload_file_size: u64,
     /// Largest archive of a directory, in bytes.
     pub max_upload_car_size: u64,
+    /// Whether the gateway fetches what is not here.
+    pub gateway_fetch: bool,
+    /// Most bytes of a content that the gateway fetches.
+    pub gateway_fetch_bytes_max: u64,
+    /// Peers of IPFS that are asked first, as multiaddresses that end in
+    /// `/p2p/<peer id>`.
+    pub peers: Vec<String>,
+    /// Host of an IPFS daemon (kubo); empty: none is used.
+    pub host: String,
+    /// Port of its RPC.
+    pub port: u16,
+    /// `http` or `https`.
+    pub scheme: String,
 }
 
 impl Default for IpfsConfig {
@@ -99,6 +112,12 @@ impl Default for IpfsConfig {
             max_upload_file_size: 1 << 30,
             max_unauthenticated_upload_file_size: 25 * 1024 * 1024,
             max_upload_car_size: 4 << 30,
+            gateway_fetch: false,
+            gateway_fetch_bytes_max: 256 << 20,
+            peers: Vec::new(),
+            host: String::new(),
+            port: 5001,
+            scheme: "http".into(),
         }
     }
 }

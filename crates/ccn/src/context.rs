@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use beth_network::Exchange;
 use beth_store::limits::READER_WAIT_SECONDS;
 use beth_store::{Blobs, Error, Readers, State};
 use tokio::sync::Semaphore;
@@ -13,7 +12,7 @@ use tokio::time::timeout;
 use crate::api::{Checks, Limits, Space};
 use crate::config::CcnConfig;
 use crate::events::Events;
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Graphs};
 use crate::gossip::NetworkInfo;
 use crate::jobs::Jobs;
 use crate::lock::Lock;
@@ -42,6 +41,8 @@ pub struct Context {
     pub exchange: Option<Exchange>,
     /// Where contents come from that are missing here.
     pub fetcher: Fetcher,
+    /// Contents by CID, from others.
+    pub graphs: Graphs,
     /// Who can be asked over HTTP.
     pub neighbours: Neighbours,
     /// What happens.
@@ -56,6 +57,8 @@ pub struct Context {
     pub rewrites: Arc<Semaphore>,
     /// Permits to check an archive.
     pub archives: Arc<Semaphore>,
+    /// Permits to fetch what the gateway does not have.
+    pub gateway_fetches: Semaphore,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What is looked at for metrics.

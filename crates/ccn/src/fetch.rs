@@ -4,7 +4,8 @@
 //!   obtain(hash) ─▶ Flights: one download a hash, however many wait
 //!                      │
 //!                      ▼  sources, one kind after the other
-//!            neighbours (libp2p, many at once) ─▶ HTTP (several nodes, the next when one is slow)
+//!            neighbours (libp2p, many at once) ─▶ blocks of IPFS (`fetch/dag.rs`)
+//!                ─▶ HTTP (several nodes, the next when one is slow) ─▶ archives
 //!                      │
 //!                      ▼  every byte checked: by SHA-256, or by the CID
 //!                   Blobs ─▶ writer: its row
@@ -16,9 +17,12 @@
 
 mod encoded;
 mod flights;
+mod graphs;
 mod http;
 mod peers;
 mod source;
+
+mod dag;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,9 +41,13 @@ use crate::neighbours::Neighbours;
 use crate::pipeline::FileKind;
 use crate::writer::Task;
 use flights::Flights;
+use graphs::Blocks;
 use http::Http;
 use peers::Peers;
 use source::{Source, Wanted};
+
+pub(crate) use dag::Sources;
+pub use dag::{GraphError, Graphs, Reach};
 
 /// Fetches contents that are missing here.
 #[derive(Clone)]
@@ -62,8 +70,12 @@ pub(crate) struct Origins {
     pub neighbours: Neighbours,
     /// Neighbours of the gossip, when there is one.
     pub network: Option<Arc<Network>>,
+    /// Blocks, and archives of them.
+    pub graphs: Graphs,
     /// Largest content that is taken.
     pub bytes_max: u64,
+    /// Largest directory, or file of several blocks.
+    pub graph_bytes_max: u64,
 }
 
 impl Fetcher {
@@ -83,12 +95,21 @@ impl Fetcher {
                 metrics: metrics.clone(),
             }));
         }
+        let blocks = |reach| {
+            Box::new(Blocks {
+                graphs: origins.graphs.clone(),
+                reach,
+                bytes_max: origins.graph_bytes_max,
+            })
+        };
+        sources.push(blocks(Reach::Peers));
         sources.push(Box::new(Http::new(
             (origins.client, origins.neighbours),
             blobs.clone(),
             bytes_max,
             metrics.clone(),
         )));
+        sources.push(blocks(Reach::Archives));
         Fetcher(Arc::new(Desk {
             blobs,
             writer,
@@ -127,8 +148,8 @@ impl Fetcher {
 
     /// The bytes of a content that is here and short enough for a message.
     pub fn read(&self, hash: &str) -> Option<Vec<u8>> {
-        let (_, size_bytes) = self.0.blobs.file(hash).ok().flatten()?;
-        if size_bytes > limits::CONTENT_BYTES_MAX {
+        let extent = self.0.blobs.content(hash).ok().flatten()?.extent();
+        if extent.is_directory() || extent.size_bytes > limits::CONTENT_BYTES_MAX {
             return None;
         }
         match self.0.blobs.read(hash) {

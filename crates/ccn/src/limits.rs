@@ -40,6 +40,24 @@ pub const RETRY_LOOK: Duration = Duration::from_secs(1);
 pub const FETCHES_MAX: usize = 16;
 /// Longest silence of another node while a file is fetched.
 pub const FETCH_READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// Blocks of one content that are asked of peers at once.
+pub const BLOCKS_ASKED_MAX: usize = 64;
+/// Blocks that came, written at once.
+pub const BLOCKS_ARRIVED_MAX: usize = 16;
+/// How long peers may take to send a block.
+pub const BLOCK_PATIENCE: Duration = Duration::from_secs(15);
+/// Core nodes that are asked for an archive of one content.
+pub const CAR_SOURCES_MAX: usize = 8;
+/// Contents that the gateway fetches at once.
+pub const GATEWAY_FETCHES_MAX: usize = 4;
+/// Longest time a client of the gateway waits for a content that is fetched.
+pub const GATEWAY_FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest time the IPFS daemon may take to answer.
+pub const KUBO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time it may take to fetch what it pins.
+pub const KUBO_PIN_TIMEOUT: Duration = Duration::from_secs(120);
+/// Pause between two rounds of connecting it to peers.
+pub const KUBO_CONNECT_PERIOD: Duration = Duration::from_secs(60);
 /// Longest connection attempt to another node.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest time a `sync` submission waits for its outcome.

@@ -29,9 +29,10 @@ use crate::contents::Shared;
 use crate::context::Context;
 use crate::error::Error;
 use crate::events::Events;
-use crate::fetch::{Fetcher, Origins};
+use crate::fetch::{Fetcher, Graphs, Origins, Sources};
 use crate::gossip::{Carriage, Carrier, Ears, Gossip, NetworkInfo};
 use crate::jobs::Jobs;
+use crate::kubo::{self, Kubo};
 use crate::library::Shelves;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
@@ -344,11 +345,24 @@ impl Parts {
             metrics: metrics.clone(),
         };
         let neighbours = Neighbours::new(&config.content_peers);
+        let exchange = network
+            .as_ref()
+            .map(|network| network.exchange(Arc::new(Kept::new(blobs.clone()))));
+        let kubo = Kubo::configured(&config.ipfs, client.clone());
+        let sources = Sources {
+            exchange: exchange.clone(),
+            providers: config.ipfs.peers.clone(),
+            kubo: kubo.clone(),
+            neighbours: neighbours.clone(),
+        };
+        let graphs = Graphs::new(blobs.clone(), client.clone(), sources);
         let origins = Origins {
             client: client.clone(),
             neighbours: neighbours.clone(),
             network: network.clone(),
+            graphs: graphs.clone(),
             bytes_max: config.storage.max_file_size,
+            graph_bytes_max: config.ipfs.max_upload_car_size,
         };
         let taken = (blobs.clone(), writer);
         let fetcher = Fetcher::new(origins, taken, metrics.clone(), cancel.child_token());
@@ -369,9 +383,6 @@ impl Parts {
             metrics.clone(),
             cancel.child_token(),
         );
-        let exchange = network
-            .as_ref()
-            .map(|network| network.exchange(Arc::new(Kept::new(blobs.clone()))));
         let network = NetworkInfo::new(network);
         let catch_up = catch_up::run(
             CatchUp {
@@ -390,6 +401,7 @@ impl Parts {
             retries.run(cancel.child_token()).boxed(),
             reference.boxed(),
             blocks::mend(blobs.clone(), cancel.child_token()).boxed(),
+            kubo::connect(kubo, config.ipfs.peers.clone(), cancel.child_token()).boxed(),
             jobs.clone()
                 .keep_doing(period, cancel.child_token())
                 .boxed(),
@@ -413,6 +425,7 @@ impl Parts {
             network,
             exchange,
             fetcher,
+            graphs,
             neighbours,
             events,
             streams,
@@ -420,6 +433,7 @@ impl Parts {
             uploads: Arc::new(api::Space::new(folder, disk_free_bytes_min)),
             rewrites: Arc::new(Semaphore::new(limits::REWRITES_MAX)),
             archives: Arc::new(Semaphore::new(limits::ARCHIVE_CHECKS_MAX)),
+            gateway_fetches: Semaphore::new(limits::GATEWAY_FETCHES_MAX),
             lock: Arc::new(lock),
         });
         Ok(Wired {

@@ -2,7 +2,6 @@
 
 mod passing;
 
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -456,7 +455,11 @@ fn body(message: &Message, blobs: &Blobs, watch: &mut Watch<'_>) -> Result<Vec<u
     };
     // Not to be collected while the message is on its way.
     blobs.claim(hash).ok().flatten().ok_or_else(missing)?;
-    let (mut file, size_bytes) = blobs.file(hash).ok().flatten().ok_or_else(missing)?;
+    let content = blobs.content(hash).ok().flatten().ok_or_else(missing)?;
+    let size_bytes = content.extent().size_bytes;
+    if content.extent().is_directory() {
+        return Err(missing());
+    }
     if size_bytes > limits::CONTENT_BYTES_MAX {
         return Err(Rejection::invalid_format(format!(
             "Invalid message content for {hash}: {size_bytes} bytes, at most {} are read",
@@ -465,7 +468,9 @@ fn body(message: &Message, blobs: &Blobs, watch: &mut Watch<'_>) -> Result<Vec<u
     }
     (watch.begin)(size_bytes);
     let mut bytes = Vec::with_capacity(size_bytes as usize);
-    file.read_to_end(&mut bytes).map_err(|_| missing())?;
+    for piece in content.pieces(0, size_bytes) {
+        bytes.extend(piece.map_err(|_| missing())?);
+    }
     Ok(bytes)
 }
 

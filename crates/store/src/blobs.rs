@@ -134,14 +134,17 @@ impl Blobs {
         }
     }
 
-    /// Reads a whole content. Only for contents known to be small.
+    /// Reads a whole file. Only for contents known to be small.
     pub fn read(&self, hash: &str) -> Result<Option<Vec<u8>>, Error> {
-        let Some((mut file, size)) = self.file(hash)? else {
+        let content = self.content(hash)?;
+        let Some(content) = content.filter(|content| !content.extent().is_directory()) else {
             return Ok(None);
         };
+        let size = content.extent().size_bytes;
         let mut bytes = Vec::with_capacity(size as usize);
-        file.read_to_end(&mut bytes)
-            .map_err(|source| Error::file(hash, source))?;
+        for piece in content.pieces(0, size) {
+            bytes.extend(piece?);
+        }
         Ok(Some(bytes))
     }
 

@@ -155,6 +155,10 @@ const SAME: &[(&str, As, &str)] = &[
         As::Integer,
         "ccn.ipfs.max_upload_car_size",
     ),
+    ("ipfs.host", As::Text, "ccn.ipfs.host"),
+    ("ipfs.port", As::Integer, "ccn.ipfs.port"),
+    ("ipfs.scheme", As::Text, "ccn.ipfs.scheme"),
+    ("ipfs.peers", As::List, "ccn.ipfs.peers"),
 ];
 
 /// What has no counterpart here, and why. A name without a dot is a section.
@@ -162,7 +166,7 @@ const NEEDLESS: &[(&str, &str)] = &[
     ("postgres", "state is kept in SQLite in `ccn.folder`"),
     ("rabbitmq", "there is one process and no message broker"),
     ("redis", "there is one process and no cache server"),
-    ("ipfs", "this node needs no IPFS daemon"),
+    ("ipfs", "this node has an IPFS peer inside"),
     ("sentry", "failures are in the log and in the metrics"),
     ("perf", "counts are kept, not cached"),
     ("ethereum", "chains are not read yet"),

@@ -29,6 +29,7 @@ use axum::response::{IntoResponse, Response};
 use beth_store::Error;
 use beth_store::blobs::{Content, Resolved};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use tokio::time::timeout;
 use utoipa_axum::routes;
 
 use super::answer::ApiError;
@@ -36,6 +37,8 @@ use super::openapi::{Routes, gateway as schemas, params as described};
 use super::params::Params;
 use super::storage::blocking;
 use crate::context::Context;
+use crate::fetch::{GraphError, Reach};
+use crate::limits::GATEWAY_FETCH_TIMEOUT;
 use address::{Form, Target};
 use send::Sending;
 
@@ -127,7 +130,11 @@ async fn answer(
             "a service worker would stay for other pages of this node: open the page without one";
         return Err(ApiError::text(StatusCode::BAD_REQUEST, text));
     }
-    let found = resolve(context, &target).await?;
+    let mut found = resolve(context, &target).await?;
+    if found.is_none() && context.config.ipfs.gateway_fetch && !is_probe(&asking.headers) {
+        fetch(context, &target).await?;
+        found = resolve(context, &target).await?;
+    }
     let resolved = found.ok_or_else(|| absent(&asking.headers))?;
     let sending = Sending::new(asking, target, &resolved);
     match sending.target.form {
@@ -158,10 +165,48 @@ async fn resolve(context: &Arc<Context>, target: &Target) -> Result<Option<Resol
     .await
 }
 
-fn absent(request: &HeaderMap) -> ApiError {
+/// Makes this node have a content, for as long as an upload without a message is
+/// kept. Peers alone are asked: core nodes that asked each other would go round.
+async fn fetch(context: &Arc<Context>, target: &Target) -> Result<(), ApiError> {
+    let Some(root) = target.root.cid(target.version) else {
+        return Ok(());
+    };
+    let busy = || {
+        let text = "the gateway of this node fetches other contents just now: try again in 10 s";
+        ApiError::text(StatusCode::SERVICE_UNAVAILABLE, text).after(10)
+    };
+    let _turn = context.gateway_fetches.try_acquire().map_err(|_| busy())?;
+    let bytes_max = context.config.ipfs.gateway_fetch_bytes_max;
+    let obtained = context.graphs.obtain((root, bytes_max), Reach::Peers);
+    let (status, text) = match timeout(GATEWAY_FETCH_TIMEOUT, obtained).await {
+        Ok(Ok(Some(extent))) => {
+            context.pipeline.add_file(&root.to_string(), extent).await?;
+            return Ok(());
+        }
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Err(GraphError::Store(failure))) => return Err(failure.into()),
+        Ok(Err(failure @ GraphError::TooLarge(_))) => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("{failure}: use another gateway"),
+        ),
+        Ok(Err(failure)) => (StatusCode::BAD_GATEWAY, failure.to_string()),
+        Err(_) => {
+            let text = "peers did not send all of it in time: try again, what came is kept";
+            (StatusCode::GATEWAY_TIMEOUT, text.to_owned())
+        }
+    };
+    Err(ApiError::text(status, text))
+}
+
+/// True when only what is here is asked for.
+fn is_probe(request: &HeaderMap) -> bool {
     let cache = request.get(header::CACHE_CONTROL);
-    let is_probe = cache.and_then(|value| value.to_str().ok());
-    if is_probe.is_some_and(|text| text.contains("only-if-cached")) {
+    let text = cache.and_then(|value| value.to_str().ok());
+    text.is_some_and(|text| text.contains("only-if-cached"))
+}
+
+fn absent(request: &HeaderMap) -> ApiError {
+    if is_probe(request) {
         return ApiError::text(StatusCode::PRECONDITION_FAILED, "it is not here");
     }
     let text = "this node does not have it: ask a node that does, or see to it that a STORE message names it";

@@ -5,6 +5,8 @@ use beth_protocol::hash::{ItemHash, Naming};
 use beth_store::blobs::Extent;
 use futures::future::BoxFuture;
 
+use super::dag::GraphError;
+
 /// A content that is looked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -51,6 +53,9 @@ pub(crate) enum FetchError {
     /// Neighbours could not give it.
     #[error(transparent)]
     Neighbours(#[from] DownloadError),
+    /// Blocks could not be fetched, or make no content.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// What is announced is too large.
     #[error("the content is larger than this node takes: raise `storage.max_file_size` to have it")]
     TooLarge,
@@ -68,6 +73,7 @@ impl FetchError {
         match self {
             FetchError::Store(error) => !self.is_lie() && !matches!(error, beth_store::Error::Busy),
             FetchError::Neighbours(DownloadError::Storage(_)) => true,
+            FetchError::Graph(GraphError::Store(_)) => true,
             _ => false,
         }
     }

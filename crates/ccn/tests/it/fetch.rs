@@ -21,22 +21,22 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const TIME: Timestamp = Timestamp::from_seconds(1_790_000_000);
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-struct Running {
-    context: Arc<Context>,
-    url: String,
+pub struct Running {
+    pub context: Arc<Context>,
+    pub url: String,
     cancel: CancellationToken,
     served: JoinHandle<Result<(), beth_ccn::Error>>,
     _folder: tempfile::TempDir,
 }
 
 impl Running {
-    async fn start(content_peers: Vec<String>) -> Running {
+    pub async fn start(content_peers: Vec<String>) -> Running {
         Running::start_with(|config| config.content_peers = content_peers).await
     }
 
-    async fn start_with(change: impl FnOnce(&mut CcnConfig)) -> Running {
+    pub async fn start_with(change: impl FnOnce(&mut CcnConfig)) -> Running {
         let folder = tempfile::tempdir().unwrap();
         let mut config = CcnConfig::in_folder(folder.path());
         config.listen = "127.0.0.1:0".parse().unwrap();
@@ -54,7 +54,7 @@ impl Running {
     }
 
     /// A file that this node has from elsewhere, under its CID.
-    async fn has(&self, cid: Cid, bytes: &[u8]) {
+    pub async fn has(&self, cid: Cid, bytes: &[u8]) {
         let hash = cid.to_string();
         let naming = Naming::of(&hash.parse().unwrap()).unwrap();
         let mut incoming = self.context.blobs.begin_named(naming).unwrap();
@@ -69,7 +69,7 @@ impl Running {
     }
 
     /// Offers a message that must wait, and waits until it is processed.
-    async fn process(&self, message: &Message) {
+    pub async fn process(&self, message: &Message) {
         let mut events = self.context.events.subscribe();
         let raw = serde_json::to_value(message).unwrap();
         let outcome = self.context.pipeline.offer(raw).await.unwrap();
@@ -87,7 +87,7 @@ impl Running {
         tokio::time::timeout(PATIENCE, processed).await.unwrap();
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         drop(self.context);
         self.cancel.cancel();
         self.served.await.unwrap().unwrap();
@@ -111,7 +111,7 @@ fn account() -> Account {
     Account::ethereum(&"11".repeat(32)).unwrap()
 }
 
-fn sign(message_type: MessageType, mut content: Value) -> Message {
+pub fn sign(message_type: MessageType, mut content: Value) -> Message {
     content["address"] = json!(account().address());
     content["time"] = json!(TIME.seconds_f64());
     account().sign_message(message_type, &content, Some("TEST"), TIME)

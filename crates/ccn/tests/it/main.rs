@@ -6,6 +6,7 @@ mod alive;
 mod api;
 mod bad_input;
 mod copies;
+mod dag;
 mod edge;
 mod fetch;
 mod holders;

@@ -1,8 +1,8 @@
 //! Files and directories, by both engines: what goes in comes out, nothing is
 //! held in memory, and what is not what it says is refused.
 
-mod archives;
-mod car;
+pub mod archives;
+pub mod car;
 mod faults;
 mod gateway;
 mod ranges;

@@ -54,9 +54,14 @@ impl Naming {
             HashKind::Storage => Some(Naming::sha256()),
             HashKind::Ipfs => {
                 let cid = Cid::parse(expected.as_str()).ok()?;
-                Some(Naming(Way::Cid(Box::new(FileCheck::new(cid)))))
+                Some(Naming::of_cid(cid))
             }
         }
+    }
+
+    /// The way of a CID of a file, whatever its layout.
+    pub fn of_cid(expected: Cid) -> Naming {
+        Naming(Way::Cid(Box::new(FileCheck::new(expected))))
     }
 
     /// Adds bytes.

@@ -15,6 +15,7 @@
 
 mod arriving;
 mod fault;
+mod gathering;
 mod index;
 mod pieces;
 mod tar;
@@ -34,6 +35,7 @@ use index::{Index, Slot};
 
 pub use arriving::{Checked, IncomingArchive};
 pub use fault::{ArchiveError, ArchiveFault};
+pub use gathering::Gathering;
 pub use pieces::FilePieces;
 pub use tar::Tar;
 

@@ -267,3 +267,62 @@ fn a_rotten_block_is_not_handed_out() {
     assert_eq!(other.digest(), &leaves[1]);
     assert_eq!(expect_block(&blobs, &leaves[1]), &bytes[CHUNK..]);
 }
+
+/// Every block of a content that another folder has.
+fn blocks_of(blobs: &Blobs, root: Cid) -> Vec<(BlockName, Vec<u8>)> {
+    let name = |codec, digest| BlockName::Hashed { codec, digest };
+    let (mut found, mut left) = (Vec::new(), vec![name(root.codec(), *root.digest())]);
+    while let Some(name) = left.pop() {
+        let bytes = blobs.block_named(&name).unwrap().unwrap();
+        left.extend(beth_protocol::dag::links(name.codec(), &bytes).unwrap());
+        found.push((name, bytes));
+    }
+    found
+}
+
+#[test]
+fn blocks_that_come_in_any_order_survive_a_restart() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = Blobs::open(from.path()).unwrap();
+    let mut dice = Dice::new(23);
+    let bytes = noise(&mut dice, 3 * CHUNK + 77);
+    for layout in LAYOUTS {
+        let root = keep(&source, layout, &bytes);
+        let mut blocks = blocks_of(&source, root);
+        for place in (1..blocks.len()).rev() {
+            blocks.swap(place, dice.below(place + 1));
+        }
+        let (early, late) = blocks.split_at(2);
+        let mut gathering = Blobs::open(to.path()).unwrap().gather(root).unwrap();
+        for (name, block) in early {
+            gathering.add(name, block).unwrap();
+            assert!(gathering.add(name, b"another block").is_err());
+        }
+        drop(gathering);
+        // The node ended while it wrote.
+        let path = to.path().join("partial").join(format!("{root}.car"));
+        let mut torn = std::fs::read(&path).unwrap();
+        torn.extend([0xff, 0x7f, 1, 0x55]);
+        std::fs::write(&path, torn).unwrap();
+
+        let blobs = Blobs::open(to.path()).unwrap();
+        let mut gathering = blobs.gather(root).unwrap();
+        let digest = |name: &BlockName| *name.cid(root.version()).unwrap().digest();
+        for (name, block) in early {
+            let here = gathering.block(&digest(name)).unwrap();
+            assert!(here.as_ref() == Some(block), "{name}");
+        }
+        for (name, block) in late {
+            assert!(!gathering.has(&digest(name)));
+            gathering.add(name, block).unwrap();
+        }
+        let extent = blobs.settle(gathering).unwrap();
+        assert_eq!(
+            (extent.size_bytes, extent.is_directory()),
+            (bytes.len() as u64, false)
+        );
+        assert!(std::fs::read(blobs.path(&root.to_string()).unwrap()).unwrap() == bytes);
+        assert!(unfold(&blobs, root) == bytes, "its blocks are noted");
+        assert!(!path.exists());
+    }
+}

@@ -57,6 +57,21 @@ impl IntoResponses for Served {
             ),
             ("416", of_bytes("The file has no such range.", &[])),
             (
+                "413",
+                of_bytes("It is more than the gateway fetches.", &["text/plain"]),
+            ),
+            (
+                "502",
+                of_bytes("Peers have it, and it makes no sense.", &["text/plain"]),
+            ),
+            (
+                "503",
+                of_bytes(
+                    "The gateway fetches other contents just now.",
+                    &["text/plain"],
+                ),
+            ),
+            (
                 "504",
                 of_bytes("No neighbour sent it in time.", &["text/plain"]),
             ),

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use beth_protocol::dag::car::{CarReader, Section};
@@ -39,18 +39,26 @@ pub struct Checked {
     pub tree_bytes: u64,
 }
 
+/// What an archive begins with.
 #[derive(Clone, Debug)]
-struct Head {
-    root: String,
-    block: Result<BlockName, UnknownBlock>,
-    size_bytes: u64,
+pub(super) struct Head {
+    pub root: String,
+    pub block: Result<BlockName, UnknownBlock>,
+    pub size_bytes: u64,
 }
 
 /// A temporary file, gone when dropped.
 #[derive(Debug)]
-struct Draft {
-    path: PathBuf,
-    file: File,
+pub(super) struct Draft {
+    pub path: PathBuf,
+    pub file: File,
+}
+
+impl Checked {
+    /// Where it is until it is kept.
+    pub(super) fn path(&self) -> &Path {
+        &self.draft.path
+    }
 }
 
 impl Drop for Draft {
@@ -94,16 +102,19 @@ impl Blobs {
     /// Ends an archive: whole, and without what does not belong to it.
     pub fn check(&self, incoming: IncomingArchive) -> Result<Checked, ArchiveError> {
         let head = incoming.head()?.clone();
-        let IncomingArchive {
-            mut draft,
-            reader,
-            mut slots,
-            size_bytes,
-            fault,
-            ..
-        } = incoming;
-        fault.map_or(Ok(()), Err)?;
-        reader.finish()?;
+        incoming.fault.map_or(Ok(()), Err)?;
+        incoming.reader.finish()?;
+        let blocks = (incoming.slots, incoming.size_bytes);
+        self.whole(incoming.draft, head, blocks)
+    }
+
+    /// Looks at the graph of an archive with these blocks and so many bytes.
+    pub(super) fn whole(
+        &self,
+        mut draft: Draft,
+        head: Head,
+        (mut slots, size_bytes): (Vec<Slot>, u64),
+    ) -> Result<Checked, ArchiveError> {
         slots.sort_unstable_by_key(|slot| (slot.digest, slot.offset));
         slots.dedup_by(|a, b| a.digest == b.digest);
         let file = draft
