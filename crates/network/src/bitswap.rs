@@ -41,7 +41,7 @@ use futures::future::BoxFuture;
 use libp2p::StreamProtocol;
 
 pub use exchange::{Exchange, Fetch, Found, Missing};
-pub use hall::Traffic;
+pub use hall::Exchanged;
 
 /// The versions of the protocol, the one that is preferred first.
 const PROTOCOLS: [StreamProtocol; 4] = [

@@ -41,7 +41,7 @@ mod sync;
 mod traffic;
 mod transport;
 
-pub use bitswap::{Blocks, Exchange, Fetch, Found, Missing, Traffic};
+pub use bitswap::{Blocks, Exchange, Exchanged, Fetch, Found, Missing};
 pub use error::{Error, PublishError};
 pub use fault::Fault;
 pub use identity::{Identity, IdentityError};

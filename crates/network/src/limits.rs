@@ -101,7 +101,6 @@ pub(crate) const SYNC_QUESTIONS: usize = 64;
 pub(crate) const SYNC_VISITORS: usize = 16;
 pub(crate) const SYNC_VISITS_OF_PEER: usize = 2;
 
-<<<<<<< HEAD
 /// Half of the points for faults are forgotten in this time.
 pub(crate) const FAULT_HALF_LIFE: Duration = Duration::from_secs(600);
 
@@ -134,7 +133,7 @@ pub(crate) const IDENTIFY_PERIOD: Duration = Duration::from_secs(3_600);
 
 /// Between two reviews of the conduct of the connected peers.
 pub(crate) const REVIEW_PERIOD: Duration = Duration::from_secs(1);
-=======
+
 /// A block of an exchange, as all peers of IPFS agree.
 pub(crate) const EXCHANGE_BLOCK_BYTES: usize = 2 << 20;
 
@@ -205,4 +204,3 @@ pub(crate) const FETCH_REMEMBERED: usize = 16_384;
 
 /// A peer that lied is not asked for this long.
 pub(crate) const FETCH_DISTRUST: Duration = Duration::from_secs(600);
->>>>>>> 1eb73a2 (network: bitswap)

@@ -14,9 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::cid::Key;
 use super::frame::{Presence, Want};
 use super::ledger::Ledger;
-use crate::limits::{
-    EXCHANGE_STREAMS, EXCHANGE_STREAMS_OF_PEER, FETCH_DISTRUST, FETCH_REMEMBERED,
-};
+use crate::limits::{EXCHANGE_STREAMS, EXCHANGE_STREAMS_OF_PEER, FETCH_DISTRUST, FETCH_REMEMBERED};
 
 /// The number of a fetch.
 pub(super) type FetchId = u64;
@@ -296,11 +294,7 @@ impl Board {
     }
 
     /// Works with the wants of a peer.
-    pub(super) fn ledger<T>(
-        &self,
-        peer: PeerId,
-        work: impl FnOnce(&mut Ledger) -> T,
-    ) -> Option<T> {
+    pub(super) fn ledger<T>(&self, peer: PeerId, work: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
         let mut state = self.state();
         let desk = state.desks.get_mut(&peer)?;
         Some(work(&mut desk.ledger))

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::board::Board;
 use super::fetch::{Ends, fetch};
-use super::hall::{Hall, Tallies, Traffic};
+use super::hall::{Exchanged, Hall, Tallies};
 use super::listen::listen;
 use super::{Blocks, PROTOCOLS};
 use crate::Network;
@@ -18,13 +18,12 @@ use crate::limits::{EXCHANGE_LARGE_READS, EXCHANGE_TURNS, FETCHES};
 /// The running exchange of a node. Clones share it; it ends with the network.
 #[derive(Clone)]
 pub struct Exchange {
-    network: Network,
     hall: Arc<Hall>,
 }
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Exchange({:?})", self.traffic())
+        write!(formatter, "Exchange({:?})", self.exchanged())
     }
 }
 
@@ -74,6 +73,7 @@ impl Network {
             .collect();
         let hall = Arc::new(Hall {
             board: Board::default(),
+            network: self.clone(),
             blocks,
             control,
             connected,
@@ -88,8 +88,7 @@ impl Network {
             hall.tasks.spawn(listen(hall.clone(), incoming));
         }
         hall.tasks.spawn(hall.clone().watch());
-        let network = self.clone();
-        Exchange { network, hall }
+        Exchange { hall }
     }
 }
 
@@ -103,7 +102,7 @@ impl Exchange {
         let (wants, wanted) = mpsc::unbounded_channel();
         let (answers, found) = mpsc::channel(1);
         let ends = Ends { wanted, answers };
-        let providers = (self.network.clone(), providers.to_vec());
+        let providers = providers.to_vec();
         let work = fetch(self.hall.clone(), ends, providers, patience);
         self.hall.tasks.spawn(work);
         let mut fetch = Fetch {
@@ -122,8 +121,8 @@ impl Exchange {
     }
 
     /// What was exchanged so far.
-    pub fn traffic(&self) -> Traffic {
-        self.hall.tallies.traffic()
+    pub fn exchanged(&self) -> Exchanged {
+        self.hall.tallies.exchanged()
     }
 }
 

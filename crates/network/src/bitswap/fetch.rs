@@ -30,9 +30,6 @@ pub(super) struct Ends {
     pub(super) answers: mpsc::Sender<Found>,
 }
 
-/// Who is said to have the blocks.
-pub(super) type Providers = (Network, Vec<String>);
-
 /// A fetch.
 struct Work {
     hall: Arc<Hall>,
@@ -44,7 +41,7 @@ struct Work {
 }
 
 /// Works until all handles are gone or the network stops.
-pub(super) async fn fetch(hall: Arc<Hall>, ends: Ends, providers: Providers, patience: Duration) {
+pub(super) async fn fetch(hall: Arc<Hall>, ends: Ends, providers: Vec<String>, patience: Duration) {
     let cancel = hall.cancel.clone();
     let closed = ends.answers.clone();
     let room = hall.fetches.clone();
@@ -75,8 +72,14 @@ pub(super) async fn fetch(hall: Arc<Hall>, ends: Ends, providers: Providers, pat
 }
 
 impl Work {
-    async fn run(&mut self, mut ends: Ends, mut events: mpsc::Receiver<Event>, (network, providers): Providers) {
+    async fn run(
+        &mut self,
+        mut ends: Ends,
+        mut events: mpsc::Receiver<Event>,
+        providers: Vec<String>,
+    ) {
         let now = Instant::now();
+        let network = self.hall.network.clone();
         let mut calls = FuturesUnordered::new();
         for provider in &providers {
             calls.push(call(&network, provider));
@@ -150,7 +153,11 @@ impl Work {
         let room = FETCH_BYTES.saturating_sub(self.ready_bytes) / self.largest_bytes;
         let window = room.min(FETCH_WINDOW);
         let open = self.session.open();
-        if open > window - window / 4 { open } else { window }
+        if open > window - window / 4 {
+            open
+        } else {
+            window
+        }
     }
 
     fn obey(&mut self) {

@@ -143,10 +143,7 @@ impl Message {
 
     /// True when it says nothing.
     pub(super) fn is_empty(&self) -> bool {
-        !self.full
-            && self.wants.is_empty()
-            && self.blocks.is_empty()
-            && self.presences.is_empty()
+        !self.full && self.wants.is_empty() && self.blocks.is_empty() && self.presences.is_empty()
     }
 }
 

@@ -17,6 +17,7 @@ use super::board::{Board, Ends, Event, Mail};
 use super::cid::{Cid, Key, key_of};
 use super::courier::courier;
 use super::frame::{Block, Message};
+use crate::{Fault, Network};
 
 /// From here hashing has a thread of its own.
 const HASH_ELSEWHERE_BYTES: usize = 16 << 10;
@@ -24,6 +25,7 @@ const HASH_ELSEWHERE_BYTES: usize = 16 << 10;
 /// Shared.
 pub(super) struct Hall {
     pub(super) board: Board,
+    pub(super) network: Network,
     pub(super) blocks: Arc<dyn Blocks>,
     pub(super) control: Control,
     pub(super) connected: watch::Receiver<BTreeSet<PeerId>>,
@@ -40,7 +42,7 @@ pub(super) struct Hall {
 
 /// What went to and fro since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
+pub struct Exchanged {
     /// Blocks that were sent.
     pub blocks_sent: u64,
     /// Their bytes.
@@ -69,8 +71,8 @@ impl Tallies {
         self.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn traffic(&self) -> Traffic {
-        Traffic {
+    pub(super) fn exchanged(&self) -> Exchanged {
+        Exchanged {
             blocks_sent: self.blocks_sent.load(Ordering::Relaxed),
             bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
             blocks_received: self.blocks_received.load(Ordering::Relaxed),
@@ -119,8 +121,7 @@ impl Hall {
             ..
         } = message;
         if full || !wants.is_empty() {
-            self.board
-                .ledger(peer, |ledger| ledger.apply(full, wants));
+            self.board.ledger(peer, |ledger| ledger.apply(full, wants));
             ends.wake.notify_one();
         }
         if !blocks.is_empty() {
@@ -136,9 +137,10 @@ impl Hall {
     }
 
     /// A peer broke the rules: it is not asked for a while.
-    pub(super) async fn blame(&self, peer: PeerId, reason: &str) {
+    pub(super) async fn blame(&self, peer: PeerId, fault: Fault) {
         self.tallies.faults.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(%peer, reason, "a peer is not asked for blocks for a while");
+        tracing::debug!(%peer, fault = fault.as_str(), "a peer is not asked for blocks for a while");
+        self.network.demote(&peer.to_string(), fault);
         self.send(self.board.distrust(peer, Instant::now())).await;
     }
 
@@ -151,7 +153,7 @@ impl Hall {
             let came = key.map(|key| self.board.came(peer, &key, bytes));
             match came {
                 Some(Ok(mail)) => self.send(mail).await,
-                _ => self.blame(peer, "it sent bytes that nobody asked for").await,
+                _ => self.blame(peer, Fault::WrongContent).await,
             }
         }
     }

@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use super::cid::{Cid, Key};
-use super::frame::{Kind, Want};
+use super::frame::Want;
 use crate::limits::EXCHANGE_WANTS_OF_PEER;
 
 /// When a want has its turn: by priority, then by number.
@@ -90,15 +90,6 @@ impl Ledger {
         }
     }
 
-    /// The want in hand has to wait for another message.
-    pub(super) fn put_back(&mut self, key: &Key) {
-        if let Some(wanted) = self.in_hand(key) {
-            wanted.place = Place::Queued;
-            let turn = wanted.turn;
-            self.queue.insert(turn, key.clone());
-        }
-    }
-
     /// Looks up again what was not here.
     pub(super) fn look_again(&mut self) {
         for key in std::mem::take(&mut self.absent).into_values() {
@@ -158,6 +149,7 @@ impl Ledger {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::bitswap::frame::Kind;
 
     fn cid(number: u32) -> Vec<u8> {
         [&[1, 0x55, 0, 4], number.to_be_bytes().as_slice()].concat()

@@ -9,6 +9,7 @@ use libp2p_stream::IncomingStreams;
 use super::board::Ends;
 use super::hall::Hall;
 use super::stream::{Room, StreamError, hear};
+use crate::Fault;
 
 /// Takes streams until the network stops. Does nothing else: whoever comes
 /// while nobody takes is turned away.
@@ -63,9 +64,8 @@ async fn read(stay: Stay, mut stream: Stream) {
         ended = read_all(&stay, &mut stream) => ended,
     };
     match ended {
-        Err(error @ (StreamError::Nonsense(_) | StreamError::TooLong(_))) => {
-            hall.blame(*peer, &error.to_string()).await;
-        }
+        Err(StreamError::Nonsense(_)) => hall.blame(*peer, Fault::Garbage).await,
+        Err(StreamError::TooLong(_)) => hall.blame(*peer, Fault::Oversized).await,
         Err(error) => tracing::debug!(%peer, %error, "a stream of the exchange ended early"),
         Ok(()) => {}
     }

@@ -284,7 +284,10 @@ impl Session {
     }
 
     fn strangers(&self, wanted: &Wanted) -> Vec<PeerId> {
-        let unasked = self.peers.keys().filter(|peer| !wanted.asked.contains_key(peer));
+        let unasked = self
+            .peers
+            .keys()
+            .filter(|peer| !wanted.asked.contains_key(peer));
         let room = FETCH_PEERS.saturating_sub(wanted.asked.len());
         unasked.take(room).copied().collect()
     }

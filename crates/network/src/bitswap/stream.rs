@@ -9,9 +9,7 @@ use tokio::time::timeout;
 
 use super::frame::Message;
 use super::proto::{Nonsense, put_varint};
-use crate::limits::{
-    EXCHANGE_FRAME_BYTES, EXCHANGE_LARGE_BYTES, EXCHANGE_SILENCE, EXCHANGE_WAIT,
-};
+use crate::limits::{EXCHANGE_FRAME_BYTES, EXCHANGE_LARGE_BYTES, EXCHANGE_SILENCE, EXCHANGE_WAIT};
 
 /// Why there is no message.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +81,9 @@ async fn within<T>(
     patience: Duration,
     work: impl Future<Output = Result<T, StreamError>>,
 ) -> Result<T, StreamError> {
-    timeout(patience, work).await.unwrap_or(Err(StreamError::Silent))
+    timeout(patience, work)
+        .await
+        .unwrap_or(Err(StreamError::Silent))
 }
 
 async fn acquire(room: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StreamError> {

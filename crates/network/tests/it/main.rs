@@ -1,6 +1,7 @@
 //! Real nodes on 127.0.0.1, and the vectors of the wire.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod bitswap;
 mod delivery;
 mod identity;
 #[allow(dead_code)]
