@@ -24,11 +24,32 @@
 //!
 //! Deliberately absent: payment or reciprocity. Whoever asks is served, in turns.
 
+mod board;
+mod cid;
+mod courier;
 mod exchange;
+mod fetch;
+mod frame;
+mod hall;
+mod ledger;
+mod listen;
+mod proto;
+mod session;
+mod stream;
 
 use futures::future::BoxFuture;
+use libp2p::StreamProtocol;
 
 pub use exchange::{Exchange, Fetch, Found, Missing};
+pub use hall::Exchanged;
+
+/// The versions of the protocol, the one that is preferred first.
+const PROTOCOLS: [StreamProtocol; 4] = [
+    StreamProtocol::new("/ipfs/bitswap/1.2.0"),
+    StreamProtocol::new("/ipfs/bitswap/1.1.0"),
+    StreamProtocol::new("/ipfs/bitswap/1.0.0"),
+    StreamProtocol::new("/ipfs/bitswap"),
+];
 
 /// The blocks of a node, by the bytes of their CIDs (version 0 and 1, as in
 /// links). Both methods may read from disk, and must not block the thread.

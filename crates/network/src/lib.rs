@@ -45,7 +45,7 @@ mod traffic;
 mod transport;
 mod verdict;
 
-pub use bitswap::{Blocks, Exchange, Fetch, Found, Missing};
+pub use bitswap::{Blocks, Exchange, Exchanged, Fetch, Found, Missing};
 pub use error::{Error, PublishError};
 pub use fault::Fault;
 pub use identity::{Identity, IdentityError};

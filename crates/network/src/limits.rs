@@ -247,3 +247,74 @@ pub(crate) const CONTENT_BAN: Duration = Duration::from_secs(3_600);
 
 /// The same for one that does not speak the protocol.
 pub(crate) const CONTENT_MUTE: Duration = Duration::from_secs(60);
+
+/// A block of an exchange, as all peers of IPFS agree.
+pub(crate) const EXCHANGE_BLOCK_BYTES: usize = 2 << 20;
+
+/// The largest message of an exchange that is read.
+pub(crate) const EXCHANGE_FRAME_BYTES: usize = (4 << 20) + (64 << 10);
+
+/// Blocks are put into one message up to here, unless one has more.
+pub(crate) const EXCHANGE_BATCH_BYTES: usize = 1 << 20;
+
+/// The bytes of a CID; those in use have 34 and 36.
+pub(crate) const EXCHANGE_CID_BYTES: usize = 128;
+
+/// Entries, blocks or presences in one message; further ones are not read.
+pub(crate) const EXCHANGE_ITEMS: usize = 4_096;
+
+/// Wants that are remembered of a peer.
+pub(crate) const EXCHANGE_WANTS_OF_PEER: usize = 1_024;
+
+/// Wants of a peer that are looked up for one message.
+pub(crate) const EXCHANGE_LOOKUPS: usize = 128;
+
+/// Messages being made or written at once, all peers together. With the bytes
+/// of a batch this bounds what serving takes.
+pub(crate) const EXCHANGE_TURNS: usize = 32;
+
+/// Messages being read at once which are longer than a wantlist is.
+pub(crate) const EXCHANGE_LARGE_READS: usize = 32;
+
+/// From here a message is large.
+pub(crate) const EXCHANGE_LARGE_BYTES: usize = 64 << 10;
+
+/// Streams that are read, of one peer and together. Some peers open one for
+/// every message.
+pub(crate) const EXCHANGE_STREAMS_OF_PEER: usize = 32;
+pub(crate) const EXCHANGE_STREAMS: usize = 1_024;
+
+/// Between two messages on a stream that a peer opened.
+pub(crate) const EXCHANGE_SILENCE: Duration = Duration::from_secs(120);
+
+/// For a message to be read or written.
+pub(crate) const EXCHANGE_WAIT: Duration = Duration::from_secs(30);
+
+/// Our own stream is closed after this long without a message; some peers
+/// drop one after ten seconds, and what crosses with that is lost.
+pub(crate) const EXCHANGE_REUSE: Duration = Duration::from_secs(2);
+
+/// Wants of a fetch that are outside at once.
+pub(crate) const FETCH_WINDOW: usize = 64;
+
+/// Bytes of blocks that a fetch awaits or has ready for its reader.
+pub(crate) const FETCH_BYTES: usize = 16 << 20;
+
+/// Fetches at once.
+pub(crate) const FETCHES: usize = 256;
+
+/// Peers that one fetch asks who has a block.
+pub(crate) const FETCH_PEERS: usize = 64;
+
+/// For a peer to answer a want, or to say something else of the same fetch.
+/// Some peers do not send the same block twice within five seconds.
+pub(crate) const FETCH_ANSWER: Duration = Duration::from_secs(6);
+
+/// Times that a silent peer is asked for the same block.
+pub(crate) const FETCH_TRIES: u32 = 3;
+
+/// Blocks that were asked for lately: whoever sends one is no liar.
+pub(crate) const FETCH_REMEMBERED: usize = 16_384;
+
+/// A peer that lied is not asked for this long.
+pub(crate) const FETCH_DISTRUST: Duration = Duration::from_secs(600);

@@ -378,6 +378,18 @@ impl Network {
         answer.await.ok()
     }
 
+    /// How streams of further protocols are opened and taken, and who is
+    /// connected.
+    pub(crate) fn neighbours(&self) -> (Control, watch::Receiver<BTreeSet<PeerId>>) {
+        let neighbours = &self.neighbours;
+        (neighbours.control.clone(), neighbours.connected.clone())
+    }
+
+    /// What further tasks belong to, and when they end.
+    pub(crate) fn bounds(&self) -> (TaskTracker, CancellationToken) {
+        (self.tasks.clone(), self.cancel.clone())
+    }
+
     async fn wait_until_listening(&self, listen: &str) -> Result<(), Error> {
         let mut addresses = self.addresses.clone();
         let listening = addresses.wait_for(|addresses| !addresses.is_empty());

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod content;
+mod bitswap;
 mod delivery;
 mod discovery;
 mod foreign;
