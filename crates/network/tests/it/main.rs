@@ -7,6 +7,8 @@ mod identity;
 #[path = "../../examples/simulate/model.rs"]
 mod model;
 mod peers;
+#[path = "../../examples/simulate/real.rs"]
+mod real;
 mod simulate;
 mod status;
 mod sync;
