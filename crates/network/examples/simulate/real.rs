@@ -108,18 +108,25 @@ impl Node {
 }
 
 async fn connect(nodes: &[Node], relays: &Relays, settings: &Settings) -> Result<(), Failure> {
-    let mut links = World::new(settings.clone()).links();
-    // In no order, as in the model: who is called first gets the largest mesh.
-    Random::seeded(settings.seed).shuffle(&mut links);
+    let mut random = Random::seeded(settings.seed);
     let mut degrees = vec![0; nodes.len()];
-    for ([caller, called], latency) in links {
+    let mut calls = Vec::new();
+    for ([caller, called], latency) in World::new(settings.clone()).links() {
         let port = relays.open(nodes[called].port()?, latency).await?;
         let id = nodes[called].network.peer_id();
         let address = format!("/ip4/127.0.0.1/tcp/{port}/p2p/{id}");
-        nodes[caller].network.dial(&address).await?;
+        let longest = settings.calling.as_micros() as u64;
+        // In no order, as in the model: who is called first gets the largest mesh.
+        let pause = Duration::from_micros(random.between(0, longest));
+        let network = &nodes[caller].network;
+        calls.push(async move {
+            tokio::time::sleep(pause).await;
+            network.dial(&address).await
+        });
         degrees[caller] += 1;
         degrees[called] += 1;
     }
+    futures::future::try_join_all(calls).await?;
     let deadline = Instant::now() + DEADLINE;
     for (node, degree) in nodes.iter().zip(degrees) {
         while node.network.subscribers(TOPIC).await.len() < degree {
@@ -178,7 +185,6 @@ async fn talk(
         }
     }
     delays.sort_by(f64::total_cmp);
-    relays.rest(settings.bytes).await?;
     let bytes = relays.bytes.load(Ordering::Relaxed) - before;
     Ok(Measured {
         node_bytes: bytes as f64 / (nodes.len() * settings.messages) as f64,
