@@ -30,7 +30,7 @@ pub struct Outcome {
     pub question_bytes: f64,
     /// Bytes of messages that visits moved, a node and minute.
     pub moved_bytes: f64,
-    /// How often a message was moved for each time that this brought it.
+    /// Messages that visits moved for each that was new where it came.
     pub moved_factor: f64,
     /// Visits, a node and minute; and the share of those that moved something.
     pub visits: f64,
@@ -66,7 +66,7 @@ impl Outcome {
             control: ledger.control.bytes as f64 / gossip.max(1.0),
             question_bytes: ledger.questions.bytes as f64 / minutes,
             moved_bytes: ledger.moved.bytes as f64 / minutes,
-            moved_factor: ledger.moved_messages as f64 / ledger.by_visit.max(1) as f64,
+            moved_factor: ledger.moved_messages as f64 / ledger.brought.max(1) as f64,
             visits: ledger.visits as f64 / minutes,
             moving: ledger.moving_visits as f64 / ledger.visits.max(1) as f64,
             convergence: ledger
@@ -151,10 +151,10 @@ impl fmt::Display for Outcome {
             self.moved_bytes / 1e3,
             self.moving * 100.0
         )?;
-        if self.by_visit > 0.001 {
+        if self.by_visit > 0.01 {
             writeln!(
                 out,
-                "moved            {:.2} times each message that reconciliation brought",
+                "moved            {:.2} messages for each that was new where it came",
                 self.moved_factor
             )?;
         }
