@@ -210,7 +210,7 @@ fn bytes(svg: &mut String, runs: &[Run]) {
         text(
             svg,
             (middle, BOTTOM + 18.0),
-            ("middle", 12),
+            ("middle", 11),
             &format!("{nodes} nodes"),
         );
         text(svg, (middle, BOTTOM + 34.0), ("middle", 12), with);
