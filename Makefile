@@ -1,9 +1,9 @@
 # The menu. Each target is one short script in scripts/.
 
-.PHONY: help up setup guest build test check bench fuzz
+.PHONY: help up setup guest build test check bench simulate fuzz
 
 help:            ## This list
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 14
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
 
 up:              ## Install what is missing, build, start a local network (Ctrl-C stops it)
 	@scripts/up.sh
@@ -25,6 +25,9 @@ check:           ## Formatting, lints, unit tests
 
 bench:           ## Measure, print tables (docs/benchmarks.md keeps the last ones)
 	@scripts/bench.sh
+
+simulate:        ## A thousand nodes in virtual time: delays, bytes, repair (docs/simulation.md)
+	@scripts/simulate.sh
 
 fuzz:            ## Fuzz every target for a minute (fuzz/README.md)
 	@scripts/fuzz.sh

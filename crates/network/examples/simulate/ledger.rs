@@ -37,8 +37,9 @@ pub struct Ledger {
     /// Visits, and those that moved something.
     pub visits: u64,
     pub moving_visits: u64,
-    /// Messages that were moved and are there twice or more.
+    /// Messages that visits moved, and those of them that were new where they came.
     pub moved_messages: u64,
+    pub brought: u64,
     /// What our nodes miss now, all together.
     missing: u64,
     /// When everything was said, and when nothing was missing then.
@@ -67,6 +68,7 @@ impl Ledger {
             visits: 0,
             moving_visits: 0,
             moved_messages: 0,
+            brought: 0,
             missing: 0,
             quiet: None,
             converged: None,
@@ -98,6 +100,11 @@ impl Ledger {
     pub fn sent(&mut self, node: usize, frame: &Frame, bytes: usize) {
         if self.begun.is_none() {
             return;
+        }
+        if let Frame::Visit(_, said) = frame
+            && let Visiting::Messages(list) = &**said
+        {
+            self.moved_messages += list.len() as u64;
         }
         let count = match frame {
             Frame::Publication(_) => &mut self.payload,
@@ -140,6 +147,7 @@ impl Ledger {
                 self.converged = Some(now);
             }
         }
+        self.brought += u64::from(by == Side::Visitor);
         let Some(is_given) = self.given[node].get_mut(number as usize) else {
             return;
         };
@@ -171,10 +179,9 @@ impl Ledger {
         self.visits += u64::from(self.begun.is_some());
     }
 
-    /// A visit ended and moved messages.
+    /// A visit ended, and moved so many messages.
     pub fn moved(&mut self, messages: usize) {
         self.moving_visits += u64::from(messages > 0);
-        self.moved_messages += messages as u64;
     }
 
     /// Everything is said.

@@ -32,6 +32,7 @@ pub const USAGE: &str = "simulate [options]
   --mesh 6/5/12/2           members: wanted, fewest, most, outbound
   --lazy 6/0.25             neighbours told of messages: fewest, share
   --visits 30/2             seconds to a neighbour in step, to one that was not
+  --redial 1/60             seconds: first pause before a lost neighbour is called, longest
   --settle 0                ms for which visits leave messages to the gossip
   --csv FILE                the distribution of delays
   --plot FILE               an SVG of 100 and 1,000 nodes
@@ -84,7 +85,12 @@ impl Options {
 
     /// Those that nodes have for all of them in [`beth_network::parameters`].
     fn set_parameter(&mut self, name: &str, value: &str) -> Option<()> {
-        let Settings { gossip, visits, .. } = &mut self.settings;
+        let Settings {
+            gossip,
+            visits,
+            redials,
+            ..
+        } = &mut self.settings;
         match name {
             "--dont-want" if value == "off" => gossip.dont_want_bytes = usize::MAX,
             "--dont-want" => gossip.dont_want_bytes = number(value)?,
@@ -102,6 +108,11 @@ impl Options {
                 let (period, again) = value.split_once('/')?;
                 visits.period = Duration::from_secs_f64(number(period)?);
                 visits.again = Duration::from_secs_f64(number(again)?);
+            }
+            "--redial" => {
+                let (first, longest) = value.split_once('/')?;
+                redials.first = Duration::from_secs_f64(number(first)?);
+                redials.longest = Duration::from_secs_f64(number(longest)?);
             }
             _ => return None,
         }

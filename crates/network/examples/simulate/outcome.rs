@@ -30,6 +30,8 @@ pub struct Outcome {
     pub question_bytes: f64,
     /// Bytes of messages that visits moved, a node and minute.
     pub moved_bytes: f64,
+    /// Messages that visits moved for each that was new where it came.
+    pub moved_factor: f64,
     /// Visits, a node and minute; and the share of those that moved something.
     pub visits: f64,
     /// See above.
@@ -64,6 +66,7 @@ impl Outcome {
             control: ledger.control.bytes as f64 / gossip.max(1.0),
             question_bytes: ledger.questions.bytes as f64 / minutes,
             moved_bytes: ledger.moved.bytes as f64 / minutes,
+            moved_factor: ledger.moved_messages as f64 / ledger.brought.max(1) as f64,
             visits: ledger.visits as f64 / minutes,
             moving: ledger.moving_visits as f64 / ledger.visits.max(1) as f64,
             convergence: ledger
@@ -76,10 +79,33 @@ impl Outcome {
 
     /// The delay that such a share of deliveries did not exceed, in milliseconds.
     pub fn percentile(&self, share: f64) -> f64 {
-        let last = self.delays.len().saturating_sub(1);
-        let place = (share * last as f64).round() as usize;
-        self.delays.get(place).copied().unwrap_or_default()
+        percentile(&self.delays, share)
     }
+
+    /// The figures by name.
+    pub fn figures(&self) -> [(&'static str, f64); 12] {
+        [
+            ("by_gossip", self.by_gossip),
+            ("by_reconciliation", self.by_visit),
+            ("duplicates", self.duplicates),
+            ("node_bytes", self.node_bytes),
+            ("node_bytes_max", self.node_bytes_max),
+            ("payload_factor", self.payload_factor),
+            ("control_share", self.control),
+            ("visits_a_minute", self.visits),
+            ("question_bytes_a_minute", self.question_bytes),
+            ("moved_bytes_a_minute", self.moved_bytes),
+            ("moved_factor", self.moved_factor),
+            ("convergence_seconds", self.convergence.unwrap_or(f64::NAN)),
+        ]
+    }
+}
+
+/// The value that such a share of ordered values does not exceed.
+pub fn percentile(ordered: &[f64], share: f64) -> f64 {
+    let last = ordered.len().saturating_sub(1);
+    let place = (share * last as f64).round() as usize;
+    ordered.get(place).copied().unwrap_or_default()
 }
 
 fn minutes(span: Time) -> f64 {
@@ -125,6 +151,13 @@ impl fmt::Display for Outcome {
             self.moved_bytes / 1e3,
             self.moving * 100.0
         )?;
+        if self.by_visit > 0.01 {
+            writeln!(
+                out,
+                "moved            {:.2} messages for each that was new where it came",
+                self.moved_factor
+            )?;
+        }
         match self.convergence {
             Some(seconds) => writeln!(out, "converged        {seconds:.1} s after the end"),
             None => writeln!(out, "converged        no: {} missing", self.missing),

@@ -39,6 +39,11 @@ pub struct Settings {
     pub redials: Redials,
     /// To check a message before it is passed on, one after the other.
     pub check: Duration,
+    /// Connections are made one by one for so long, so that visits are spread
+    /// over time,
+    pub calling: Duration,
+    /// and meshes are found for so long, before anything is said.
+    pub warm_up: Duration,
     /// Messages that are younger are left to the gossip by a visit.
     pub settle: Duration,
 }
@@ -82,6 +87,8 @@ impl Default for Settings {
             visits: VISITS,
             redials: REDIALS,
             check: Duration::from_micros(50),
+            calling: VISITS.period,
+            warm_up: 2 * VISITS.period,
             settle: Duration::ZERO,
         }
     }

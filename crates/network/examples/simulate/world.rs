@@ -4,6 +4,9 @@
 //!   send ─▶ uplink ─▶ link ─▶ Arrive ─▶ downlink ─▶ Deliver ─▶ gossip, mesh, visits
 //! ```
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use super::clock::{Agenda, Time, span};
 use super::ledger::Ledger;
 use super::link::Link;
@@ -69,10 +72,6 @@ pub struct Way {
     bytes: usize,
 }
 
-/// Connections are made one by one, so that visits are spread over time,
-const CALLING: Time = 30_000_000_000;
-/// and meshes are found before anything is said.
-const WARM_UP: Time = 60_000_000_000;
 /// After the last message gossip has its say,
 const REST: Time = 8_000_000_000;
 /// and reconciliation as long as it needs, but not longer.
@@ -98,9 +97,17 @@ impl World {
             settings,
         };
         world.populate();
-        world.agenda.plan(WARM_UP, Event::Say);
-        world.agenda.plan(WARM_UP, Event::Churn);
+        let warm = span(world.settings.warm_up);
+        world.agenda.plan(warm, Event::Say);
+        world.agenda.plan(warm, Event::Churn);
         world
+    }
+
+    /// Who calls whom, and how long a word takes between them.
+    pub fn links(&self) -> Vec<([usize; 2], Duration)> {
+        let links = self.links.iter();
+        let told = links.map(|link| (link.ends, Duration::from_nanos(link.latency)));
+        told.collect()
     }
 
     /// Runs to the end.
@@ -133,7 +140,7 @@ impl World {
             self.begin(node);
         }
         for link in 0..self.links.len() {
-            let at = self.random.between(0, CALLING);
+            let at = self.random.between(0, span(self.settings.calling));
             self.agenda.plan(at, Event::Call(link, 0));
         }
     }
@@ -141,7 +148,7 @@ impl World {
     /// Who calls whom.
     fn calls(&mut self) -> Vec<(usize, usize)> {
         let count = self.settings.nodes;
-        let mut pairs = std::collections::BTreeSet::new();
+        let mut pairs = BTreeSet::new();
         for caller in 0..count {
             let others: Vec<usize> = (0..count).filter(|other| *other != caller).collect();
             let called = match self.settings.neighbours {

@@ -12,6 +12,8 @@ mod identity;
 mod model;
 mod peers;
 mod protocols;
+#[path = "../../examples/simulate/real.rs"]
+mod real;
 mod simulate;
 mod status;
 mod sync;

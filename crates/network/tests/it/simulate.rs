@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::model::outcome::Outcome;
 use super::model::settings::{Scenario, Settings};
 use super::model::world::World;
+use super::real;
 
 fn small() -> Settings {
     Settings {
@@ -104,5 +105,37 @@ fn a_slow_check_makes_cancelling_worth_it() {
     assert!(
         with.duplicates < 0.8 * without.duplicates,
         "{with}{without}"
+    );
+}
+
+/// The model against what it is a model of: bytes that real nodes send through
+/// links of the same latencies.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_sends_what_real_nodes_send() {
+    let settings = Settings {
+        nodes: 10,
+        neighbours: Some(6),
+        messages: 10,
+        rate: 10.0,
+        // Without optimisation ciphers and signatures take longer than the links.
+        bytes: 2_000,
+        latency: (Duration::from_millis(20), Duration::from_millis(60)),
+        bandwidth: 10_000_000_000,
+        check: Duration::ZERO,
+        calling: Duration::from_secs(1),
+        warm_up: Duration::from_secs(4),
+        ..Settings::default()
+    };
+    let measured = real::measure(&settings).await.unwrap();
+    let outcome = run(&settings);
+    assert_eq!(measured.delays.len(), measured.expected);
+    let ratio = measured.node_bytes / outcome.node_bytes;
+    println!(
+        "real {:.0} bytes a message and node, model {:.0}",
+        measured.node_bytes, outcome.node_bytes
+    );
+    assert!(
+        (0.7..1.5).contains(&ratio),
+        "{ratio}: {measured:?}\n{outcome}"
     );
 }
