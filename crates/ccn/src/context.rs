@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use beth_network::Exchange;
 use beth_store::limits::READER_WAIT_SECONDS;
 use beth_store::{Blobs, Error, Readers, State};
 use tokio::sync::Semaphore;
