@@ -8,14 +8,17 @@
 //! a temporary file, which the next start removes.
 
 pub mod archive;
+mod aside;
 mod blocks;
 mod content;
 mod graph;
+mod proof;
 mod shelves;
 
 pub use archive::{Extent, Shape};
 pub use content::{Content, Pieces};
 pub use graph::{Listed, Listing, Resolved};
+pub use proof::{Pace, Proof};
 pub use shelves::Shelf;
 
 use std::fs::{self, File};

@@ -17,6 +17,7 @@ mod arriving;
 mod fault;
 mod index;
 mod pieces;
+mod proof;
 mod tar;
 mod walk;
 

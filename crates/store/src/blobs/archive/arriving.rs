@@ -40,9 +40,9 @@ pub struct Checked {
 }
 
 #[derive(Clone, Debug)]
-struct Head {
-    root: String,
-    block: Result<BlockName, UnknownBlock>,
+pub(super) struct Head {
+    pub(super) root: String,
+    pub(super) block: Result<BlockName, UnknownBlock>,
     size_bytes: u64,
 }
 
@@ -236,7 +236,7 @@ impl IncomingArchive {
     }
 }
 
-fn note(
+pub(super) fn note(
     section: Section<'_>,
     head: &mut Option<Head>,
     slots: &mut Vec<Slot>,
