@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use beth_network::payload::{decode_candidates, encode_payload};
-use beth_network::{Network, Received};
+use beth_network::{Network, Received, Status};
 use beth_protocol::json::{parse_written, to_sorted_string};
 use beth_protocol::{Message, limits as protocol_limits};
 use serde_json::Value;
@@ -73,6 +73,14 @@ impl NetworkInfo {
             .as_ref()
             .map(|network| network.listen_addresses())
             .unwrap_or_default()
+    }
+
+    /// What the network looks like; empty without gossip.
+    pub async fn status(&self) -> Status {
+        match &self.network {
+            Some(network) => network.status().await,
+            None => Status::default(),
+        }
     }
 
     /// Peers connected now.

@@ -12,6 +12,8 @@
 //! others hold for long.
 
 mod declare;
+pub mod neighbours;
+pub mod repair;
 pub mod sample;
 pub mod upstream;
 
@@ -51,6 +53,10 @@ pub struct Metrics {
     pub pipeline: Pipeline,
     /// Background work, fetches, gossip.
     pub work: Work,
+    /// Peers, topics, visits.
+    pub neighbours: neighbours::Neighbours,
+    /// Contents that are read again.
+    pub repair: repair::Repair,
     /// What is looked at when somebody asks.
     pub state: Sampled,
     /// Connections, counted by the server.
@@ -169,6 +175,8 @@ impl Metrics {
             http: Http::declare(&declare)?,
             pipeline: Pipeline::declare(&declare)?,
             work: Work::declare(&declare)?,
+            neighbours: neighbours::Neighbours::declare(&declare)?,
+            repair: repair::Repair::declare(&declare)?,
             state: Sampled::declare(&declare)?,
             connections: Arc::default(),
             reference: Reference(AtomicI64::new(-1)),
