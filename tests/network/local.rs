@@ -127,6 +127,11 @@ impl Local {
 
     /// Asks for the end and waits for it.
     pub fn stop(mut self, with: i32) -> ExitStatus {
+        self.end(with)
+    }
+
+    /// The same; the folder stays.
+    pub fn end(&mut self, with: i32) -> ExitStatus {
         signal(self.child.id(), with);
         wait(&mut self.child)
     }

@@ -13,6 +13,7 @@ mod aggregates;
 mod answer;
 mod authorizations;
 mod body;
+pub(crate) mod control;
 mod costs;
 mod credits;
 mod cursor;

@@ -136,6 +136,9 @@ pub struct JobsConfig {
     pub garbage_collector_seconds: u64,
     /// Days for which measurements of nodes are kept.
     pub measurement_days: u64,
+    /// Days within which every content is read again and compared with its
+    /// name; 0: never.
+    pub scrub_days: u64,
 }
 
 impl Default for JobsConfig {
@@ -146,6 +149,7 @@ impl Default for JobsConfig {
             credit_balance_seconds: 3_600,
             garbage_collector_seconds: 86_400,
             measurement_days: 365,
+            scrub_days: 30,
         }
     }
 }

@@ -21,7 +21,9 @@ use crate::metrics::Metrics;
 use crate::metrics::sample::Sampler;
 use crate::neighbours::Neighbours;
 use crate::pipeline::Pipeline;
+use crate::repair::Repair;
 use crate::streams::Streams;
+use crate::visits::Visits;
 
 /// The node, as its HTTP API sees it.
 pub struct Context {
@@ -46,6 +48,10 @@ pub struct Context {
     pub graphs: Graphs,
     /// Who can be asked over HTTP.
     pub neighbours: Neighbours,
+    /// Comparisons with neighbours.
+    pub visits: Visits,
+    /// Whether contents are whole.
+    pub repair: Arc<Repair>,
     /// What happens.
     pub events: Events,
     /// Who listens to it over WebSockets.

@@ -6,7 +6,7 @@ mod unpublished;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use beth_network::payload::{decode_candidates, encode_payload};
-use beth_network::{Network, Received, Verdict};
+use beth_network::{Network, Received, Status, Verdict};
 use beth_protocol::json::{parse_written, to_sorted_string};
 use beth_protocol::{Message, limits as protocol_limits};
 use serde_json::Value;
@@ -71,6 +71,14 @@ impl NetworkInfo {
             .as_ref()
             .map(|network| network.listen_addresses())
             .unwrap_or_default()
+    }
+
+    /// What the network looks like; empty without gossip.
+    pub async fn status(&self) -> Status {
+        match &self.network {
+            Some(network) => network.status().await,
+            None => Status::default(),
+        }
     }
 
     /// Peers connected now.

@@ -305,3 +305,35 @@ pub const ENCODED_HEAD_BYTES_MAX: usize = 4_096;
 
 /// What came of a content is deleted when nobody has gone on for so long.
 pub const PARTIAL_IDLE: Duration = Duration::from_secs(7 * 86_400);
+/// Contents whose names a repair reads at once.
+pub const REPAIR_PAGE: usize = 256;
+/// Messages in force that a repair looks at in one read.
+pub const REPAIR_MESSAGES: usize = 20_000;
+/// Contents that a repair fetches at once.
+pub const REPAIR_FETCHES_MAX: usize = 4;
+/// Faults that a repair tells one by one.
+pub const REPAIR_FAULTS_SHOWN: usize = 1_000;
+/// Bytes that a repair reads in a second.
+pub const REPAIR_BYTES_PER_SECOND: u64 = 400_000_000;
+/// Longest time that a repair reads the state at once.
+pub const REPAIR_READ_MAX: Duration = Duration::from_secs(3_600);
+/// Pause between two looks whether a repair that waits for the disk is cancelled.
+pub const REPAIR_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Pause between two signs of life of a repair.
+pub const REPAIR_PROGRESS_PERIOD: Duration = Duration::from_millis(250);
+/// Contents between two notes where the slow reading of all of them is.
+pub const SCRUB_PAGE: usize = 32;
+/// Bytes that it reads in a second, at least and at most.
+pub const SCRUB_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
+/// See [`SCRUB_BYTES_PER_SECOND_MIN`].
+pub const SCRUB_BYTES_PER_SECOND_MAX: u64 = 32 << 20;
+/// Pause before it looks whether there is something to do again.
+pub const SCRUB_PAUSE: Duration = Duration::from_secs(60);
+/// Peers whose last visit is remembered.
+pub const VISITS_MAX: usize = 1_024;
+/// Longest path of a Unix socket, in bytes.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Longest line that a node says over its control socket, in bytes.
+pub const CONTROL_LINE_BYTES_MAX: usize = 4 << 20;
+/// Longest time that it may say nothing there.
+pub const CONTROL_SILENCE: Duration = Duration::from_secs(60);

@@ -13,6 +13,8 @@
 
 pub mod contents;
 mod declare;
+pub mod neighbours;
+pub mod repair;
 pub mod sample;
 pub mod upstream;
 
@@ -54,6 +56,10 @@ pub struct Metrics {
     pub work: Work,
     /// Contents from and for other nodes.
     pub contents: contents::Contents,
+    /// Peers, topics, visits.
+    pub neighbours: neighbours::Neighbours,
+    /// Contents that are read again.
+    pub repair: repair::Repair,
     /// What is looked at when somebody asks.
     pub state: Sampled,
     /// Connections, counted by the server.
@@ -173,6 +179,8 @@ impl Metrics {
             pipeline: Pipeline::declare(&declare)?,
             work: Work::declare(&declare)?,
             contents: contents::Contents::declare(&declare)?,
+            neighbours: neighbours::Neighbours::declare(&declare)?,
+            repair: repair::Repair::declare(&declare)?,
             state: Sampled::declare(&declare)?,
             connections: Arc::default(),
             reference: Reference(AtomicI64::new(-1)),

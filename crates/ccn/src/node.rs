@@ -39,11 +39,13 @@ use crate::metrics::Metrics;
 use crate::metrics::sample::Sampler;
 use crate::neighbours::{Guard, Neighbours};
 use crate::pipeline::{Pipeline, now};
+use crate::repair::{Hands, Repair, scrub};
 use crate::retry::Retry;
 use crate::room::Bodies;
 use crate::streams::{Streams, feed};
 use crate::turns::Turns;
 use crate::verify::{Intake, Verifiers};
+use crate::visits::Visits;
 use crate::writer::Task;
 use crate::{api, blocks, catch_up, gossip, limits, reference, verify, writer};
 
@@ -100,6 +102,7 @@ impl Node {
         let topic = context.config.p2p.message_topic.clone();
         let intake = context.pipeline.intake.clone();
         reconcile(&network, &context)?;
+        tasks.spawn(api::control::serve(context.clone(), cancel.child_token()));
         let (alive, heard) = mpsc::channel(limits::ALIVE_QUEUE);
         let life = Alive {
             network: network.clone(),
@@ -225,7 +228,9 @@ fn reconcile(network: &Network, context: &Context) -> Result<(), Error> {
         pipeline: context.pipeline.clone(),
     };
     let neighbours = context.neighbours.clone();
+    let visits = context.visits.clone();
     network.reconcile(Arc::new(shelves), move |peer, visit| {
+        visits.note(peer, visit);
         neighbours.note_reconciled(peer);
         if visit.fetched + visit.offered > 0 {
             info!(
@@ -406,8 +411,15 @@ impl Parts {
                 .keep_doing(period, cancel.child_token())
                 .boxed(),
         ];
+        let hands = Hands {
+            fetcher,
+            pipeline: pipeline.clone(),
+        };
+        let repair = Arc::new(Repair::of_node(readers.more(1)?, blobs.clone(), hands));
         if catches_up {
             background.push(catch_up.boxed());
+            let scrub = scrub::run(repair.clone(), scrub::plan(&config), cancel.child_token());
+            background.push(scrub.boxed());
         }
         let streams = Streams::start(config.websocket.clone(), (announcer, heard), cancel);
         let folder = config.folder.clone();
@@ -427,6 +439,8 @@ impl Parts {
             fetcher,
             graphs,
             neighbours,
+            visits: Visits::default(),
+            repair,
             events,
             streams,
             jobs,

@@ -9,10 +9,12 @@
 //! a temporary file, which the next start removes.
 
 pub mod archive;
+mod aside;
 mod blocks;
 mod content;
 mod graph;
 mod partial;
+mod proof;
 mod shelves;
 mod states;
 
@@ -20,6 +22,7 @@ pub use archive::{Extent, Shape};
 pub use content::{Content, Pieces};
 pub use graph::{Listed, Listing, Resolved};
 pub use partial::{AddError, Partial};
+pub use proof::{Pace, Proof};
 pub use shelves::Shelf;
 pub use states::Chunks;
 

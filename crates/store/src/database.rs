@@ -161,6 +161,16 @@ impl Readers {
         &self,
         work: impl FnOnce(&State<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.read_within(Duration::from_secs(limits::READ_SECONDS), work)
+    }
+
+    /// The same with a longest time of its own, for who looks at everything. The
+    /// log of the database grows meanwhile.
+    pub fn read_within<T, E: From<Error>>(
+        &self,
+        longest: Duration,
+        work: impl FnOnce(&State<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut lent = Lent {
             pool: self,
             reader: Some(self.take()?),
@@ -168,7 +178,7 @@ impl Readers {
         let Some(reader) = lent.reader.as_mut() else {
             return Err(Error::Busy.into());
         };
-        reader.begin(Duration::from_secs(limits::READ_SECONDS));
+        reader.begin(longest);
         let snapshot = Snapshot::begin(&reader.connection)?;
         work(&State::reading(snapshot.0, &self.counts))
     }

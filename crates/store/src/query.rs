@@ -22,6 +22,7 @@ pub mod files;
 pub mod forgotten;
 pub mod history;
 pub mod holders;
+pub mod kept;
 pub mod measurements;
 pub mod messages;
 mod plan;

@@ -1,7 +1,9 @@
-//! `beth ccn`: run a core node, or fill and copy its folder while it rests.
+//! `beth ccn`: run a core node, ask it, or fill and copy its folder while it rests.
 
 mod export;
 mod import;
+mod peers;
+mod repair;
 
 use std::path::Path;
 
@@ -37,6 +39,19 @@ pub enum Verb {
     /// `beth ccn import` reads them. Files and what was forgotten are not among them. The node may run
     /// meanwhile.
     Export(export::Args),
+    /// Show who is connected to a running node
+    ///
+    /// And how well: direction, transport, score, what both have in common; the traffic by topic and
+    /// where contents came from. Asks the node through the socket in its folder.
+    Peers(peers::Args),
+    /// Prove that a node has every file and message that it must keep, and mend what is wrong
+    ///
+    /// Reads every file again and compares it with its name. What is missing or rotten is fetched from
+    /// other nodes; a rotten copy is deleted when a right one is here. Also looks whether the state fits
+    /// together. The node may run meanwhile, and must for anything to be mended; Ctrl-C ends the
+    /// repair, what is mended stays so. Exit code: 0 when everything was whole, 1 when something was
+    /// wrong, mended or not.
+    Repair(repair::Args),
 }
 
 /// Runs one of them.
@@ -44,6 +59,8 @@ pub async fn run(verb: Verb) -> Outcome {
     match verb {
         Verb::Import(args) => import::run(args).await,
         Verb::Export(args) => export::run(args).await,
+        Verb::Peers(args) => peers::run(args).await,
+        Verb::Repair(args) => repair::run(args).await,
     }
 }
 

@@ -35,9 +35,11 @@ impl Sampler {
         {
             return Ok(sample.clone());
         }
+        let status = context.network.status().await;
+        context.metrics.neighbours.show(&status, &context.visits);
         let sample = Sample {
             totals: context.read(|state| state.totals()).await?,
-            peers: context.network.connected_peers().await.len(),
+            peers: status.peers.len(),
         };
         context.metrics.show(context, &sample);
         let sample = Arc::new(sample);

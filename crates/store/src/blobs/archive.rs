@@ -18,6 +18,7 @@ mod fault;
 mod gathering;
 mod index;
 mod pieces;
+mod proof;
 mod tar;
 mod walk;
 

@@ -247,7 +247,7 @@ impl IncomingArchive {
     }
 }
 
-fn note(
+pub(super) fn note(
     section: Section<'_>,
     head: &mut Option<Head>,
     slots: &mut Vec<Slot>,

@@ -73,6 +73,22 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Every slot, in order.
+    pub fn slots(&self, file: &File) -> io::Result<Vec<Slot>> {
+        let (start, count) = match self {
+            Index::Held(slots) => return Ok(slots.clone()),
+            Index::Kept { start, count } => (*start, *count),
+        };
+        let mut bytes = vec![0; count as usize * SLOT_BYTES];
+        file.read_exact_at(&mut bytes, start)?;
+        let slots = bytes.chunks_exact(SLOT_BYTES);
+        Ok(slots
+            .filter_map(|slot| slot.first_chunk().map(Slot::read))
+            .collect())
+    }
+}
+
 impl Slot {
     fn read(bytes: &[u8; SLOT_BYTES]) -> Slot {
         let (digest, rest) = bytes.split_at(32);
