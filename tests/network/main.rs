@@ -9,6 +9,7 @@ mod history;
 mod import;
 mod kills;
 mod local;
+mod namespaces;
 mod programs;
 mod replicate;
 mod restarts;
