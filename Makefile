@@ -1,6 +1,6 @@
 # The menu. Each target is one short script in scripts/.
 
-.PHONY: help up setup guest build test check bench simulate fuzz
+.PHONY: help up setup guest build test long check bench simulate fuzz
 
 help:            ## This list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -19,6 +19,9 @@ build:           ## Build the binary: target/release/beth
 
 test:            ## Every test
 	@scripts/test.sh
+
+long:            ## The tests that take minutes
+	@scripts/test-long.sh
 
 check:           ## Formatting, lints, unit tests
 	@scripts/check.sh

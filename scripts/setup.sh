@@ -8,6 +8,9 @@ command -v cc > /dev/null || missing+=(gcc libc6-dev)
 command -v make > /dev/null || missing+=(make)
 python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv)
 command -v curl > /dev/null || missing+=(curl ca-certificates)
+# The tests of whole networks in namespaces.
+command -v ip > /dev/null || missing+=(iproute2)
+command -v nft > /dev/null || [ -x /usr/sbin/nft ] || missing+=(nftables)
 command -v cargo > /dev/null || { echo "setup: Rust is not installed: see https://rustup.rs, then run this again" >&2; exit 1; }
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -9,6 +9,7 @@ mod history;
 mod import;
 mod kills;
 mod local;
+mod namespaces;
 mod operators;
 mod programs;
 mod replicate;
