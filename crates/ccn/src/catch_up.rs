@@ -1,6 +1,6 @@
 //! What was said while this node was away, by nodes that do not reconcile: all
-//! pages of a node after the first meeting with it, then the newest ones until
-//! one has nothing new.
+//! pages of a configured node, and of the first other one, then the newest ones
+//! until one has nothing new. Of further nodes as many are read as have news.
 //!
 //! ```text
 //!  Neighbours ─▶ does it reconcile with this node? ── yes ─▶ nothing to do
@@ -76,14 +76,22 @@ impl CatchUp {
                 continue;
             };
             about.asked = Some(Instant::now());
-            let depth = match about.is_complete {
-                true => Depth::News,
-                false => Depth::All,
+            let is_first = !about.is_complete;
+            let is_configured = self.neighbours.configured().contains(&peer.url);
+            let is_up_to_date = known.values().any(|about| about.is_complete);
+            let quiet_pages = match is_first {
+                // Everybody's every page would be much; of one node it is done.
+                true if is_up_to_date && !is_configured => limits::CATCH_UP_QUIET_PAGES,
+                true => limits::CATCH_UP_PAGES_MAX,
+                false => 1,
             };
             let peer = peer.url;
-            match self.look(&peer, depth).await {
+            let look = timeout(limits::CATCH_UP_LOOK, self.look(&peer, quiet_pages));
+            match look.await.unwrap_or(Err(LookError::Slow)) {
                 Ok(count) => {
-                    about.is_complete = true;
+                    if let Some(about) = known.get_mut(&peer) {
+                        about.is_complete = true;
+                    }
                     if count > 0 {
                         info!(peer, count, "messages that were missed are here now");
                     }
@@ -142,21 +150,23 @@ impl CatchUp {
         is_connected && (is_reconciled || peer.reconciles && is_hoped_for)
     }
 
-    async fn look(&self, peer: &str, depth: Depth) -> Result<usize, LookError> {
+    /// Reads pages, the newest first, until so many in a row have nothing new.
+    async fn look(&self, peer: &str, quiet_pages: usize) -> Result<usize, LookError> {
         let mut found = 0;
+        let mut quiet = 0;
         for number in 1..=limits::CATCH_UP_PAGES_MAX {
             let page = timeout(limits::CATCH_UP_TIMEOUT, self.page(peer, number));
             let messages = page.await.map_err(|_| LookError::Slow)??;
             let count = messages.len();
             let missing = unknown(messages, &self.readers).await;
-            let is_done = missing.is_empty() && depth == Depth::News;
+            quiet = if missing.is_empty() { quiet + 1 } else { 0 };
             // Oldest first, so that what depends comes after what it depends on.
             for message in missing.into_iter().rev() {
                 if self.pipeline.offer(message).await.is_ok() {
                     found += 1;
                 }
             }
-            if is_done || count < limits::CATCH_UP_PAGE {
+            if quiet >= quiet_pages || count < limits::CATCH_UP_PAGE {
                 break;
             }
         }
@@ -199,15 +209,6 @@ fn is_recent(asked: Instant) -> bool {
     asked.elapsed() < limits::CATCH_UP_PERIOD.mul_f64(0.9)
 }
 
-/// How far back a look goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    /// Until a page has nothing new.
-    News,
-    /// To the oldest message.
-    All,
-}
-
 #[derive(Debug, thiserror::Error)]
 enum LookError {
     #[error(transparent)]
@@ -216,7 +217,7 @@ enum LookError {
     TooLong,
     #[error("its answer is no list of messages")]
     NoList,
-    #[error("its page did not come in time")]
+    #[error("its pages did not come in time")]
     Slow,
 }
 

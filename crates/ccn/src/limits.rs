@@ -55,6 +55,9 @@ pub const CATCH_UP_FIRST: Duration = Duration::from_secs(3);
 /// Time in which a connected node of this program is expected to be visited;
 /// its pages are read after that.
 pub const CATCH_UP_PATIENCE: Duration = Duration::from_secs(600);
+/// Pages without news after which no further one is read of a node that is met
+/// for the first time, once all pages of another were seen.
+pub const CATCH_UP_QUIET_PAGES: usize = 10;
 /// Nodes of which it is remembered whether all of their pages were seen.
 pub const CATCH_UP_KNOWN_MAX: usize = 1_024;
 /// Nodes that were learnt of and are asked in one round.
@@ -63,6 +66,9 @@ pub const CATCH_UP_PEERS: usize = 3;
 pub const CATCH_UP_PAGE_BYTES_MAX: usize = 48 << 20;
 /// Longest time that a page may take.
 pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest time that all pages of a node may take; what is missing is looked
+/// for again later.
+pub const CATCH_UP_LOOK: Duration = Duration::from_secs(900);
 /// Messages per page of that look.
 pub const CATCH_UP_PAGE: usize = 200;
 /// Pages per look.
@@ -258,6 +264,8 @@ pub const PUBLIC_ADDRESS_BYTES_MAX: usize = 64;
 pub const CALLS_MAX: usize = 16;
 /// Nodes probed over HTTP at once.
 pub const PROBES_MAX: usize = 32;
+/// IPFS nodes that are likely to have contents of the network.
+pub const IPFS_PEERS_MAX: usize = 32;
 /// Longest time that a probe takes.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest answer to a probe, in bytes.

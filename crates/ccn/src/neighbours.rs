@@ -47,6 +47,8 @@ pub struct Neighbours {
 struct Known {
     /// Who answered the last time, the quickest first.
     online: Vec<HttpPeer>,
+    /// Where IPFS nodes of the network are.
+    ipfs: Vec<String>,
     /// When a peer and this node were last found to have the same messages, or
     /// made so.
     reconciled: HashMap<String, Instant>,
@@ -89,6 +91,18 @@ impl Neighbours {
                 .cloned(),
         );
         peers
+    }
+
+    /// Multiaddresses of IPFS nodes that core nodes announced, the latest
+    /// first: who is likely to have their contents.
+    pub fn ipfs(&self) -> Vec<String> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.ipfs.clone()
+    }
+
+    /// Replaces these.
+    pub fn set_ipfs(&self, ipfs: Vec<String>) {
+        self.write(|known| known.ipfs = ipfs);
     }
 
     /// Those that were configured.

@@ -5,6 +5,9 @@
 //!  table of peers ─ every minute, and when somebody new is heard of ─┬─▶ P2P: called
 //!                                                                    └─▶ HTTP: probed ─▶ Neighbours
 //! ```
+//!
+//! IPFS nodes are only listed: they are connected to when a content is looked
+//! for.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use super::probe::Probe;
-use crate::limits::{CALLS_MAX, MEETING_PAUSE, PROBES_MAX};
+use crate::limits::{CALLS_MAX, IPFS_PEERS_MAX, MEETING_PAUSE, PROBES_MAX};
 use crate::neighbours::{Guard, HttpPeer, Neighbours};
 use crate::pipeline::now;
 
@@ -88,7 +91,20 @@ impl Meeting {
         calls.await;
     }
 
+    /// Who has contents of IPFS is called when some are looked for.
+    async fn list_ipfs(&self) {
+        let known = self.known(PeerType::Ipfs).await.into_iter();
+        let admitted = known.filter(|peer| {
+            let place = Place::of_multiaddress(&peer.address);
+            place.is_some_and(|place| self.guard.admits(&place))
+        });
+        let addresses = admitted.map(|peer| peer.address);
+        self.neighbours
+            .set_ipfs(addresses.take(IPFS_PEERS_MAX).collect());
+    }
+
     async fn probe_all(&self) {
+        self.list_ipfs().await;
         let mut candidates: HashMap<String, Option<String>> = HashMap::new();
         for peer in self.known(PeerType::Http).await {
             let place = Place::of_url(&peer.address);

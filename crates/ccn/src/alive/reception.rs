@@ -152,8 +152,8 @@ impl Reception {
         self.kept.insert(place, (alive.address, Instant::now()));
         match alive.peer_type {
             _ if is_same => {}
-            PeerType::Http => self.news.http.notify_one(),
-            PeerType::P2p | PeerType::Ipfs => self.news.p2p.notify_one(),
+            PeerType::Http | PeerType::Ipfs => self.news.http.notify_one(),
+            PeerType::P2p => self.news.p2p.notify_one(),
         }
     }
 }

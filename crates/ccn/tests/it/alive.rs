@@ -27,19 +27,29 @@ async fn registered_nodes_learn_of_each_other_through_one_bootstrap_peer() {
     // By then everybody has spoken, and nobody is registered.
     third.knows(&bootstrap).await;
     let registry = registry(&[&second.address, &third.address]);
+    assert!(
+        second
+            .rows(PeerType::P2p)
+            .iter()
+            .all(|(id, _)| *id == bootstrap.id)
+    );
     for node in [&bootstrap, &second, &third] {
         node.process(&registry).await;
     }
     second.knows(&third).await;
     bootstrap.knows(&third).await;
     second.is_connected_to(&third).await;
+    eventually("who gives blocks is known", async || {
+        second.context.neighbours.ipfs().contains(&third.address)
+    })
+    .await;
 
     let said = second.json("/api/v0/info/public.json").await;
     assert_eq!(said["node_multi_addresses"], json!([second.address]));
-    let rows = second.rows(PeerType::P2p).len() + second.rows(PeerType::Http).len();
     eventually("metrics show the rows", async || {
         let metrics = second.json("/metrics.json").await;
-        metrics["pyaleph_status_peers_total"] == json!(rows)
+        let rows = PeerType::ALL.map(|kind| second.rows(kind).len());
+        metrics["pyaleph_status_peers_total"] == json!(rows.iter().sum::<usize>())
     })
     .await;
     for node in [third, second, bootstrap] {
