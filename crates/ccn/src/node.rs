@@ -412,7 +412,7 @@ impl Parts {
                 .boxed(),
         ];
         let hands = Hands {
-            fetcher,
+            fetcher: fetcher.clone(),
             pipeline: pipeline.clone(),
         };
         let repair = Arc::new(Repair::of_node(readers.more(1)?, blobs.clone(), hands));

@@ -115,10 +115,8 @@ pub struct Topic {
     pub duplicates: u64,
     /// Messages found right.
     pub accepted: u64,
-    /// Messages found wrong.
-    pub rejected: u64,
-    /// Messages not passed on.
-    pub ignored: u64,
+    /// Messages not passed on: wrong, or not judged in time.
+    pub withheld: u64,
 }
 
 /// Contents from a kind of source since the start.
@@ -204,8 +202,7 @@ impl Topic {
             bytes_out: status.bytes_out,
             duplicates: status.duplicates,
             accepted: status.accepted,
-            rejected: status.rejected,
-            ignored: status.ignored,
+            withheld: status.withheld,
         }
     }
 }

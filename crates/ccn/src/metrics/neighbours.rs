@@ -172,8 +172,7 @@ impl Neighbours {
             }
             for (verdict, count) in [
                 ("accepted", topic.accepted),
-                ("rejected", topic.rejected),
-                ("ignored", topic.ignored),
+                ("withheld", topic.withheld),
                 ("duplicate", topic.duplicates),
             ] {
                 follow(&self.judged.with_label_values(&[name, verdict]), count);

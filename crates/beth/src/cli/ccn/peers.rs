@@ -176,7 +176,7 @@ fn topic_row(topic: &Topic) -> Vec<String> {
         topic.messages_out.to_string(),
         size(topic.bytes_out),
         topic.duplicates.to_string(),
-        topic.rejected.to_string(),
+        topic.withheld.to_string(),
     ]
 }
 
