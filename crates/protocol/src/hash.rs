@@ -1,5 +1,6 @@
 //! Item hashes: how contents and files are named (messages.md §3).
 
+pub mod chain;
 mod naming;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -7,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::limits::EXCERPT_CHARS_MAX;
 
-pub use naming::Naming;
+pub use naming::{Naming, Parts};
 
 /// Where a hash is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,8 @@
 //! Content: one file per hash in `ab/cd/<hash>`. The hash is the SHA-256 of the
 //! bytes, or the CID that they were asked for under. What came as a graph of
 //! blocks is in `ab/cd/<root>.dag` ([`archive`]). Any block of either is found by
-//! its digest (`blocks.rs`).
+//! its digest (`blocks.rs`). What peers need to check a content in chunks is beside
+//! it (`states.rs`), what of it came so far in `partial/` (`partial.rs`).
 //!
 //! A file appears under its name only when it is complete and its hash is
 //! right: it is written beside, synced, and renamed. So a crash leaves at most
@@ -11,12 +12,16 @@ pub mod archive;
 mod blocks;
 mod content;
 mod graph;
+mod partial;
 mod shelves;
+mod states;
 
 pub use archive::{Extent, Shape};
 pub use content::{Content, Pieces};
 pub use graph::{Listed, Listing, Resolved};
+pub use partial::{AddError, Partial};
 pub use shelves::Shelf;
+pub use states::Chunks;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -25,8 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use beth_protocol::cid::Leaves;
-use beth_protocol::hash::Naming;
+use beth_protocol::hash::{Naming, Parts};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
@@ -61,7 +65,8 @@ pub struct Hashed {
     pub hash: String,
     /// How many bytes.
     pub size_bytes: u64,
-    leaves: Option<Leaves>,
+    /// What lets others check it part by part.
+    parts: Parts,
 }
 
 impl Blobs {
@@ -191,6 +196,7 @@ impl Blobs {
         drop(held);
         if is_new {
             self.note_file(&hashed);
+            self.keep_states(&hashed);
         }
         Ok(hashed)
     }
@@ -259,7 +265,8 @@ impl Blobs {
         }
         let archived = self.digests_of_archive(hash);
         let places = [self.path(hash), self.archive_path(hash)];
-        for path in places.into_iter().flatten() {
+        let places = places.into_iter().chain([self.states_path(hash)]);
+        for path in places.flatten() {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::file(path, error));
@@ -296,12 +303,12 @@ impl Incoming {
                 .map_err(|source| Error::file(&self.path, source))?;
         }
         let naming = std::mem::replace(&mut self.naming, Naming::sha256());
-        let (hash, leaves) = naming.finish_with_leaves();
+        let (hash, parts) = naming.finish_with_parts();
         Ok(Hashed {
             path: std::mem::take(&mut self.path),
             hash: hash.to_string(),
             size_bytes: self.size_bytes,
-            leaves,
+            parts,
         })
     }
 

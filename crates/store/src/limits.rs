@@ -65,3 +65,9 @@ pub const NAMES_PER_STEP: usize = 1_000;
 /// Addresses of other nodes that are kept; the one heard of longest ago makes
 /// room.
 pub const PEERS_MAX: u64 = 4_096;
+
+/// Fewest bytes of a content that arrives between two points from which it goes
+/// on after a restart.
+pub const POINT_BYTES_MIN: u64 = 64 << 20;
+/// Most such points of one content, since each holds all states so far.
+pub const POINTS_MAX: u64 = 64;

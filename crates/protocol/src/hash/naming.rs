@@ -1,7 +1,6 @@
 //! The name of a file, found while its bytes pass.
 
-use sha2::{Digest, Sha256};
-
+use super::chain::{ChainHasher, State};
 use super::{HashKind, ItemHash};
 use crate::cid::{Cid, FileCheck, FileHasher, Layout, Leaves};
 
@@ -11,15 +10,36 @@ pub struct Naming(Way);
 
 #[derive(Clone, Debug)]
 enum Way {
-    Sha256(Sha256),
+    Sha256(ChainHasher),
     Cid(Box<FileCheck>),
     File(Box<FileHasher>),
+}
+
+/// What was found out about the parts of named bytes.
+#[derive(Clone, Debug)]
+pub enum Parts {
+    /// The states of SHA-256 between their chunks.
+    States(Vec<State>),
+    /// The leaves that a CID stands for.
+    Leaves(Leaves),
+    /// Nothing: they do not have the expected name.
+    Unknown,
+}
+
+impl Parts {
+    /// The leaves, of what is named by a CID.
+    pub fn leaves(&self) -> Option<&Leaves> {
+        match self {
+            Parts::Leaves(leaves) => Some(leaves),
+            _ => None,
+        }
+    }
 }
 
 impl Naming {
     /// By SHA-256.
     pub fn sha256() -> Naming {
-        Naming(Way::Sha256(Sha256::new()))
+        Naming(Way::Sha256(ChainHasher::default()))
     }
 
     /// By the CID of a file in this layout.
@@ -50,21 +70,23 @@ impl Naming {
 
     /// The name of the bytes: the expected one when it is theirs.
     pub fn finish(self) -> ItemHash {
-        self.finish_with_leaves().0
+        self.finish_with_parts().0
     }
 
-    /// The same, and the leaves that the name stands for; none of a SHA-256, nor
-    /// of bytes that do not have the expected name.
-    pub fn finish_with_leaves(self) -> (ItemHash, Option<Leaves>) {
+    /// The same, and what is known of the parts of the bytes.
+    pub fn finish_with_parts(self) -> (ItemHash, Parts) {
         match self.0 {
-            Way::Sha256(hasher) => (ItemHash::of_digest(hasher.finalize().into()), None),
+            Way::Sha256(hasher) => {
+                let (digest, states) = hasher.finish();
+                (ItemHash::of_digest(digest), Parts::States(states))
+            }
             Way::Cid(check) => match check.finish_with_leaves() {
-                Ok((cid, leaves)) => (ItemHash(cid.to_string()), Some(leaves)),
-                Err(other) => (ItemHash(other.to_string()), None),
+                Ok((cid, leaves)) => (ItemHash(cid.to_string()), Parts::Leaves(leaves)),
+                Err(other) => (ItemHash(other.to_string()), Parts::Unknown),
             },
             Way::File(hasher) => {
                 let (cid, leaves) = hasher.finish_with_leaves();
-                (ItemHash(cid.to_string()), Some(leaves))
+                (ItemHash(cid.to_string()), Parts::Leaves(leaves))
             }
         }
     }

@@ -149,8 +149,11 @@ impl Blobs {
     /// Notes the blocks of a plain content that was just put in its place. What
     /// goes wrong is made up for by [`mend_blocks`](Self::mend_blocks).
     pub(super) fn note_file(&self, hashed: &Hashed) {
-        let leaves = hashed.leaves.as_ref();
-        if let Some(leaves) = leaves.filter(|leaves| !leaves.is_one_block()) {
+        if let Some(leaves) = hashed
+            .parts
+            .leaves()
+            .filter(|leaves| !leaves.is_one_block())
+        {
             let _ = self.blocks.add(&hashed.hash, &Indexed::File(leaves));
         }
     }

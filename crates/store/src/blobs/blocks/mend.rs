@@ -5,7 +5,7 @@
 
 use std::io::Read;
 
-use beth_protocol::hash::{ItemHash, Naming};
+use beth_protocol::hash::{ItemHash, Naming, Parts};
 
 use super::super::archive::Archive;
 use super::super::{Blobs, Shelf};
@@ -84,8 +84,8 @@ impl Blobs {
             }
             naming.update(buffer.get(..count).unwrap_or_default());
         }
-        match naming.finish_with_leaves() {
-            (found, Some(leaves)) if found.as_str() == name => {
+        match naming.finish_with_parts() {
+            (found, Parts::Leaves(leaves)) if found.as_str() == name => {
                 self.blocks.add(name, &Indexed::File(&leaves))?;
                 Ok(true)
             }
