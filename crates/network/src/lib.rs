@@ -22,6 +22,7 @@
 
 mod address;
 mod bitswap;
+pub mod content;
 mod error;
 mod fault;
 mod frame;

@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     address::{PeerAddress, parse_listen},
+    content::Known,
     error::{Error, PublishError},
     fault::Fault,
     frame::Envelope,
@@ -81,17 +82,19 @@ pub struct Network {
     envelope: Envelope,
     addresses: watch::Receiver<Vec<String>>,
     commands: mpsc::Sender<Command>,
-    neighbours: Neighbours,
-    cancel: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
-/// What reconciliation begins with.
+/// What exchanges with neighbours begin with.
 #[derive(Clone)]
-struct Neighbours {
+pub(crate) struct Neighbours {
     own: PeerId,
-    control: Control,
-    connected: watch::Receiver<BTreeSet<PeerId>>,
+    pub(crate) control: Control,
+    pub(crate) connected: watch::Receiver<BTreeSet<PeerId>>,
+    /// Of downloads.
+    pub(crate) known: Known,
     /// Taken when there is somebody to receive visitors; until then they wait.
     incoming: Arc<Mutex<Option<IncomingStreams>>>,
 }
@@ -135,6 +138,7 @@ impl Network {
             own: identity.keypair().public().to_peer_id(),
             control,
             connected,
+            known: Known::default(),
             incoming: Arc::new(Mutex::new(Some(incoming))),
         };
         let cancel = cancel.child_token();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod bitswap;
+mod content;
 mod delivery;
 mod identity;
 #[allow(dead_code)]
