@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::api::{Checks, Limits, Space};
 use crate::config::CcnConfig;
 use crate::events::Events;
+use crate::fetch::Fetcher;
 use crate::gossip::NetworkInfo;
 use crate::jobs::Jobs;
 use crate::lock::Lock;
@@ -39,6 +40,8 @@ pub struct Context {
     pub network: NetworkInfo,
     /// Blocks, with peers of IPFS; `None` without a network.
     pub exchange: Option<Exchange>,
+    /// Where contents come from that are missing here.
+    pub fetcher: Fetcher,
     /// Who can be asked over HTTP.
     pub neighbours: Neighbours,
     /// What happens.

@@ -1,110 +1,188 @@
-//! Contents from other core nodes, over HTTP, verified while they arrive: by
-//! SHA-256, or by the CID when they are named by one.
+//! Contents that are missing here, from whoever has them: the one door to them.
+//!
+//! ```text
+//!   obtain(hash) ─▶ Flights: one download a hash, however many wait
+//!                      │
+//!                      ▼  sources, one kind after the other
+//!            neighbours (libp2p, many at once) ─▶ HTTP (several nodes, the next when one is slow)
+//!                      │
+//!                      ▼  every byte checked: by SHA-256, or by the CID
+//!                   Blobs ─▶ writer: its row
+//! ```
+//!
+//! A kind of source is a [`Source`]. One that fails, lacks the content or lies
+//! costs time alone: the next one is asked, and a message never is refused for
+//! what a source said.
+
+mod encoded;
+mod flights;
+mod http;
+mod peers;
+mod source;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use beth_protocol::hash::{ItemHash, Naming};
+use beth_network::Network;
 use beth_store::Blobs;
 use beth_store::blobs::Extent;
-use tokio::sync::{mpsc, oneshot};
+use futures::future::BoxFuture;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::neighbours::Neighbours;
 use crate::pipeline::FileKind;
 use crate::writer::Task;
-
-/// How other nodes send a directory.
-const TAR: &str = "application/x-tar";
+use flights::Flights;
+use http::Http;
+use peers::Peers;
+use source::{Source, Wanted};
 
 /// Fetches contents that are missing here.
 #[derive(Clone)]
-pub struct Fetcher {
-    client: reqwest::Client,
+pub struct Fetcher(Arc<Desk>);
+
+struct Desk {
     blobs: Arc<Blobs>,
     writer: mpsc::Sender<Task>,
-    peers: Arc<Vec<String>>,
-    size_bytes_max: u64,
+    /// In the order in which they are asked.
+    sources: Vec<Box<dyn Source>>,
+    flights: Flights,
+    turns: Semaphore,
     metrics: Arc<Metrics>,
+}
+
+/// Where contents come from.
+pub(crate) struct Origins {
+    pub client: reqwest::Client,
+    /// Nodes that are asked over HTTP.
+    pub neighbours: Neighbours,
+    /// Neighbours of the gossip, when there is one.
+    pub network: Option<Arc<Network>>,
+    /// Largest content that is taken.
+    pub bytes_max: u64,
 }
 
 impl Fetcher {
     pub(crate) fn new(
-        client: reqwest::Client,
-        blobs: Arc<Blobs>,
-        writer: mpsc::Sender<Task>,
-        peers: Vec<String>,
-        (size_bytes_max, metrics): (u64, Arc<Metrics>),
+        origins: Origins,
+        (blobs, writer): (Arc<Blobs>, mpsc::Sender<Task>),
+        metrics: Arc<Metrics>,
+        cancel: CancellationToken,
     ) -> Fetcher {
-        Fetcher {
-            client,
+        let mut sources: Vec<Box<dyn Source>> = Vec::new();
+        let bytes_max = origins.bytes_max;
+        if let Some(network) = origins.network {
+            sources.push(Box::new(Peers {
+                network,
+                blobs: blobs.clone(),
+                bytes_max,
+                metrics: metrics.clone(),
+            }));
+        }
+        sources.push(Box::new(Http::new(
+            (origins.client, origins.neighbours),
+            blobs.clone(),
+            bytes_max,
+            metrics.clone(),
+        )));
+        Fetcher(Arc::new(Desk {
             blobs,
             writer,
-            peers: Arc::new(peers),
-            size_bytes_max,
+            sources,
+            flights: Flights::new(cancel),
+            turns: Semaphore::new(limits::FETCHES_MAX),
             metrics,
-        }
+        }))
+    }
+
+    /// Waits until cancelled, and then for the downloads to end.
+    pub(crate) fn end(&self) -> BoxFuture<'static, ()> {
+        self.0.flights.end()
     }
 
     /// True when a content is here.
     pub fn has(&self, hash: &str) -> bool {
-        self.blobs.contains(hash)
+        self.0.blobs.contains(hash)
     }
 
-    /// Makes a content available here; false when nobody has it. A source that
-    /// lies costs its download and the next one is asked.
+    /// Makes a content available here; false when nobody has it now. Whoever
+    /// asks for the same content meanwhile waits for the same download, which
+    /// goes on when nobody waits any more.
     pub async fn obtain(&self, hash: &str) -> bool {
-        if self.blobs.contains(hash) {
+        if self.has(hash) {
             return true;
         }
-        let known = ItemHash::parse(hash).ok();
-        let Some(naming) = known.as_ref().and_then(Naming::of) else {
+        let Some(wanted) = Wanted::parse(hash) else {
             // No byte of it could be checked here.
             return false;
         };
-        let begun = Instant::now();
-        let is_here = self.ask_all(hash, naming).await;
-        self.count(hash, begun.elapsed(), is_here);
-        is_here
-    }
-
-    async fn ask_all(&self, hash: &str, naming: Naming) -> bool {
-        for peer in self.peers.iter() {
-            match self.download(peer, hash, naming.clone()).await {
-                Ok(Some(extent)) => return self.register(hash, extent).await,
-                Ok(None) => {}
-                Err(failure) => {
-                    debug!(%failure, peer, hash, "a content could not be fetched from this node")
-                }
-            }
-        }
-        false
-    }
-
-    fn count(&self, hash: &str, took: Duration, is_here: bool) {
-        let work = &self.metrics.work;
-        // Of the two ways to name a content only one has 64 characters.
-        let naming = if hash.len() == 64 { "storage" } else { "ipfs" };
-        let outcome = if is_here { "done" } else { "failed" };
-        work.fetches.with_label_values(&[naming, outcome]).inc();
-        let spent = work.fetch_seconds.with_label_values(&[naming]);
-        spent.inc_by(took.as_secs_f64());
+        let desk = self.0.clone();
+        let bring = move || async move { desk.bring(wanted).await };
+        self.0.flights.join(hash, bring).await
     }
 
     /// The bytes of a content that is here and short enough for a message.
     pub fn read(&self, hash: &str) -> Option<Vec<u8>> {
-        let (_, size_bytes) = self.blobs.file(hash).ok().flatten()?;
+        let (_, size_bytes) = self.0.blobs.file(hash).ok().flatten()?;
         if size_bytes > limits::CONTENT_BYTES_MAX {
             return None;
         }
-        match self.blobs.read(hash) {
+        match self.0.blobs.read(hash) {
             Ok(bytes) => bytes,
             Err(failure) => {
                 warn!(%failure, hash, "a content could not be read");
                 None
             }
         }
+    }
+}
+
+impl Desk {
+    async fn bring(&self, wanted: Wanted) -> bool {
+        let Ok(_turn) = self.turns.acquire().await else {
+            return false;
+        };
+        if self.blobs.contains(&wanted.hash) {
+            return true;
+        }
+        let begun = Instant::now();
+        let is_here = match self.ask_all(&wanted).await {
+            Some(extent) => self.register(&wanted.hash, extent).await,
+            None => false,
+        };
+        self.count(&wanted, begun.elapsed(), is_here);
+        is_here
+    }
+
+    async fn ask_all(&self, wanted: &Wanted) -> Option<Extent> {
+        let contents = &self.metrics.contents;
+        for source in &self.sources {
+            let (outcome, extent) = match source.fetch(wanted).await {
+                Ok(Some(extent)) => ("done", Some(extent)),
+                Ok(None) => ("absent", None),
+                Err(failure) => {
+                    let (source, hash) = (source.name(), &wanted.hash);
+                    if failure.is_ours() {
+                        warn!(%failure, source, hash, "a content could not be taken");
+                    } else {
+                        debug!(%failure, source, hash, "a content could not be fetched");
+                    }
+                    ("failed", None)
+                }
+            };
+            let counted = contents
+                .fetched
+                .with_label_values(&[source.name(), outcome]);
+            counted.inc();
+            if extent.is_some() {
+                return extent;
+            }
+        }
+        None
     }
 
     async fn register(&self, hash: &str, extent: Extent) -> bool {
@@ -118,57 +196,16 @@ impl Fetcher {
         self.writer.send(task).await.is_ok() && answer.await.is_ok()
     }
 
-    async fn download(
-        &self,
-        peer: &str,
-        hash: &str,
-        naming: Naming,
-    ) -> Result<Option<Extent>, FetchError> {
-        let url = format!("{}/api/v0/storage/raw/{hash}", peer.trim_end_matches('/'));
-        let mut response = self.client.get(url).send().await?;
-        let kind = response.headers().get(http::header::CONTENT_TYPE);
-        // Of a directory made into a tape archive no byte can be checked.
-        if !response.status().is_success() || kind.is_some_and(|kind| kind == TAR) {
-            return Ok(None);
-        }
-        let mut incoming = self.blobs.begin_named(naming)?;
-        while let Some(chunk) = response.chunk().await? {
-            if incoming.size_bytes() + chunk.len() as u64 > self.size_bytes_max {
-                return Err(FetchError::TooLarge);
-            }
-            incoming = blocking(move || {
-                incoming.write(&chunk)?;
-                Ok(incoming)
-            })
-            .await?;
-        }
-        let (blobs, expected) = (self.blobs.clone(), hash.to_owned());
-        blocking(move || {
-            blobs
-                .keep(incoming.finish_as(&expected)?)
-                .map(|kept| Some(Extent::of_file(kept.size_bytes)))
-        })
-        .await
+    fn count(&self, wanted: &Wanted, took: Duration, is_here: bool) {
+        let work = &self.metrics.work;
+        let naming = if wanted.digest.is_some() {
+            "storage"
+        } else {
+            "ipfs"
+        };
+        let outcome = if is_here { "done" } else { "failed" };
+        work.fetches.with_label_values(&[naming, outcome]).inc();
+        let spent = work.fetch_seconds.with_label_values(&[naming]);
+        spent.inc_by(took.as_secs_f64());
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, beth_store::Error> + Send + 'static,
-) -> Result<T, FetchError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(FetchError::Interrupted),
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum FetchError {
-    #[error(transparent)]
-    Http(#[from] reqwest::Error),
-    #[error(transparent)]
-    Store(#[from] beth_store::Error),
-    #[error("the content is larger than this node accepts")]
-    TooLarge,
-    #[error("the node is stopping")]
-    Interrupted,
 }

@@ -15,6 +15,7 @@ pub mod api;
 mod blocks;
 pub mod catch_up;
 pub mod config;
+mod contents;
 pub mod context;
 pub mod error;
 pub mod events;

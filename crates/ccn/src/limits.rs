@@ -272,3 +272,20 @@ pub const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const PROBE_BYTES_MAX: usize = 65_536;
 /// Time in which news about nodes is gathered before they are called.
 pub const MEETING_PAUSE: Duration = Duration::from_millis(250);
+
+/// Core nodes that are asked over HTTP for one content at once.
+pub const HTTP_SOURCES_AT_ONCE: usize = 3;
+
+/// When fewer bytes than those came in this time, one more node is asked.
+pub const HTTP_SLOW: Duration = Duration::from_secs(2);
+/// See [`HTTP_SLOW`].
+pub const HTTP_SLOW_BYTES: u64 = 64 * 1024;
+
+/// How long a node that gave wrong bytes is not asked over HTTP.
+pub const HTTP_LIAR_BAN: Duration = Duration::from_secs(3_600);
+
+/// What may stand before the content in an answer of the older route.
+pub const ENCODED_HEAD_BYTES_MAX: usize = 4_096;
+
+/// What came of a content is deleted when nobody has gone on for so long.
+pub const PARTIAL_IDLE: Duration = Duration::from_secs(7 * 86_400);

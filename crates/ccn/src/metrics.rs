@@ -11,6 +11,7 @@
 //! once a second. Counting costs some atomic additions, never a lock that
 //! others hold for long.
 
+pub mod contents;
 mod declare;
 pub mod sample;
 pub mod upstream;
@@ -51,6 +52,8 @@ pub struct Metrics {
     pub pipeline: Pipeline,
     /// Background work, fetches, gossip.
     pub work: Work,
+    /// Contents from and for other nodes.
+    pub contents: contents::Contents,
     /// What is looked at when somebody asks.
     pub state: Sampled,
     /// Connections, counted by the server.
@@ -169,6 +172,7 @@ impl Metrics {
             http: Http::declare(&declare)?,
             pipeline: Pipeline::declare(&declare)?,
             work: Work::declare(&declare)?,
+            contents: contents::Contents::declare(&declare)?,
             state: Sampled::declare(&declare)?,
             connections: Arc::default(),
             reference: Reference(AtomicI64::new(-1)),

@@ -25,10 +25,11 @@ use crate::alive::Alive;
 use crate::blocks::Kept;
 use crate::catch_up::CatchUp;
 use crate::config::CcnConfig;
+use crate::contents::Shared;
 use crate::context::Context;
 use crate::error::Error;
 use crate::events::Events;
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Origins};
 use crate::gossip::{Carriage, Carrier, Ears, Gossip, NetworkInfo};
 use crate::jobs::Jobs;
 use crate::library::Shelves;
@@ -340,18 +341,23 @@ impl Parts {
             metrics: metrics.clone(),
         };
         let neighbours = Neighbours::new(&config.content_peers);
-        let fetcher = Fetcher::new(
-            client.clone(),
-            blobs.clone(),
-            writer,
-            neighbours.http(),
-            (config.storage.max_file_size, metrics.clone()),
-        );
+        let origins = Origins {
+            client: client.clone(),
+            neighbours: neighbours.clone(),
+            network: network.clone(),
+            bytes_max: config.storage.max_file_size,
+        };
+        let taken = (blobs.clone(), writer);
+        let fetcher = Fetcher::new(origins, taken, metrics.clone(), cancel.child_token());
+        if let Some(network) = &network {
+            let contents = Shared::new(blobs.clone(), metrics.clone());
+            network.share(Arc::new(contents));
+        }
         let retries = Retry {
             readers: readers.clone(),
             intake,
             wake: retry,
-            fetcher,
+            fetcher: fetcher.clone(),
             fetches: Semaphore::new(limits::FETCHES_MAX),
         };
         let reference = reference::watch(
@@ -377,6 +383,7 @@ impl Parts {
         let jobs = Arc::new(Jobs::new(&config, pipeline.clone(), blobs.clone()));
         let period = Duration::from_secs(config.jobs.period_seconds.max(1));
         let mut background = vec![
+            fetcher.end(),
             retries.run(cancel.child_token()).boxed(),
             reference.boxed(),
             blocks::mend(blobs.clone(), cancel.child_token()).boxed(),
@@ -402,6 +409,7 @@ impl Parts {
             config: Arc::new(config),
             network,
             exchange,
+            fetcher,
             neighbours,
             events,
             streams,

@@ -73,7 +73,7 @@ impl Network {
         let wanted = (digest, bytes_max);
         tokio::select! {
             () = self.cancel.cancelled() => (None, Err(DownloadError::Stopping)),
-            done = download::fetch(&self.neighbours, wanted, growing) => done,
+            done = download::fetch(self, wanted, growing) => done,
         }
     }
 }

@@ -3,17 +3,20 @@
 //! and deleting it.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use beth_store::{Blobs, Error};
 use tracing::warn;
 
 use super::{Desk, JobError};
-use crate::limits::JOB_ROWS;
+use crate::limits::{JOB_ROWS, PARTIAL_IDLE};
 
-/// Deletes what no row knows and nobody has claimed since; answers how many.
+/// Deletes what no row knows and nobody has claimed since, and what was begun and
+/// never came; answers how many.
 pub(super) async fn sweep(desk: &Desk, unused_since: SystemTime) -> Result<usize, JobError> {
-    let mut count = 0;
+    let idle_since = unused_since.checked_sub(PARTIAL_IDLE).unwrap_or(UNIX_EPOCH);
+    let forget = blocking(&desk.blobs, move |blobs| blobs.forget_partials(idle_since));
+    let mut count = forget.await?;
     for shelf in blocking(&desk.blobs, |blobs| blobs.shelves()).await? {
         let names = blocking(&desk.blobs, move |blobs| blobs.names_on(&shelf)).await?;
         for names in names.chunks(JOB_ROWS) {

@@ -1,4 +1,6 @@
-//! Contents from other core nodes, by CID: a liar is noticed, the next is asked.
+//! Contents from other core nodes: a liar is noticed, the next is asked.
+
+mod neighbours;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,11 +33,15 @@ struct Running {
 
 impl Running {
     async fn start(content_peers: Vec<String>) -> Running {
+        Running::start_with(|config| config.content_peers = content_peers).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut CcnConfig)) -> Running {
         let folder = tempfile::tempdir().unwrap();
         let mut config = CcnConfig::in_folder(folder.path());
         config.listen = "127.0.0.1:0".parse().unwrap();
         config.p2p.listen = "/ip4/127.0.0.1/tcp/0".into();
-        config.content_peers = content_peers;
+        change(&mut config);
         let cancel = CancellationToken::new();
         let node = Node::start(config, cancel.clone()).await.unwrap();
         Running {

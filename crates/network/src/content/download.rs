@@ -1,27 +1,28 @@
 //! One content that is fetched.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use beth_protocol::hash::chain::{Chunk, chunk_count};
 use libp2p::PeerId;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use super::desk::{self, Came, Paper, Verdict};
 use super::frame::SpeakError;
-use super::known::Known;
 use super::plan::{Plan, SourceId};
 use super::search::{Found, Search};
 use super::source::{Event, Source, carry};
 use super::{Digest, DownloadError, Growing, Report};
+use crate::fault::Fault;
 use crate::limits::{CONTENT_SOURCES, CONTENT_STALL, CONTENT_TICK, CONTENT_TRUST, CONTENT_WINDOW};
-use crate::network::Neighbours;
+use crate::network::Network;
 
 /// Fetches what is missing of a content.
 pub(super) async fn fetch<G: Growing>(
-    neighbours: &Neighbours,
+    network: &Network,
     (digest, bytes_max): (Digest, u64),
     growing: G,
 ) -> (Option<G>, Result<Report, DownloadError>) {
@@ -30,13 +31,14 @@ pub(super) async fn fetch<G: Growing>(
     let (papers, taken) = mpsc::channel(room);
     let (told, verdicts) = mpsc::channel(room);
     let (events, heard) = mpsc::channel(room);
+    let neighbours = &network.neighbours;
     let mut download = Download {
+        network: network.clone(),
         bytes_max,
         search: Search::new(neighbours, digest),
         sources: HashMap::new(),
         peers: Vec::new(),
         plan: Plan::new(0, CONTENT_WINDOW, neighbours.known.window.clone()),
-        known: neighbours.known.clone(),
         size: Size::Unknown,
         too_large: None,
         papers,
@@ -63,8 +65,8 @@ pub(super) async fn fetch<G: Growing>(
 
 /// A content that is being fetched.
 struct Download {
+    network: Network,
     bytes_max: u64,
-    known: Known,
     search: Search,
     sources: HashMap<SourceId, Source>,
     /// Everybody who is or was a source.
@@ -128,7 +130,7 @@ impl Download {
     /// A chunk that is here proves the size.
     fn resume(&mut self, size_bytes: u64, left: u64) {
         self.size = Size::Proven(size_bytes);
-        self.plan = Plan::new(left, CONTENT_WINDOW, self.known.window.clone());
+        self.plan = Plan::new(left, CONTENT_WINDOW, self.window());
     }
 
     async fn run(
@@ -153,6 +155,10 @@ impl Download {
                 _ = ticks.tick() => self.overtake(),
             }
         }
+    }
+
+    fn window(&self) -> Arc<Semaphore> {
+        self.network.neighbours.known.window.clone()
     }
 
     /// Leaves everybody.
@@ -197,7 +203,7 @@ impl Download {
         if let Size::Proven(size_bytes) = self.size
             && size_bytes != found.size_bytes
         {
-            return self.blame(source, "said a wrong size");
+            return self.blame(source, "said a wrong size", Fault::WrongChunk);
         }
         let (gets, asked) = mpsc::channel(2 * CONTENT_TRUST);
         let work = carry(source, found.stream, asked, self.events.clone());
@@ -221,7 +227,7 @@ impl Download {
     fn begin(&mut self, size_bytes: u64) {
         self.size = Size::Said(size_bytes);
         let left = chunk_count(size_bytes);
-        self.plan = Plan::new(left, CONTENT_WINDOW, self.known.window.clone());
+        self.plan = Plan::new(left, CONTENT_WINDOW, self.window());
         for source in self.sources.values_mut() {
             source.owes.clear();
             source.unchecked = 0;
@@ -283,7 +289,7 @@ impl Download {
                 self.leave(id);
             }
             Event::Gone(id, Some(SpeakError::Nonsense)) => {
-                self.blame(id, "sent what is no frame");
+                self.blame(id, "sent what is no frame", Fault::Garbage);
             }
             Event::Gone(id, _) => {
                 if let Some(peer) = self.leave(id) {
@@ -301,7 +307,7 @@ impl Download {
         };
         let Some(took) = self.plan.came(index, id) else {
             self.report.wasted_bytes += bytes;
-            return self.blame(id, "sent a chunk that nobody asked for");
+            return self.blame(id, "sent a chunk that nobody asked for", Fault::Garbage);
         };
         source.came(index, took);
         if !self.hand(Paper::Chunk(index, id, chunk)) {
@@ -328,7 +334,7 @@ impl Download {
             Verdict::Right { index, from } => self.approve(index, from),
             Verdict::Wrong { index, from, lie } => {
                 self.report.wasted_bytes += from.bytes;
-                self.blame(from.source, &format!("sent {lie}"));
+                self.blame(from.source, &format!("sent {lie}"), Fault::WrongChunk);
                 self.plan.dropped(index);
             }
             Verdict::Spare { index, from } => {
@@ -359,17 +365,18 @@ impl Download {
                 .filter(|(_, one)| one.size_bytes != size_bytes);
             let lying: Vec<SourceId> = lying.map(|(id, _)| *id).collect();
             for id in lying {
-                self.blame(id, "said a wrong size");
+                self.blame(id, "said a wrong size", Fault::WrongChunk);
             }
         }
     }
 
     /// Leaves a source that lied.
-    fn blame(&mut self, id: SourceId, what: &str) {
+    fn blame(&mut self, id: SourceId, what: &str, fault: Fault) {
         self.leave(id);
         if let Some(peer) = self.peers.get(id as usize) {
             tracing::warn!(%peer, what, "a neighbour lied about a content and is not asked for a while");
-            self.known.lied(*peer);
+            self.network.neighbours.known.lied(*peer);
+            self.network.demote(&peer.to_string(), fault);
             let liars = &mut self.report.liars;
             liars
                 .entry(peer.to_string())

@@ -156,7 +156,7 @@ impl Partial {
     }
 
     /// Remembers how far it is, for whoever goes on.
-    pub fn pause(mut self) -> Result<(), Error> {
+    pub fn pause(&mut self) -> Result<(), Error> {
         self.saved()?;
         match self.size_bytes() {
             Some(size_bytes) => save(&self.file, &self.path, size_bytes, &self.states),
@@ -206,6 +206,15 @@ impl Partial {
             Some(Ok(saved)) => saved,
             Some(Err(_)) => Err(Error::Damaged("a point could not be made".into())),
             None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if self.states.is_empty() && !self.path.as_os_str().is_empty() {
+            // Nothing of it came.
+            remove_quietly(&self.path);
         }
     }
 }
