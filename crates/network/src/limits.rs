@@ -318,3 +318,57 @@ pub(crate) const FETCH_REMEMBERED: usize = 16_384;
 
 /// A peer that lied is not asked for this long.
 pub(crate) const FETCH_DISTRUST: Duration = Duration::from_secs(600);
+/// For a byte of a content to come or go while one is owed.
+pub(crate) const CONTENT_SILENCE: Duration = Duration::from_secs(15);
+
+/// For a neighbour to say whether it has a content.
+pub(crate) const CONTENT_HAVE: Duration = Duration::from_secs(3);
+
+/// Neighbours that are asked so at once, and how often one is asked in a
+/// download: who was gone or busy may be back.
+pub(crate) const CONTENT_ASKED_AT_ONCE: usize = 16;
+pub(crate) const CONTENT_ATTEMPTS: u32 = 3;
+
+/// For the next question of a neighbour that fetches.
+pub(crate) const CONTENT_GUEST_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Contents that are given away at once, and to one peer.
+pub(crate) const CONTENT_GUESTS: usize = 64;
+pub(crate) const CONTENT_GUESTS_OF_PEER: usize = 24;
+
+/// Chunks of each that are read ahead.
+pub(crate) const CONTENT_CHUNKS_READ: usize = 2;
+
+/// Chunks of a download that are on the way, or wait until they can be checked:
+/// 16 MiB.
+pub(crate) const CONTENT_WINDOW: u64 = 64;
+
+/// The same of all downloads together, beside one of each: 64 MiB.
+pub(crate) const CONTENT_WINDOW_ALL: usize = 256;
+
+/// Sources of a download.
+pub(crate) const CONTENT_SOURCES: usize = 8;
+
+/// Chunks of a source that are on the way or unchecked; of a new one it is one,
+/// and with each that is right one more.
+pub(crate) const CONTENT_TRUST: usize = 32;
+
+/// When its chunks take longer, it is asked for fewer at once.
+pub(crate) const CONTENT_QUEUE: Duration = Duration::from_millis(500);
+
+/// A source that has nothing to do fetches what another one is late with: four
+/// times what its own chunks take, within these.
+pub(crate) const CONTENT_OVERTAKE: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Between two looks at that.
+pub(crate) const CONTENT_TICK: Duration = Duration::from_millis(25);
+
+/// A download in which no chunk is right for so long ends.
+pub(crate) const CONTENT_STALL: Duration = Duration::from_secs(60);
+
+/// How long a neighbour that lied is not asked for contents.
+pub(crate) const CONTENT_BAN: Duration = Duration::from_secs(3_600);
+
+/// The same for one that does not speak the protocol.
+pub(crate) const CONTENT_MUTE: Duration = Duration::from_secs(60);

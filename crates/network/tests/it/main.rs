@@ -3,6 +3,7 @@
 
 mod content;
 mod bitswap;
+mod content;
 mod delivery;
 mod discovery;
 mod foreign;
