@@ -3,11 +3,10 @@
 mod carriers;
 mod unpublished;
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use beth_network::payload::{decode_candidates, encode_payload};
-use beth_network::{Network, Received};
+use beth_network::{Network, Received, Verdict};
 use beth_protocol::json::{parse_written, to_sorted_string};
 use beth_protocol::{Message, limits as protocol_limits};
 use serde_json::Value;
@@ -15,9 +14,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::limits;
 use crate::metrics::Metrics;
-use crate::pipeline::{Source, arrival};
+use crate::pipeline::arrival;
 use crate::verify::Intake;
 pub(crate) use carriers::Carrier;
 pub use carriers::{Carriage, Publication};
@@ -151,7 +149,8 @@ pub(crate) struct Ears {
     pub(crate) alive: mpsc::Sender<Received>,
 }
 
-/// Feeds what other nodes say into the pipeline. A full pipeline slows the
+/// Feeds what other nodes say into the pipeline, which says as soon as the
+/// signature is known whether a message is passed on. A full pipeline slows the
 /// network down instead of losing messages.
 pub(crate) async fn listen(
     mut received: mpsc::Receiver<Received>,
@@ -162,7 +161,6 @@ pub(crate) async fn listen(
     }: Ears,
     cancel: CancellationToken,
 ) {
-    let mut seen = Seen::default();
     let counter = intake.metrics.work.gossip_received.clone();
     let count = |outcome| counter.with_label_values(&[outcome]).inc();
     loop {
@@ -175,17 +173,14 @@ pub(crate) async fn listen(
             let _ = alive.try_send(next);
             continue;
         }
-        if !seen.is_new(&next.data) {
-            count("repeated");
-            continue;
-        }
         let Some(raw) = decode(&next.data) else {
+            next.ticket.settle(Verdict::Reject);
             count("no_message");
             debug!(from = next.from, "a payload that is no message was dropped");
             continue;
         };
         count("new");
-        if intake.send(arrival(raw), Source::Node, None).await.is_err() {
+        if intake.hear(arrival(raw), next.ticket).await.is_err() {
             return;
         }
     }
@@ -200,30 +195,4 @@ pub(crate) fn decode(data: &[u8]) -> Option<Value> {
         .iter()
         .filter_map(|text| parse_written(text).ok())
         .find(|value| Message::parse(value).is_ok())
-}
-
-/// The payloads heard lately. Whole payloads, not (sender, hash, signature):
-/// a spoilt copy must not hide a good one.
-#[derive(Default)]
-struct Seen {
-    known: HashSet<[u8; 32]>,
-    order: VecDeque<[u8; 32]>,
-}
-
-impl Seen {
-    /// True the first time.
-    fn is_new(&mut self, payload: &[u8]) -> bool {
-        use sha2::{Digest, Sha256};
-        let copy: [u8; 32] = Sha256::digest(payload).into();
-        if !self.known.insert(copy) {
-            return false;
-        }
-        self.order.push_back(copy);
-        if self.order.len() > limits::SEEN_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        true
-    }
 }

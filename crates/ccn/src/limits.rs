@@ -32,8 +32,6 @@ pub const FETCH_DEADLINE: Duration = Duration::from_secs(300);
 pub const BATCH_MAX: usize = 4_000;
 /// Events that whoever waits for an outcome may lag behind.
 pub const EVENTS_QUEUE: usize = 4_096;
-/// Copies remembered to drop repeats from gossip.
-pub const SEEN_MAX: usize = 200_000;
 /// Waiting messages tried at once.
 pub const TRIES_MAX: usize = 256;
 /// Longest time between two looks at what is due while messages are tried.

@@ -248,6 +248,9 @@ fn network_config(config: &CcnConfig) -> NetworkConfig {
             config.p2p.alive_topic.clone(),
             config.p2p.message_topic.clone(),
         ],
+        judged: vec![config.p2p.message_topic.clone()],
+        quic: config.p2p.quic,
+        peers_wanted: config.p2p.peers_wanted,
     }
 }
 

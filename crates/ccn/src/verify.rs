@@ -1,10 +1,13 @@
 //! Verifiers: threads that check what needs no state.
 
+mod passing;
+
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use beth_network::{Ticket, Verdict};
 use beth_protocol::content::Content;
 use beth_protocol::judge::Complete;
 use beth_protocol::message::MessageContent;
@@ -19,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use self::passing::{of_known, of_unsigned, settle};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::pipeline::{Answer, Source};
@@ -31,6 +35,8 @@ pub(crate) struct Job {
     arrival: Arrival,
     source: Source,
     reply: Option<Reply>,
+    /// To be told whether a message that was heard is passed on.
+    ticket: Option<Ticket>,
     /// Room it takes; given back when it is written.
     room: OwnedSemaphorePermit,
 }
@@ -79,6 +85,22 @@ impl Intake {
         source: Source,
         reply: Option<Reply>,
     ) -> Result<(), Closed> {
+        self.admit(arrival, source, (reply, None)).await
+    }
+
+    /// The same for what a neighbour said; the ticket is settled as soon as the
+    /// signature is known.
+    pub async fn hear(&self, arrival: Arrival, ticket: Ticket) -> Result<(), Closed> {
+        let told = (None, Some(ticket));
+        self.admit(arrival, Source::Node, told).await
+    }
+
+    async fn admit(
+        &self,
+        arrival: Arrival,
+        source: Source,
+        (reply, ticket): (Option<Reply>, Option<Ticket>),
+    ) -> Result<(), Closed> {
         let received = &self.metrics.pipeline.received;
         received
             .with_label_values(&[origin_of(&arrival, source)])
@@ -88,6 +110,7 @@ impl Intake {
             arrival,
             source,
             reply,
+            ticket,
             room: room.await.map_err(|_| Closed)?,
         };
         self.jobs.send(Some(job)).await.map_err(|_| Closed)
@@ -221,7 +244,7 @@ impl Verifiers {
     }
 
     /// Verifies a job; `None` when it is answered already.
-    fn checked(&self, job: Job, known: Option<Outcome>, number: u64) -> Option<Task> {
+    fn checked(&self, mut job: Job, known: Option<Outcome>, number: u64) -> Option<Task> {
         let answer = |reply: Option<Reply>, answer| {
             if let Some(reply) = reply {
                 let _ = reply.send(answer);
@@ -232,10 +255,13 @@ impl Verifiers {
         let count = |verdict| metrics.verified.with_label_values(&[verdict]).inc();
         if let Some(outcome) = known {
             count("known");
+            settle(job.ticket, of_known(&outcome));
             return answer(job.reply, Answer::Settled(outcome));
         }
         let timer = metrics.verify_seconds.start_timer();
-        let verified = catch_unwind(AssertUnwindSafe(|| self.verify(&job.arrival, number)));
+        let verified = catch_unwind(AssertUnwindSafe(|| {
+            self.verify(&job.arrival, &mut job.ticket, number)
+        }));
         let Found { verdict, body } = verified.unwrap_or_else(|_| {
             error!(message = %job.arrival.raw["item_hash"], "a message could not be verified; please report it");
             Found {
@@ -244,6 +270,7 @@ impl Verifiers {
             }
         });
         timer.observe_duration();
+        settle(job.ticket, of_unsigned(&verdict));
         count(verdict.as_str());
         match (job.source, verdict) {
             (
@@ -261,13 +288,25 @@ impl Verifiers {
         }
     }
 
-    fn verify(&self, arrival: &Arrival, number: u64) -> Found {
+    fn verify(&self, arrival: &Arrival, ticket: &mut Option<Ticket>, number: u64) -> Found {
         let mut body = None;
-        let verdict = verify(arrival, &self.blobs, |size_bytes| {
-            body = Some(self.bodies.take(size_bytes, || self.now.is(number)));
-        });
+        let mut watch = Watch {
+            signed: &mut || settle(ticket.take(), Verdict::Accept),
+            begin: &mut |size_bytes| {
+                body = Some(self.bodies.take(size_bytes, || self.now.is(number)));
+            },
+        };
+        let verdict = verify(arrival, &self.blobs, &mut watch);
         Found { verdict, body }
     }
+}
+
+/// Is told how far the check of a message is.
+struct Watch<'a> {
+    /// The signature is right.
+    signed: &'a mut dyn FnMut(),
+    /// A content of so many bytes is about to be read.
+    begin: &'a mut dyn FnMut(u64),
 }
 
 /// A verdict, with the room that its content takes.
@@ -301,8 +340,7 @@ fn take(intake: &mut mpsc::Receiver<Option<Job>>, jobs: &mut Vec<Job>) -> Taken 
 }
 
 /// Envelope, signature, content, presence of files: in this order.
-/// `begin` is told how long a content is before it is read.
-fn verify(arrival: &Arrival, blobs: &Blobs, begin: impl FnMut(u64)) -> Verified {
+fn verify(arrival: &Arrival, blobs: &Blobs, watch: &mut Watch<'_>) -> Verified {
     let message = match Message::parse(&arrival.raw) {
         Ok(message) => message,
         Err(rejection) => {
@@ -326,7 +364,7 @@ fn verify(arrival: &Arrival, blobs: &Blobs, begin: impl FnMut(u64)) -> Verified 
             };
         }
     };
-    match complete((&message, arrival), inline, blobs, begin) {
+    match complete((&message, arrival), inline, blobs, watch) {
         Ok((content, file)) => {
             let mut complete = Complete::new(message, content);
             complete.gone = gone(arrival, &complete.content.typed);
@@ -386,14 +424,15 @@ fn complete(
     (message, arrival): (&Message, &Arrival),
     inline: Option<MessageContent>,
     blobs: &Blobs,
-    begin: impl FnMut(u64),
+    watch: &mut Watch<'_>,
 ) -> Result<(MessageContent, Option<Extent>), Lacking> {
     if arrival.origin != CONTRACT {
         signature::verify(message)?;
+        (watch.signed)();
     }
     let content = match inline {
         Some(content) => content,
-        None => message.fetched_content(&body(message, blobs, begin)?)?,
+        None => message.fetched_content(&body(message, blobs, watch)?)?,
     };
     let file = match &content.typed {
         Content::Store(store) => stored_file(&store.item_hash, store.item_type, blobs),
@@ -409,11 +448,7 @@ fn complete(
 }
 
 /// The body of a message whose content is a file.
-fn body(
-    message: &Message,
-    blobs: &Blobs,
-    mut begin: impl FnMut(u64),
-) -> Result<Vec<u8>, Rejection> {
+fn body(message: &Message, blobs: &Blobs, watch: &mut Watch<'_>) -> Result<Vec<u8>, Rejection> {
     let hash = message.item_hash.as_str();
     let missing = || {
         let text = format!("File not found: {hash} (could not fetch message content)");
@@ -428,7 +463,7 @@ fn body(
             limits::CONTENT_BYTES_MAX
         )));
     }
-    begin(size_bytes);
+    (watch.begin)(size_bytes);
     let mut bytes = Vec::with_capacity(size_bytes as usize);
     file.read_to_end(&mut bytes).map_err(|_| missing())?;
     Ok(bytes)

@@ -50,6 +50,19 @@ pub(crate) fn parse_listen(text: &str) -> Result<Multiaddr, Error> {
     }
 }
 
+/// The address of QUIC with the port number of a listening TCP address.
+pub(crate) fn quic_beside(tcp: &Multiaddr) -> Option<Multiaddr> {
+    let mut parts = tcp.iter();
+    let (host, Protocol::Tcp(port)) = (parts.next()?, parts.next()?) else {
+        return None;
+    };
+    if parts.next().is_some() {
+        return None;
+    }
+    let host = Multiaddr::empty().with(host);
+    Some(host.with(Protocol::Udp(port)).with(Protocol::QuicV1))
+}
+
 fn parse(text: &str) -> Result<Multiaddr, Error> {
     text.parse()
         .map_err(|error: libp2p::multiaddr::Error| malformed(text, &error.to_string()))

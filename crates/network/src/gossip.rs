@@ -56,6 +56,9 @@ fn parameters(topics: &HashSet<TopicHash>) -> Result<Config, Error> {
         .heartbeat_interval(GOSSIP.heartbeat)
         // The first heartbeat comes one interval after this delay.
         .heartbeat_initial_delay(GOSSIP.heartbeat_delay)
+        .validate_messages()
+        // After a crash own messages come back from neighbours, who are right.
+        .allow_self_origin(true)
         .validation_mode(ValidationMode::Strict)
         .message_id_fn(|message: &Message| MessageId::from(message_id(&message.data)))
         .duplicate_cache_time(GOSSIP.duplicates)

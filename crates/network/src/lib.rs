@@ -21,6 +21,8 @@
 //! one more topic plus [`Network::dial`].
 
 mod address;
+mod allowance;
+mod behaviour;
 mod bitswap;
 mod error;
 mod fault;
@@ -40,6 +42,7 @@ mod status;
 mod sync;
 mod traffic;
 mod transport;
+mod verdict;
 
 pub use bitswap::{Blocks, Exchange, Exchanged, Fetch, Found, Missing};
 pub use error::{Error, PublishError};
@@ -49,3 +52,4 @@ pub use message_id::message_id;
 pub use network::{Config, Network, Published, Received};
 pub use status::{BlockedPeer, Direction, PeerStatus, Status, TopicStatus, Transport};
 pub use sync::{Batch, Judged, Library, LibraryError, Visit, Wanted};
+pub use verdict::{Ticket, Verdict};

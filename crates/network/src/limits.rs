@@ -204,3 +204,61 @@ pub(crate) const FETCH_REMEMBERED: usize = 16_384;
 
 /// A peer that lied is not asked for this long.
 pub(crate) const FETCH_DISTRUST: Duration = Duration::from_secs(600);
+/// Messages that wait for a verdict before they are passed on.
+pub(crate) const UNJUDGED: usize = 8_192;
+
+/// Verdicts on their way.
+pub(crate) const RULINGS: usize = 8_192;
+
+/// How long a message waits for a verdict: less than gossip remembers it.
+pub(crate) const VERDICT: Duration = Duration::from_secs(3);
+
+/// Wrong messages that a peer may bring at once which does not check them, and
+/// how fast that fills up again: 50 signatures are half a percent of a core.
+pub(crate) const WRONG_MESSAGES: f64 = 200.0;
+pub(crate) const WRONG_MESSAGES_PER_SECOND: f64 = 50.0;
+
+/// A QUIC connection without any packet ends after this time; idle ones say so
+/// often enough.
+pub(crate) const QUIC_IDLE: Duration = Duration::from_secs(40);
+pub(crate) const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(12);
+
+/// Streams in one connection.
+pub(crate) const STREAMS_PER_CONNECTION: usize = 256;
+
+/// Frames of Mplex that wait in one stream.
+pub(crate) const MPLEX_FRAMES: usize = 32;
+
+/// Between two searches for peers near us, and for one to end.
+pub(crate) const DISCOVERY_PERIOD: Duration = Duration::from_secs(600);
+pub(crate) const DISCOVERY_QUERY: Duration = Duration::from_secs(20);
+
+/// Addresses of one peer that are remembered.
+pub(crate) const ADDRESSES_OF_PEER: usize = 8;
+
+/// Peers that are called again beside the configured ones.
+pub(crate) const REDIAL_PEERS: usize = 512;
+
+/// With so many peers connected, none is called that was not configured.
+pub(crate) const PEERS_CALLED: usize = 128;
+
+/// How long a peer that nobody speaks of any more is called again.
+pub(crate) const REDIAL_MEMORY: Duration = Duration::from_secs(3_600);
+
+/// The longest pause before a peer is called again that was not configured.
+pub(crate) const REDIAL_OTHERS: Duration = Duration::from_secs(600);
+
+/// Peers to which we relay, and connections between them.
+pub(crate) const RESERVATIONS: usize = 32;
+pub(crate) const CIRCUITS: usize = 16;
+
+/// How long a relayed connection lasts, and how much goes over it.
+pub(crate) const CIRCUIT: Duration = Duration::from_secs(600);
+pub(crate) const CIRCUIT_BYTES: u64 = 8 << 20;
+
+/// When nobody has reached us in this time after the start, a neighbour is
+/// asked to relay.
+pub(crate) const REACH: Duration = Duration::from_secs(60);
+
+/// Peers to be connected with, by default.
+pub const PEERS_WANTED: usize = 8;

@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     address::{PeerAddress, parse_listen},
+    behaviour,
     error::{Error, PublishError},
     fault::Fault,
     frame::Envelope,
@@ -30,7 +31,7 @@ use crate::{
     standing::Standing,
     status::Status,
     sync::{self, Library, Visit},
-    transport,
+    verdict::{Ticket, Unjudged},
 };
 
 /// How a node takes part in the gossip.
@@ -45,10 +46,33 @@ pub struct Config {
     pub bootstrap: Vec<String>,
     /// The topics to follow (network.md §2.5).
     pub topics: Vec<String>,
+    /// Those of the topics whose messages are passed on only after the verdict
+    /// of their [`Ticket`]; those of the others are passed on at once.
+    pub judged: Vec<String>,
+    /// Whether to listen with QUIC too, on the UDP port of the same number.
+    pub quic: bool,
+    /// With fewer peers connected, more of our own kind are looked for; 0 looks
+    /// for none, and does not help others to find any.
+    pub peers_wanted: usize,
+}
+
+impl Default for Config {
+    /// Any free port on all interfaces, nobody to call, nothing to follow.
+    fn default() -> Config {
+        Config {
+            listen: "/ip4/0.0.0.0/tcp/0".to_owned(),
+            identity: PathBuf::from("node.key"),
+            bootstrap: Vec::new(),
+            topics: Vec::new(),
+            judged: Vec::new(),
+            quic: true,
+            peers_wanted: limits::PEERS_WANTED,
+        }
+    }
 }
 
 /// A payload that a peer published.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Received {
     /// One of [`Config::topics`].
     pub topic: String,
@@ -57,6 +81,8 @@ pub struct Received {
     /// The peer id of the author, who signed it, not of the neighbour who
     /// passed it on.
     pub from: String,
+    /// Says whether the payload is passed on, see [`Config::judged`].
+    pub ticket: Ticket,
 }
 
 /// What became of a publication.
@@ -113,14 +139,14 @@ impl Network {
         config: Config,
         cancel: CancellationToken,
     ) -> Result<(Network, mpsc::Receiver<Received>), Error> {
-        let identity = load_identity(config.identity).await?;
+        let identity = load_identity(config.identity.clone()).await?;
         let envelope =
             Envelope::of(identity.keypair()).map_err(|error| Error::Setup(error.to_string()))?;
         let bootstrap = bootstrap_peers(&config.bootstrap, &identity)?;
         let listen = parse_listen(&config.listen)?;
 
         let tasks = TaskTracker::new();
-        let (mut swarm, traffic) = transport::swarm(&identity, &config.topics, &tasks)?;
+        let (mut swarm, traffic) = behaviour::swarm(&identity, &config, &tasks)?;
         swarm.listen_on(listen).map_err(|error| Error::Listen {
             address: config.listen.clone(),
             reason: error.to_string(),
@@ -140,12 +166,22 @@ impl Network {
         let cancel = cancel.child_token();
         let (commands, obeyed) = mpsc::channel(limits::COMMANDS);
         let (heard, received) = mpsc::channel(limits::RECEIVED_MESSAGES);
+        let (tickets, rulings) = mpsc::channel(limits::RULINGS);
         let (announced, addresses) = watch::channel(Vec::new());
         let node = Node {
             swarm,
             commands: obeyed,
             received: heard,
             undelivered: None,
+            judged: config.judged.into_iter().collect(),
+            unjudged: Unjudged::default(),
+            rejected: 0,
+            tickets,
+            rulings,
+            quic: config.quic,
+            peers_wanted: config.peers_wanted,
+            relay: None,
+            started: Instant::now(),
             addresses: announced,
             connected: met,
             redial: Redial::new(bootstrap, Instant::now()),
@@ -276,6 +312,19 @@ impl Network {
         if let Ok(peer) = peer.parse() {
             let _ = self.commands.try_send(Command::Demote { peer, fault });
         }
+    }
+
+    /// Tells of peers that are worth a connection, as multiaddresses ending in
+    /// `/p2p/<id>`; others are skipped. Those that are not connected are called
+    /// now, and again with growing pauses as long as they are spoken of.
+    pub async fn introduce(&self, peers: Vec<String>) {
+        let peers = peers
+            .iter()
+            .filter_map(|peer| PeerAddress::parse(peer).ok());
+        let command = Command::Introduce {
+            peers: peers.take(limits::REDIAL_PEERS).collect(),
+        };
+        let _ = timeout(limits::PUBLISH, self.commands.send(command)).await;
     }
 
     /// What the network looks like now; empty once stopped. Costs some

@@ -5,7 +5,8 @@
 //!   cancel ──┤                                     ├──▶ dial waiters
 //!   command ─┤  publish, peers, dial               ├──▶ addresses (watch)
 //!   redial ──┤                                     │
-//!   review ──┤  scores, blocks                     │
+//!   ruling ──┤  a message is passed on or not      │
+//!   review ──┤  scores, blocks, late verdicts      │
 //!   swarm ───┤  only while nothing is undelivered  ├──▶ received (bounded)
 //!   room ────┘  only while something is            │
 //! ```
@@ -18,15 +19,20 @@
 mod calls;
 mod command;
 mod conduct;
+mod discovery;
+mod hearing;
 mod report;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Instant,
 };
 
 use futures::StreamExt;
-use libp2p::{PeerId, Swarm, gossipsub, identify, multiaddr::Protocol, ping, swarm::SwarmEvent};
+use libp2p::{
+    Multiaddr, PeerId, Swarm, core::transport::ListenerId, identify, multiaddr::Protocol, ping,
+    swarm::SwarmEvent,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{MissedTickBehavior, interval},
@@ -36,6 +42,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use command::Command;
 
 use crate::{
+    address::quic_beside,
+    behaviour::{Behaviour, BehaviourEvent},
     error::Error,
     limits::REVIEW_PERIOD,
     network::Received,
@@ -43,7 +51,7 @@ use crate::{
     roster::Roster,
     standing::Standing,
     traffic::Traffic,
-    transport::{Behaviour, BehaviourEvent},
+    verdict::{Ruling, Unjudged},
 };
 
 /// What the task works with.
@@ -52,9 +60,23 @@ pub(crate) struct Node {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) received: mpsc::Sender<Received>,
     pub(crate) undelivered: Option<Received>,
+    /// The topics whose messages wait for a verdict.
+    pub(crate) judged: HashSet<String>,
+    pub(crate) unjudged: Unjudged,
+    pub(crate) rejected: u64,
+    /// Handed out with the messages.
+    pub(crate) tickets: mpsc::Sender<Ruling>,
+    pub(crate) rulings: mpsc::Receiver<Ruling>,
+    /// To be listened with once the port is known.
+    pub(crate) quic: bool,
     pub(crate) addresses: watch::Sender<Vec<String>>,
     pub(crate) connected: watch::Sender<BTreeSet<PeerId>>,
     pub(crate) redial: Redial,
+    /// With fewer, more peers are looked for.
+    pub(crate) peers_wanted: usize,
+    /// By which we are reached when nobody reaches us directly.
+    pub(crate) relay: Option<ListenerId>,
+    pub(crate) started: Instant,
     pub(crate) roster: Roster,
     pub(crate) standing: Standing,
     pub(crate) traffic: Traffic,
@@ -72,8 +94,14 @@ impl Node {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 Some(command) = self.commands.recv() => self.obey(command),
+                Some(ruling) = self.rulings.recv() => self.rule(&ruling),
                 () = sleep_until(wake), if wake.is_some() => self.call_due_peers(),
-                _ = reviews.tick() => self.review(),
+                _ = reviews.tick() => {
+                    self.give_up();
+                    self.review();
+                    self.widen();
+                    self.be_relayed();
+                }
                 event = self.swarm.select_next_some(), if self.undelivered.is_none() => {
                     self.observe(event);
                 }
@@ -93,7 +121,7 @@ impl Node {
                 peer_id,
                 info,
                 ..
-            })) => self.roster.identified(&peer_id, &info),
+            })) => self.meet(peer_id, &info),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
                 peer,
                 result: Ok(round_trip),
@@ -139,9 +167,17 @@ impl Node {
                 error,
                 ..
             } => self.failed(&id, &error),
-            SwarmEvent::NewListenAddr { .. }
-            | SwarmEvent::ExpiredListenAddr { .. }
-            | SwarmEvent::ListenerClosed { .. } => self.announce_addresses(),
+            SwarmEvent::NewListenAddr { address, .. } => {
+                self.listen_with_quic(&address);
+                self.announce_addresses();
+            }
+            SwarmEvent::ListenerClosed { listener_id, .. } => {
+                if self.relay == Some(listener_id) {
+                    self.relay = None;
+                }
+                self.announce_addresses();
+            }
+            SwarmEvent::ExpiredListenAddr { .. } => self.announce_addresses(),
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "listening for peers had a problem");
             }
@@ -149,42 +185,26 @@ impl Node {
         }
     }
 
-    fn hear(&mut self, event: gossipsub::Event) {
-        match event {
-            gossipsub::Event::Message { message, .. } => {
-                let Some(author) = message.source else {
-                    return;
-                };
-                let received = Received {
-                    topic: message.topic.into_string(),
-                    data: message.data,
-                    from: author.to_string(),
-                };
-                match self.received.try_send(received) {
-                    Err(mpsc::error::TrySendError::Full(received)) => {
-                        self.undelivered = Some(received);
-                    }
-                    // Nobody listens above: the node only relays.
-                    Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-                }
-            }
-            gossipsub::Event::SlowPeer {
-                peer_id,
-                failed_messages,
-            } => {
-                tracing::warn!(peer = %peer_id, ?failed_messages, "peer is too slow for the gossip");
-            }
-            _ => {}
+    /// On the UDP port with the number of the first TCP port.
+    fn listen_with_quic(&mut self, tcp: &Multiaddr) {
+        let Some(udp) = quic_beside(tcp).filter(|_| self.quic) else {
+            return;
+        };
+        self.quic = false;
+        if let Err(error) = self.swarm.listen_on(udp.clone()) {
+            tracing::warn!(address = %udp, %error, "cannot listen with QUIC; peers reach this node by TCP alone. Free the UDP port, or set p2p.quic = false");
         }
     }
 
     fn announce_addresses(&mut self) {
         let id = *self.swarm.local_peer_id();
-        let addresses = self
+        let mut addresses: Vec<String> = self
             .swarm
             .listeners()
             .map(|address| address.clone().with(Protocol::P2p(id)).to_string())
             .collect();
+        // TCP first: everybody has it.
+        addresses.sort_by_key(|address| (address.contains("/quic-v1/"), address.clone()));
         self.addresses.send_replace(addresses);
     }
 }

@@ -1,13 +1,17 @@
 //! What is known of the connected peers: their connections, and what they say
 //! of themselves.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use libp2p::{
     Multiaddr, PeerId, core::ConnectedPoint, identify, multiaddr::Protocol, swarm::ConnectionId,
 };
 
 use crate::{
+    allowance::Allowance,
     limits::{AGENT_CHARS, PROTOCOLS_OF_PEER},
     status::{Direction, Transport},
 };
@@ -26,6 +30,7 @@ pub(crate) struct Neighbour {
     pub(crate) agent: Option<String>,
     pub(crate) protocols: Vec<String>,
     pub(crate) round_trip: Option<Duration>,
+    allowance: Option<Allowance>,
 }
 
 /// One connection.
@@ -90,9 +95,36 @@ impl Roster {
         }
     }
 
+    /// Whether a peer may bring one more wrong message: it does not say that it
+    /// checks what it passes on, and its allowance is not used up.
+    pub(crate) fn excuses(&mut self, peer: &PeerId, now: Instant) -> bool {
+        let Some(neighbour) = self.peers.get_mut(peer) else {
+            return true;
+        };
+        if neighbour.is_of_our_kind() {
+            return false;
+        }
+        let allowance = neighbour
+            .allowance
+            .get_or_insert_with(|| Allowance::new(now));
+        allowance.take(now)
+    }
+
+    /// One connected peer.
+    pub(crate) fn peer(&self, id: &PeerId) -> Option<&Neighbour> {
+        self.peers.get(id)
+    }
+
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Neighbour)> {
         self.peers.iter()
+    }
+}
+
+impl Neighbour {
+    /// Whether the peer says that it speaks protocols of this program.
+    pub(crate) fn is_of_our_kind(&self) -> bool {
+        self.protocols.iter().any(|id| id.starts_with("/beth/"))
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// The topics that we follow, by name.
     pub topics: Vec<TopicStatus>,
+    /// Messages that were found wrong, of all topics.
+    pub rejected: u64,
     /// Peers that were cut off and are refused for a while.
     pub blocked: Vec<BlockedPeer>,
 }
@@ -95,10 +97,8 @@ pub struct TopicStatus {
     pub published: u64,
     /// Messages that were found right and passed on.
     pub accepted: u64,
-    /// Messages that were found wrong and not passed on.
-    pub rejected: u64,
-    /// Messages that were not passed on without blaming anybody.
-    pub ignored: u64,
+    /// Messages that were not passed on: wrong, or not judged in time.
+    pub withheld: u64,
 }
 
 /// A peer that is refused.

@@ -42,8 +42,7 @@ impl Traffic {
                 "topic_msg_sent_bytes_total" => status.bytes_out += value,
                 "topic_msg_published_total" => status.published = value,
                 "accepted_messages_per_topic_total" => status.accepted = value,
-                "rejected_messages_per_topic_total" => status.rejected = value,
-                "ignored_messages_per_topic_total" => status.ignored = value,
+                "ignored_messages_per_topic_total" => status.withheld = value,
                 _ => {}
             }
         }

@@ -1,115 +1,95 @@
-//! How two nodes get a connection: TCP without delay, names resolved, Noise,
-//! Yamux (network.md §2.1).
+//! How two nodes get a connection.
 //!
-//! Upstream also offers Mplex for nodes older than itself; it prefers Yamux
-//! and so nobody misses it here.
-
-use std::future::Future;
-use std::pin::Pin;
+//! ```text
+//!              ┌ names ┬ TCP, no delay ─ Noise ─ Yamux, else Mplex   (network.md §2.1)
+//!   connection ┤       └ QUIC                                        (Beth and others)
+//!              └ relay ─ Noise ─ Yamux                               (until a hole is punched)
+//! ```
+//!
+//! Upstream knows the first line alone, and prefers Yamux as we do.
 
 use libp2p::{
-    PeerId, Swarm, Transport,
-    allow_block_list::{self, BlockedPeers},
-    connection_limits::{self, ConnectionLimits},
-    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
-    dns, identify, noise, ping,
-    swarm::{self, NetworkBehaviour},
-    tcp, yamux,
+    PeerId, Transport,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, OrTransport},
+        upgrade::{SelectUpgrade, Version},
+    },
+    dns, noise, quic, relay, tcp, yamux,
 };
-use tokio_util::task::TaskTracker;
 
 use crate::{
     error::Error,
-    gossip::{Gossip, gossip},
     identity::Identity,
-    limits::{
-        CONNECTIONS_PER_PEER, DIAL, IDENTIFY_PERIOD, IDLE, INCOMING_CONNECTIONS,
-        PENDING_INCOMING_CONNECTIONS, PING, PING_PERIOD,
-    },
-    traffic::Traffic,
+    limits::{DIAL, MPLEX_FRAMES, QUIC_IDLE, QUIC_KEEP_ALIVE, STREAMS_PER_CONNECTION},
 };
 
-/// The name of our software.
-pub(crate) const AGENT: &str = concat!("beth/", env!("CARGO_PKG_VERSION"));
+/// A transport whose connections are proved and carry streams.
+pub(crate) type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// The family of protocols that we speak.
-const FAMILY: &str = "aleph/1.0.0";
-
-/// What a connection carries, and how many there may be.
-#[derive(NetworkBehaviour)]
-pub(crate) struct Behaviour {
-    limits: connection_limits::Behaviour,
-    pub(crate) blocks: allow_block_list::Behaviour<BlockedPeers>,
-    pub(crate) gossip: Gossip,
-    identify: identify::Behaviour,
-    ping: ping::Behaviour,
-    pub(crate) streams: libp2p_stream::Behaviour,
-}
-
-/// Builds the swarm; its connections run as tasks of the tracker.
-pub(crate) fn swarm(
+/// All ways to connect, the relayed one included.
+pub(crate) fn transport(
     identity: &Identity,
-    topics: &[String],
-    tasks: &TaskTracker,
-) -> Result<(Swarm<Behaviour>, Traffic), Error> {
-    let (gossip, traffic) = Traffic::of(gossip(identity.keypair(), topics)?);
-    let behaviour = Behaviour {
-        limits: connection_limits::Behaviour::new(limits()),
-        blocks: allow_block_list::Behaviour::default(),
-        gossip,
-        identify: identify::Behaviour::new(introduction(identity)),
-        ping: ping::Behaviour::new(
-            ping::Config::new()
-                .with_interval(PING_PERIOD)
-                .with_timeout(PING),
-        ),
-        streams: libp2p_stream::Behaviour::new(),
-    };
-    let tasks = tasks.clone();
-    let spawn = move |connection: Pin<Box<dyn Future<Output = ()> + Send>>| {
-        tasks.spawn(connection);
-    };
-    let config = swarm::Config::with_executor(spawn).with_idle_connection_timeout(IDLE);
-    let peer_id = identity.keypair().public().to_peer_id();
-    let swarm = Swarm::new(transport(identity)?, behaviour, peer_id, config);
-    Ok((swarm, traffic))
-}
-
-/// What we say of ourselves.
-fn introduction(identity: &Identity) -> identify::Config {
-    identify::Config::new(FAMILY.to_owned(), identity.keypair().public())
-        .with_agent_version(AGENT.to_owned())
-        .with_interval(IDENTIFY_PERIOD)
-        .with_push_listen_addr_updates(true)
-        .with_cache_size(0)
-}
-
-fn limits() -> ConnectionLimits {
-    ConnectionLimits::default()
-        .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER))
-        .with_max_established_incoming(Some(INCOMING_CONNECTIONS))
-        .with_max_pending_incoming(Some(PENDING_INCOMING_CONNECTIONS))
-}
-
-fn transport(identity: &Identity) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Error> {
+    relayed: relay::client::Transport,
+) -> Result<Secured, Error> {
     let noise =
         noise::Config::new(identity.keypair()).map_err(|error| Error::Setup(error.to_string()))?;
-    Ok(resolving()
+    let relayed = relayed
         .upgrade(Version::V1)
-        .authenticate(noise)
-        .multiplex(yamux::Config::default())
+        .authenticate(noise.clone())
+        .multiplex(yamux())
         .timeout(DIAL)
-        .boxed())
+        .boxed();
+    Ok(either(relayed, resolving(|| direct(identity, &noise))))
 }
 
-fn resolving() -> dns::tokio::Transport<tcp::tokio::Transport> {
-    dns::tokio::Transport::system(tcp()).unwrap_or_else(|error| {
+fn direct(identity: &Identity, noise: &noise::Config) -> Secured {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
+        .upgrade(Version::V1)
+        .authenticate(noise.clone())
+        .multiplex(SelectUpgrade::new(yamux(), mplex()))
+        .timeout(DIAL)
+        .boxed();
+    let quic = quic::tokio::Transport::new(quic(identity))
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+        .boxed();
+    either(quic, tcp)
+}
+
+fn either(first: Secured, second: Secured) -> Secured {
+    OrTransport::new(first, second)
+        .map(|connection, _| connection.into_inner())
+        .boxed()
+}
+
+fn resolving(direct: impl Fn() -> Secured) -> Secured {
+    let named = dns::tokio::Transport::system(direct()).unwrap_or_else(|error| {
         tracing::warn!(%error, "no system resolver: peers can be reached by IP address only");
         let (config, options) = (dns::ResolverConfig::default(), dns::ResolverOpts::default());
-        dns::tokio::Transport::custom(tcp(), config, options)
-    })
+        dns::tokio::Transport::custom(direct(), config, options)
+    });
+    named.boxed()
 }
 
-fn tcp() -> tcp::tokio::Transport {
-    tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
+fn yamux() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(STREAMS_PER_CONNECTION);
+    config
+}
+
+fn mplex() -> libp2p_mplex::Config {
+    let mut config = libp2p_mplex::Config::new();
+    config
+        .set_max_num_streams(STREAMS_PER_CONNECTION)
+        .set_max_buffer_size(MPLEX_FRAMES)
+        .set_max_buffer_behaviour(libp2p_mplex::MaxBufferBehaviour::Block);
+    config
+}
+
+fn quic(identity: &Identity) -> quic::Config {
+    let mut config = quic::Config::new(identity.keypair());
+    config.handshake_timeout = DIAL;
+    config.max_idle_timeout = u32::try_from(QUIC_IDLE.as_millis()).unwrap_or(u32::MAX);
+    config.keep_alive_interval = QUIC_KEEP_ALIVE;
+    config
 }

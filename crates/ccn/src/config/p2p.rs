@@ -14,6 +14,11 @@ pub struct P2pConfig {
     pub identity: Option<PathBuf>,
     /// Multiaddresses to dial, each ending in `/p2p/<peer id>`.
     pub bootstrap: Vec<String>,
+    /// Whether to listen with QUIC too, on the UDP port of the same number.
+    pub quic: bool,
+    /// With fewer peers connected, more nodes of our kind are looked for; 0 for
+    /// a node that is to know the configured peers alone.
+    pub peers_wanted: usize,
     /// Topic of messages.
     pub message_topic: String,
     /// Topic of alive messages.
@@ -40,6 +45,8 @@ impl Default for P2pConfig {
             listen: "/ip4/0.0.0.0/tcp/4025".into(),
             identity: None,
             bootstrap: Vec::new(),
+            quic: true,
+            peers_wanted: beth_network::limits::PEERS_WANTED,
             message_topic: "ALEPH-TEST".into(),
             alive_topic: "ALIVE".into(),
             public_address: None,

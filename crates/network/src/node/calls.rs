@@ -33,6 +33,8 @@ impl Node {
         for (id, addresses) in self.redial.due(now) {
             if self.swarm.is_connected(&id) {
                 self.redial.connected(&id);
+            } else if !self.redial.is_configured(&id) && !self.has_room() {
+                self.redial.failed(&id, now);
             } else if let Err(error) = self.call(id, addresses) {
                 self.missed(&id, &unreachable(&id, &error));
             }
@@ -59,7 +61,8 @@ impl Node {
     }
 
     fn missed(&mut self, id: &PeerId, error: &Error) {
-        if self.redial.failed(id, Instant::now()) == REDIAL_PATIENCE {
+        let failures = self.redial.failed(id, Instant::now());
+        if failures == REDIAL_PATIENCE && self.redial.is_configured(id) {
             tracing::warn!(%error, "a bootstrap peer stays unreachable; calling on");
         } else {
             tracing::debug!(%error, "call failed");

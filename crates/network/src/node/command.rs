@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Status {
         reply: oneshot::Sender<Status>,
     },
+    Introduce {
+        peers: Vec<PeerAddress>,
+    },
     Demote {
         peer: PeerId,
         fault: Fault,
@@ -62,6 +65,7 @@ impl Node {
             Command::Status { reply } => {
                 let _ = reply.send(self.status());
             }
+            Command::Introduce { peers } => self.introduced(peers),
             Command::Demote { peer, fault } => self.demote(peer, fault),
         }
     }

@@ -36,6 +36,8 @@ impl Node {
             tracing::info!(peer = %id, "a peer that was cut off may come back");
             self.swarm.behaviour_mut().blocks.unblock_peer(id);
         }
+        let roster = &self.roster;
+        self.redial.forget(now, |id| roster.peer(id).is_some());
         let connected: Vec<PeerId> = self.roster.iter().map(|(id, _)| *id).collect();
         for id in connected {
             self.weigh(&id, now);

@@ -32,10 +32,11 @@ impl Node {
         blocked.sort_by(|one, other| one.id.cmp(&other.id));
         Status {
             peer_id: own.to_string(),
-            listening: self.swarm.listeners().map(full).collect(),
+            listening: self.addresses.borrow().clone(),
             external: self.swarm.external_addresses().map(full).collect(),
             peers,
             topics: self.topic_statuses(),
+            rejected: self.rejected,
             blocked,
         }
     }

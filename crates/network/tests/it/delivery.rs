@@ -176,7 +176,7 @@ async fn stopping_ends_everything() {
         assert_eq!(error, PublishError::Stopped);
         assert!(network.connected_peers().await.is_empty());
     }
-    assert_eq!(within(second.received.recv()).await, None);
+    assert!(within(second.received.recv()).await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,7 +188,7 @@ async fn the_token_given_at_the_start_ends_everything() {
         .unwrap();
     cancel.cancel();
     within(network.join()).await;
-    assert_eq!(within(received.recv()).await, None);
+    assert!(within(received.recv()).await.is_none());
 }
 
 fn padded(number: usize) -> Vec<u8> {

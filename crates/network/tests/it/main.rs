@@ -3,15 +3,19 @@
 
 mod bitswap;
 mod delivery;
+mod discovery;
+mod foreign;
 mod identity;
 #[allow(dead_code)]
 #[path = "../../examples/simulate/model.rs"]
 mod model;
 mod peers;
+mod protocols;
 mod simulate;
 mod status;
 mod sync;
 mod vectors;
+mod verdicts;
 
 use std::{future::Future, time::Duration};
 
@@ -101,6 +105,8 @@ fn config(folder: &TempDir, bootstrap: &[&Peer]) -> Config {
         identity: folder.path().join("node.key"),
         bootstrap: bootstrap.iter().map(|peer| peer.address()).collect(),
         topics: vec!["ALIVE".to_owned(), TOPIC.to_owned()],
+        peers_wanted: 0,
+        ..Config::default()
     }
 }
 
