@@ -218,6 +218,7 @@ impl Waiting {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use beth_network::Ticket;
     use beth_protocol::alive::Reach;
 
     const ID: &str = "QmZkurbY2G2hWay59yiTgQNaQxHSNzKZFt2jbnwJhQcKgV";
@@ -225,6 +226,7 @@ mod tests {
 
     fn say(data: impl Into<Vec<u8>>) -> Received {
         Received {
+            ticket: Ticket::default(),
             topic: "ALIVE".to_owned(),
             data: data.into(),
             from: ID.to_owned(),

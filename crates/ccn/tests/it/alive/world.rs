@@ -189,6 +189,8 @@ impl Raw {
             identity: folder.path().join("key"),
             bootstrap: vec![node.address.clone()],
             topics: vec![TOPIC.into(), "ALEPH-TEST".into()],
+            peers_wanted: 0,
+            ..Config::default()
         };
         let (network, received) = Network::start(config, CancellationToken::new())
             .await
