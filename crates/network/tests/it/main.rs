@@ -3,7 +3,6 @@
 
 mod content;
 mod bitswap;
-mod content;
 mod delivery;
 mod discovery;
 mod foreign;
