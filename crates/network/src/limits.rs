@@ -144,9 +144,9 @@ pub(crate) const RULINGS: usize = 8_192;
 pub(crate) const VERDICT: Duration = Duration::from_secs(3);
 
 /// Wrong messages that a peer may bring at once which does not check them, and
-/// how fast that fills up again: 50 signatures are half a percent of a core.
+/// how fast that fills up again: 20 signatures are a fifth of a percent of a core.
 pub(crate) const WRONG_MESSAGES: f64 = 200.0;
-pub(crate) const WRONG_MESSAGES_PER_SECOND: f64 = 50.0;
+pub(crate) const WRONG_MESSAGES_PER_SECOND: f64 = 20.0;
 
 /// A QUIC connection without any packet ends after this time; idle ones say so
 /// often enough.

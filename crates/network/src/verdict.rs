@@ -35,7 +35,10 @@ pub enum Verdict {
 
 /// The right to say, once, what becomes of a message. Dropped, it says
 /// [`Verdict::Ignore`].
-#[derive(Debug)]
+///
+/// The default one belongs to no message, as those of topics that are not
+/// judged, and says nothing.
+#[derive(Debug, Default)]
 pub struct Ticket(Option<Open>);
 
 #[derive(Debug)]
@@ -55,11 +58,6 @@ impl Ticket {
     /// For a message that waits.
     pub(crate) fn open(id: MessageId, rulings: mpsc::Sender<Ruling>) -> Ticket {
         Ticket(Some(Open { id, rulings }))
-    }
-
-    /// For a message that waits for nothing.
-    pub(crate) fn settled() -> Ticket {
-        Ticket(None)
     }
 
     /// Says it. Never waits.
@@ -145,7 +143,7 @@ mod tests {
         let (rulings, mut said) = mpsc::channel(4);
         Ticket::open(MessageId::from("a"), rulings.clone()).settle(Verdict::Accept);
         drop(Ticket::open(MessageId::from("b"), rulings.clone()));
-        Ticket::settled().settle(Verdict::Reject);
+        Ticket::default().settle(Verdict::Reject);
         drop(rulings);
         let next = said.try_recv().unwrap();
         assert_eq!(

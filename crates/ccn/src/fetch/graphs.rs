@@ -29,7 +29,10 @@ impl Source for Blocks {
     ) -> BoxFuture<'a, Result<Option<Extent>, FetchError>> {
         Box::pin(async move {
             match Cid::parse(&wanted.hash) {
-                Ok(cid) => Ok(self.graphs.obtain((cid, self.bytes_max), self.reach).await?),
+                Ok(cid) => Ok(self
+                    .graphs
+                    .obtain((cid, self.bytes_max), self.reach)
+                    .await?),
                 Err(_) => Ok(None),
             }
         })

@@ -88,6 +88,9 @@ impl Node {
             identity: folder.path().join("node.key"),
             bootstrap: Vec::new(),
             topics: vec!["ALIVE".to_owned(), TOPIC.to_owned()],
+            judged: Vec::new(),
+            quic: false,
+            peers_wanted: 0,
         };
         let (network, received) = Network::start(config, cancel.child_token()).await?;
         Ok(Node {

@@ -54,7 +54,7 @@ impl Node {
             Ticket::open(id, self.tickets.clone())
         } else {
             self.report(&id, &relay, MessageAcceptance::Accept);
-            Ticket::settled()
+            Ticket::default()
         };
         let received = Received {
             topic,

@@ -1,8 +1,8 @@
 //! Real nodes on 127.0.0.1, and the vectors of the wire.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-mod content;
 mod bitswap;
+mod content;
 mod delivery;
 mod discovery;
 mod foreign;
