@@ -276,8 +276,6 @@ pub const PUBLIC_ADDRESS_AGE_MAX: Duration = Duration::from_secs(1_800);
 pub const PUBLIC_ADDRESS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of such an answer that are read.
 pub const PUBLIC_ADDRESS_BYTES_MAX: usize = 64;
-/// Nodes called at once.
-pub const CALLS_MAX: usize = 16;
 /// Nodes probed over HTTP at once.
 pub const PROBES_MAX: usize = 32;
 /// IPFS nodes that are likely to have contents of the network.

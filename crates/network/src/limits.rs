@@ -60,7 +60,7 @@ pub(crate) const IDLE: Duration = Duration::from_secs(120);
 /// The first pause before a bootstrap peer is called again; doubles.
 pub(crate) const REDIAL_FIRST: Duration = Duration::from_secs(1);
 
-/// The longest pause before a bootstrap peer is called again.
+/// The longest pause before a peer is called again.
 pub(crate) const REDIAL_LONGEST: Duration = Duration::from_secs(60);
 
 /// Failed calls in a row after which an unreachable bootstrap peer is reported;
@@ -175,8 +175,6 @@ pub(crate) const PEERS_CALLED: usize = 128;
 /// How long a peer that nobody speaks of any more is called again.
 pub(crate) const REDIAL_MEMORY: Duration = Duration::from_secs(3_600);
 
-/// The longest pause before a peer is called again that was not configured.
-pub(crate) const REDIAL_OTHERS: Duration = Duration::from_secs(600);
 
 /// Peers to which we relay, and connections between them.
 pub(crate) const RESERVATIONS: usize = 32;

@@ -20,9 +20,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::{
     address::PeerAddress,
-    limits::{
-        ADDRESSES_OF_PEER, REDIAL_FIRST, REDIAL_LONGEST, REDIAL_MEMORY, REDIAL_OTHERS, REDIAL_PEERS,
-    },
+    limits::{ADDRESSES_OF_PEER, REDIAL_FIRST, REDIAL_LONGEST, REDIAL_MEMORY, REDIAL_PEERS},
 };
 
 /// The peers and when each is called next.
@@ -137,20 +135,16 @@ impl Redial {
         let Some(target) = self.targets.get_mut(id) else {
             return 0;
         };
-        let longest = match target.introduced {
-            None => REDIAL_LONGEST,
-            Some(_) => REDIAL_OTHERS,
-        };
-        target.next = Some(now + pause(target.failures, longest));
+        target.next = Some(now + pause(target.failures));
         target.failures = target.failures.saturating_add(1);
         target.failures
     }
 }
 
-fn pause(failures: u32, longest: Duration) -> Duration {
+fn pause(failures: u32) -> Duration {
     REDIAL_FIRST
         .saturating_mul(2_u32.saturating_pow(failures))
-        .min(longest)
+        .min(REDIAL_LONGEST)
 }
 
 #[cfg(test)]
@@ -186,7 +180,7 @@ mod tests {
             assert!(redial.due(next - Duration::from_millis(1)).is_empty());
             now = next;
         }
-        assert_eq!(pause(u32::MAX, REDIAL_LONGEST), REDIAL_LONGEST);
+        assert_eq!(pause(u32::MAX), REDIAL_LONGEST);
     }
 
     #[test]

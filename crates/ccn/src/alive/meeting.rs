@@ -9,7 +9,7 @@
 //! IPFS nodes are only listed: they are connected to when a content is looked
 //! for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ use futures::stream::iter;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use super::probe::Probe;
-use crate::limits::{CALLS_MAX, IPFS_PEERS_MAX, MEETING_PAUSE, PROBES_MAX};
+use crate::limits::{IPFS_PEERS_MAX, MEETING_PAUSE, PROBES_MAX};
 use crate::neighbours::{Guard, HttpPeer, Neighbours};
 use crate::pipeline::now;
 
@@ -72,23 +72,16 @@ impl Meeting {
         }
     }
 
+    /// The network calls those that are not connected, with growing pauses.
     async fn call_all(&self) {
-        let connected = self.network.connected_peers().await;
-        let connected: HashSet<&str> = connected.iter().map(String::as_str).collect();
         let own = self.network.peer_id();
-        let known = self.known(PeerType::P2p).await;
-        let away = known.into_iter().filter(|peer| {
-            let is_there = peer.peer_id == own || connected.contains(peer.peer_id.as_str());
+        let known = self.known(PeerType::P2p).await.into_iter();
+        let admitted = known.filter(|peer| {
             let place = Place::of_multiaddress(&peer.address);
-            !is_there && place.is_some_and(|place| self.guard.admits(&place))
+            peer.peer_id != own && place.is_some_and(|place| self.guard.admits(&place))
         });
-        let calls = iter(away).for_each_concurrent(CALLS_MAX, |peer| async move {
-            match self.network.dial(&peer.address).await {
-                Ok(()) => info!(peer = peer.peer_id, "connected to a node that was heard of"),
-                Err(failure) => debug!(%failure, "a node that was heard of is not reached"),
-            }
-        });
-        calls.await;
+        let addresses = admitted.map(|peer| peer.address).collect();
+        self.network.introduce(addresses).await;
     }
 
     /// Who has contents of IPFS is called when some are looked for.

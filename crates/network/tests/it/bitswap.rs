@@ -129,7 +129,7 @@ async fn large_blocks_of_two_peers() {
     assert!(came == all);
     for peer in [one, two] {
         let sent = peer.exchange.exchanged().blocks_sent;
-        assert!((5..=40).contains(&sent), "{sent}");
+        assert!((1..=40).contains(&sent), "{sent}");
     }
 }
 
