@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every test: unit, integration, the described API, whole networks, guests,
-# released clients.
+# released clients, another libp2p.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
@@ -10,7 +10,7 @@ cargo test --release --locked --workspace
 
 # These mostly wait for each other's answers, so they share the machine. Each
 # has a network of its own; what one says is shown whole when it ends.
-suites=(test-api test-clients test-clients-ts test-clients-rs)
+suites=(test-api test-clients test-clients-ts test-clients-rs test-gossip-js)
 logs=target/test-logs
 mkdir -p "$logs"
 declare -A running
