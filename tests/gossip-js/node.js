@@ -87,7 +87,9 @@ registry_seconds = 1
 level = "info,beth_network=debug"
 `)
       const said = openSync(log, 'a')
-      child = spawn(BINARY, ['ccn', '--config', config], { stdio: ['ignore', said, said] })
+      // It ends with this process, however that ends.
+      const env = { ...process.env, BETH_PARENT: String(process.pid) }
+      child = spawn(BINARY, ['ccn', '--config', config], { stdio: ['ignore', said, said], env })
       const started = child
       process.on('exit', () => started.kill('SIGKILL'))
       ended = once(child, 'exit')
