@@ -39,6 +39,9 @@ pub struct Node {
     client: Mutex<Client>,
 }
 
+/// Digest and number of messages, as a node tells them, or why it does not.
+type State = (Result<String, String>, Result<u64, String>);
+
 #[derive(Serialize)]
 struct ConfigFile<'a> {
     ccn: &'a CcnConfig,
@@ -222,7 +225,7 @@ pub fn agree<'a>(nodes: impl IntoIterator<Item = &'a Node> + Clone, messages: &[
         let each = nodes.clone().into_iter();
         each.map(|node| (node.digest(), node.total())).collect()
     };
-    let is_same = |seen: &[(Result<String, String>, Result<u64, String>)]| {
+    let is_same = |seen: &[State]| {
         let (digest, total) = &seen[0];
         digest.is_ok() && *total == Ok(expected as u64) && seen.iter().all(|one| *one == seen[0])
     };
@@ -279,10 +282,18 @@ pub fn wait<T: std::fmt::Debug>(
     }
 }
 
+/// As many as the node says itself to be connected with.
 fn peers_of(node: &Node) -> Result<u64, String> {
-    let figures = node.get("/metrics.json")?;
-    let peers = figures["pyaleph_status_peers_total"].as_u64();
-    peers.ok_or_else(|| figures.to_string())
+    let mut command = beth();
+    let said = command
+        .args(["ccn", "peers", "--json", "--config"])
+        .arg(node.folder.path().join("beth.toml"))
+        .output()
+        .map_err(|error| error.to_string())?;
+    let said: Value = serde_json::from_slice(&said.stdout)
+        .map_err(|_| String::from_utf8_lossy(&said.stderr).into_owned())?;
+    let peers = said["connected"].as_array().map(|peers| peers.len() as u64);
+    peers.ok_or_else(|| said.to_string())
 }
 
 fn words<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> String {
