@@ -1,15 +1,6 @@
 //! Measures a local network as a person meets it: start, size, idleness, and
 //! how soon a message accepted at one core node is visible at the other.
-//!
-//! `cargo run --release -p beth --example measure_network`
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    missing_docs
-)]
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -21,19 +12,19 @@ use beth_sdk::client::messages::{MessageFilter, Wait};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
+use crate::processes::{cpu_ticks, memory_mb, tree};
+
 const MESSAGES: usize = 500;
 const IDLE: Duration = Duration::from_secs(20);
 
-fn main() {
-    let binary = std::env::current_exe().unwrap().with_file_name("beth");
-    let binary = binary.parent().unwrap().parent().unwrap().join("beth");
+pub fn measure(binary: &Path) {
     println!(
         "binary                         {:8.1} MB",
-        std::fs::metadata(&binary).unwrap().len() as f64 / 1e6
+        std::fs::metadata(binary).unwrap().len() as f64 / 1e6
     );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net");
-    let (child, _, first) = start(&binary, &path);
+    let (child, _, first) = start(binary, &path);
     println!(
         "first start, ready after       {:8.0} ms",
         first.as_secs_f64() * 1e3
@@ -41,11 +32,11 @@ fn main() {
     stop(child);
     let mut starts: Vec<f64> = Vec::new();
     for _ in 0..4 {
-        let (child, _, took) = start(&binary, &path);
+        let (child, _, took) = start(binary, &path);
         starts.push(took.as_secs_f64() * 1e3);
         stop(child);
     }
-    let (child, said, took) = start(&binary, &path);
+    let (child, said, took) = start(binary, &path);
     starts.push(took.as_secs_f64() * 1e3);
     starts.sort_by(f64::total_cmp);
     println!(
@@ -114,64 +105,6 @@ fn stop(mut child: Child) {
         .status()
         .unwrap();
     assert!(child.wait().unwrap().success());
-}
-
-/// A process and its descendants.
-fn tree(root: u32) -> Vec<u32> {
-    let mut parents: HashMap<u32, Vec<u32>> = HashMap::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent = stat
-            .rsplit(") ")
-            .next()
-            .and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
-        if let Some(parent) = parent {
-            parents.entry(parent).or_default().push(pid);
-        }
-    }
-    let mut found = vec![root];
-    let mut index = 0;
-    while index < found.len() {
-        found.extend(parents.get(&found[index]).into_iter().flatten());
-        index += 1;
-    }
-    found
-}
-
-/// User and system time in hundredths of a second.
-fn cpu_ticks(tree: &[u32]) -> u64 {
-    let of = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let rest: Vec<u64> = stat
-            .rsplit(") ")
-            .next()
-            .unwrap_or_default()
-            .split(' ')
-            .map(|n| n.parse().unwrap_or(0))
-            .collect();
-        rest.get(11).unwrap_or(&0) + rest.get(12).unwrap_or(&0)
-    };
-    tree.iter().map(of).sum()
-}
-
-fn memory_mb(pid: u32) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("Pss:"))
-        .unwrap_or("Pss: 0 kB");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kb| kb.parse::<f64>().ok())
-        .unwrap_or(0.0)
-        / 1024.0
 }
 
 /// From the answer of the first node to the frame at the second, in ms.
