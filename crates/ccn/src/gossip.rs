@@ -11,12 +11,14 @@ use beth_protocol::json::{parse_written, to_sorted_string};
 use beth_protocol::{Message, limits as protocol_limits};
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::limits;
 use crate::metrics::Metrics;
 use crate::pipeline::arrival;
-use crate::verify::Intake;
+use crate::verify::{Closed, Intake};
 pub(crate) use carriers::Carrier;
 pub use carriers::{Carriage, Publication};
 use unpublished::Unpublished;
@@ -160,37 +162,67 @@ pub(crate) struct Ears {
 /// Feeds what other nodes say into the pipeline, which says as soon as the
 /// signature is known whether a message is passed on. A full pipeline slows the
 /// network down instead of losing messages.
+///
+/// What comes alone goes on at once. In a stream the messages of
+/// [`limits::GATHER`] go on together: then threads wake, and the disk is waited
+/// for, once for all of them, and neighbours' word that they have a message
+/// already is heard before it would be sent to them.
 pub(crate) async fn listen(
     mut received: mpsc::Receiver<Received>,
-    Ears {
-        topic,
-        intake,
-        alive,
-    }: Ears,
+    ears: Ears,
     cancel: CancellationToken,
 ) {
-    let counter = intake.metrics.work.gossip_received.clone();
-    let count = |outcome| counter.with_label_values(&[outcome]).inc();
+    let mut gathered = Vec::with_capacity(limits::GATHERED);
+    let mut next_at = Instant::now();
     loop {
-        let next = tokio::select! {
+        let count = tokio::select! {
             () = cancel.cancelled() => return,
-            next = received.recv() => next,
+            count = received.recv_many(&mut gathered, limits::GATHERED) => count,
         };
-        let Some(next) = next else { return };
-        if next.topic != topic {
-            let _ = alive.try_send(next);
-            continue;
-        }
-        let Some(raw) = decode(&next.data) else {
-            next.ticket.settle(Verdict::Reject);
-            count("no_message");
-            debug!(from = next.from, "a payload that is no message was dropped");
-            continue;
-        };
-        count("new");
-        if intake.hear(arrival(raw), next.ticket).await.is_err() {
+        if count == 0 {
             return;
         }
+        if Instant::now() < next_at && count < limits::GATHERED {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = sleep_until(next_at) => {}
+            }
+            while gathered.len() < limits::GATHERED
+                && let Ok(more) = received.try_recv()
+            {
+                gathered.push(more);
+            }
+        }
+        for one in gathered.drain(..) {
+            if ears.hear(one).await.is_err() {
+                return;
+            }
+        }
+        next_at = Instant::now() + limits::GATHER;
+    }
+}
+
+impl Ears {
+    async fn hear(&self, received: Received) -> Result<(), Closed> {
+        let count = |outcome| {
+            let counter = &self.intake.metrics.work.gossip_received;
+            counter.with_label_values(&[outcome]).inc();
+        };
+        if received.topic != self.topic {
+            let _ = self.alive.try_send(received);
+            return Ok(());
+        }
+        let Some(raw) = decode(&received.data) else {
+            received.ticket.settle(Verdict::Reject);
+            count("no_message");
+            debug!(
+                from = received.from,
+                "a payload that is no message was dropped"
+            );
+            return Ok(());
+        };
+        count("new");
+        self.intake.hear(arrival(raw), received.ticket).await
     }
 }
 

@@ -14,6 +14,10 @@ pub const IN_FLIGHT_KIB: usize = 96 * 1024;
 pub const BODIES_KIB: usize = 96 * 1024;
 /// Longest pause between two looks at whose turn it is.
 pub const ROOM_LOOK: Duration = Duration::from_millis(20);
+/// In a stream of gossip, messages that come within this time go on together.
+pub const GATHER: Duration = Duration::from_millis(10);
+/// So many go on without waiting for more.
+pub const GATHERED: usize = 64;
 /// Messages that a verifier takes at once.
 pub const VERIFY_CHUNK: usize = 16;
 /// Longest body of a message whose content is a file, in bytes. Upstream reads
