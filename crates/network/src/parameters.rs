@@ -118,7 +118,7 @@ pub const GOSSIP: Gossip = Gossip {
     history: 5,
     history_told: 3,
     duplicates: Duration::from_secs(1_800),
-    dont_want_bytes: 256,
+    dont_want_bytes: 1_000,
     prune_backoff: Duration::from_secs(60),
     backoff_slack: 1,
     want_patience: Duration::from_secs(3),

@@ -1,10 +1,10 @@
 //! Measures networks of real processes as people meet them.
 //!
 //! ```text
-//! cargo run --release -p beth --example measure_network [local | spread [messages a second] | idle]
+//! cargo run --release -p beth --example measure_network [local | spread [messages a second [others]] | idle]
 //!
 //! local    a network of `beth up`: start, size, idleness, one message after the other
-//! spread   eleven core nodes: messages published at one, seen at the ten others
+//! spread   core nodes: messages published at one, seen at (ten) others
 //! idle     one core node with a hundred peers that have nothing to say
 //! ```
 //! Without a word all of them, one after the other.
@@ -30,8 +30,12 @@ fn main() {
         local::measure(&binary);
     }
     if is_wanted("spread") {
-        let rate = words.get(1).map_or(500, |rate| rate.parse().unwrap());
-        spread::measure(&binary, rate);
+        let number = |index, default| {
+            words
+                .get(index)
+                .map_or(default, |word| word.parse().unwrap())
+        };
+        spread::measure(&binary, number(1, 500), number(2, 10));
     }
     if is_wanted("idle") {
         idle::measure(&binary);
