@@ -30,12 +30,8 @@ fn main() {
         local::measure(&binary);
     }
     if is_wanted("spread") {
-        let number = |index, default| {
-            words
-                .get(index)
-                .map_or(default, |word| word.parse().unwrap())
-        };
-        spread::measure(&binary, number(1, 500), number(2, 10));
+        let number = |index: usize| words.get(index).map(|word| word.parse().unwrap());
+        spread::measure(&binary, number(1).unwrap_or(500), number(2).unwrap_or(10));
     }
     if is_wanted("idle") {
         idle::measure(&binary);

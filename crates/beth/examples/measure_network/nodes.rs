@@ -81,11 +81,17 @@ impl Node {
 
     /// Where it is called over TCP.
     pub fn address(&self) -> String {
-        let said = self.peers();
-        let mut listening = said["listening"].as_array().unwrap().iter();
-        let tcp =
-            listening.find_map(|address| address.as_str().filter(|text| text.contains("/tcp/")));
-        tcp.unwrap().to_owned()
+        let began = Instant::now();
+        loop {
+            let said = self.peers();
+            let mut listening = said["listening"].as_array().unwrap().iter();
+            let tcp = listening.find(|address| address.as_str().unwrap().contains("/tcp/"));
+            if let Some(tcp) = tcp {
+                return tcp.as_str().unwrap().to_owned();
+            }
+            assert!(began.elapsed() < PATIENCE, "{said}");
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Waits until it is connected with so many others.
