@@ -10,7 +10,7 @@ cargo test --release --locked --workspace
 
 # These mostly wait for each other's answers, so they share the machine. Each
 # has a network of its own; what one says is shown whole when it ends.
-suites=(test-api test-clients test-clients-ts test-clients-rs test-gossip-js)
+suites=(test-api test-clients test-clients-ts test-clients-rs test-gossip-js test-ipfs)
 logs=target/test-logs
 mkdir -p "$logs"
 declare -A running

@@ -153,8 +153,17 @@ pub(crate) const WRONG_MESSAGES_PER_SECOND: f64 = 20.0;
 pub(crate) const QUIC_IDLE: Duration = Duration::from_secs(40);
 pub(crate) const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(12);
 
-/// Streams in one connection.
+/// Streams in one connection of Mplex.
 pub(crate) const STREAMS_PER_CONNECTION: usize = 256;
+
+/// Streams in one connection of Yamux, chosen for what it leaves to windows.
+///
+/// The library gives a connection 1 GiB of them: 256 KiB for each possible
+/// stream, and what remains to streams that prove fast. It refuses frames of
+/// more than 1 MiB, and other implementations send frames as large as the window
+/// lets them. So 768 KiB remain: no window, hence no frame, exceeds 1 MiB. How
+/// many streams a peer really has open is bounded by each protocol.
+pub(crate) const YAMUX_STREAMS: usize = (1 << 30) / (256 << 10) - 3;
 
 /// Frames of Mplex that wait in one stream.
 pub(crate) const MPLEX_FRAMES: usize = 32;

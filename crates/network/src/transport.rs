@@ -21,7 +21,9 @@ use libp2p::{
 use crate::{
     error::Error,
     identity::Identity,
-    limits::{DIAL, MPLEX_FRAMES, QUIC_IDLE, QUIC_KEEP_ALIVE, STREAMS_PER_CONNECTION},
+    limits::{
+        DIAL, MPLEX_FRAMES, QUIC_IDLE, QUIC_KEEP_ALIVE, STREAMS_PER_CONNECTION, YAMUX_STREAMS,
+    },
 };
 
 /// A transport whose connections are proved and carry streams.
@@ -73,7 +75,7 @@ fn resolving(direct: impl Fn() -> Secured) -> Secured {
 
 fn yamux() -> yamux::Config {
     let mut config = yamux::Config::default();
-    config.set_max_num_streams(STREAMS_PER_CONNECTION);
+    config.set_max_num_streams(YAMUX_STREAMS);
     config
 }
 
