@@ -16,4 +16,4 @@ if ! cmp -s package-lock.json "$installed"; then
         { echo "test-ipfs: Helia could not be installed: see target/ipfs-install.log" >&2; exit 1; }
     cp package-lock.json "$installed"
 fi
-exec node --test --test-reporter="${TEST_REPORTER:-spec}" suite.test.js
+exec node --test --test-reporter="${TEST_REPORTER:-spec}" suite.test.js dht.test.js

@@ -126,7 +126,7 @@ ${ipfs}`)
       child.kill('SIGTERM')
       const [code] = await ended
       const text = readFileSync(log, 'utf8')
-      rmSync(folder, { recursive: true, force: true })
+      if (!process.env.KEEP) rmSync(folder, { recursive: true, force: true })
       if (code !== 0) throw new Error(`the node must end with code 0 after SIGTERM, not ${code}:\n${text}`)
     },
   }

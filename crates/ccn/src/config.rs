@@ -97,6 +97,11 @@ pub struct IpfsConfig {
     /// Peers of IPFS that are asked first, as multiaddresses that end in
     /// `/p2p/<peer id>`.
     pub peers: Vec<String>,
+    /// Peers by which contents are found in the table that all of IPFS shares
+    /// (its DHT), as multiaddresses that end in `/p2p/<peer id>`. With any, this
+    /// node looks there for what its neighbours lack and tells what it keeps;
+    /// with none it does neither.
+    pub bootstrap: Vec<String>,
     /// Host of an IPFS daemon (kubo); empty: none is used.
     pub host: String,
     /// Port of its RPC.
@@ -115,6 +120,7 @@ impl Default for IpfsConfig {
             gateway_fetch: false,
             gateway_fetch_bytes_max: 256 << 20,
             peers: Vec::new(),
+            bootstrap: Vec::new(),
             host: String::new(),
             port: 5001,
             scheme: "http".into(),

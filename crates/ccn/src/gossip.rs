@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::config::CcnConfig;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::pipeline::arrival;
@@ -45,6 +46,12 @@ impl NetworkInfo {
             network,
             announced: Arc::default(),
         }
+    }
+
+    /// Who tells IPFS what is kept here, when that was configured.
+    pub(crate) fn provider(&self, config: &CcnConfig) -> Option<Arc<Network>> {
+        let is_wanted = !config.ipfs.bootstrap.is_empty();
+        self.network.clone().filter(|_| is_wanted)
     }
 
     /// This is where other nodes reach us.

@@ -34,6 +34,7 @@ pub mod neighbours;
 pub mod node;
 pub mod peers;
 pub mod pipeline;
+mod provide;
 mod rate;
 mod reference;
 pub mod repair;

@@ -14,6 +14,16 @@ pub const IN_FLIGHT_KIB: usize = 96 * 1024;
 pub const BODIES_KIB: usize = 96 * 1024;
 /// Longest pause between two looks at whose turn it is.
 pub const ROOM_LOOK: Duration = Duration::from_millis(20);
+/// From the start to the first round over the pinned contents of IPFS.
+pub const PROVIDE_FIRST: Duration = Duration::from_secs(30);
+/// Between two rounds: peers forget after a day.
+pub const PROVIDE_PERIOD: Duration = Duration::from_secs(22 * 3_600);
+/// After a round of which nobody noted anything.
+pub const PROVIDE_AGAIN: Duration = Duration::from_secs(300);
+/// Contents that are read and told of together.
+pub const PROVIDE_PAGE: usize = 500;
+/// Contents of which IPFS is told at once.
+pub const PROVIDE_AT_ONCE: usize = 4;
 /// In a stream of gossip, messages that come within this time go on together.
 pub const GATHER: Duration = Duration::from_millis(10);
 /// So many go on without waiting for more.

@@ -39,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::metrics::sample::Sampler;
 use crate::neighbours::{Guard, Neighbours};
 use crate::pipeline::{Pipeline, now};
+use crate::provide::Provide;
 use crate::repair::{Hands, Repair, scrub};
 use crate::retry::Retry;
 use crate::room::Bodies;
@@ -258,6 +259,7 @@ fn network_config(config: &CcnConfig) -> NetworkConfig {
         judged: vec![config.p2p.message_topic.clone()],
         quic: config.p2p.quic,
         peers_wanted: config.p2p.peers_wanted,
+        routers: config.ipfs.bootstrap.clone(),
     }
 }
 
@@ -356,6 +358,7 @@ impl Parts {
         let kubo = Kubo::configured(&config.ipfs, client.clone());
         let sources = Sources {
             exchange: exchange.clone(),
+            network: network.clone(),
             providers: config.ipfs.peers.clone(),
             kubo: kubo.clone(),
             neighbours: neighbours.clone(),
@@ -411,6 +414,15 @@ impl Parts {
                 .keep_doing(period, cancel.child_token())
                 .boxed(),
         ];
+        if let Some(network) = network.provider(&config) {
+            let (readers, events) = (readers.clone(), events.clone());
+            let provide = Provide {
+                network,
+                readers,
+                events,
+            };
+            background.push(provide.run(cancel.child_token()).boxed());
+        }
         let hands = Hands {
             fetcher: fetcher.clone(),
             pipeline: pipeline.clone(),

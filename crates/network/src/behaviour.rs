@@ -3,7 +3,7 @@
 //! ```text
 //!   with everybody   gossip · our own protocols as streams
 //!   with those who   identify · ping · Kademlia of our own kind
-//!   speak it too     AutoNAT · relay · hole punching
+//!   speak it too     AutoNAT · relay · hole punching · IPFS routing, when configured
 //! ```
 //!
 //! Every protocol is negotiated by itself, so that upstream, which knows
@@ -25,13 +25,14 @@ use libp2p::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    address::PeerAddress,
     error::Error,
     gossip::{Gossip, gossip},
     identity::Identity,
     limits::{
         CIRCUIT, CIRCUIT_BYTES, CIRCUITS, CONNECTIONS_PER_PEER, DISCOVERY_PERIOD, DISCOVERY_QUERY,
         IDENTIFY_PERIOD, IDLE, INCOMING_CONNECTIONS, PENDING_INCOMING_CONNECTIONS, PING,
-        PING_PERIOD, RESERVATIONS,
+        PING_PERIOD, RESERVATIONS, WALK,
     },
     network::Config,
     traffic::Traffic,
@@ -48,6 +49,9 @@ const FAMILY: &str = "aleph/1.0.0";
 /// so that nodes of other networks are never among them.
 pub(crate) const DISCOVERY: StreamProtocol = StreamProtocol::new("/beth/kad/1.0.0");
 
+/// The protocol by which all of IPFS finds contents.
+const ROUTING: StreamProtocol = StreamProtocol::new("/ipfs/kad/1.0.0");
+
 /// What a connection carries, and how many there may be.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
@@ -58,6 +62,7 @@ pub(crate) struct Behaviour {
     ping: ping::Behaviour,
     pub(crate) streams: libp2p_stream::Behaviour,
     pub(crate) discovery: Toggle<kad::Behaviour<MemoryStore>>,
+    pub(crate) routing: Toggle<kad::Behaviour<MemoryStore>>,
     reach: autonat::client::Behaviour,
     reach_of_others: autonat::server::Behaviour,
     relay: relay::Behaviour,
@@ -76,6 +81,8 @@ pub(crate) fn swarm(
     let transport = transport(identity, relay_transport)?;
     let (gossip, traffic) = Traffic::of(gossip(identity.keypair(), &config.topics)?);
     let discovery = (config.peers_wanted > 0).then(|| discovery(peer_id));
+    let routers = router_addresses(&config.routers)?;
+    let routing = (!routers.is_empty()).then(|| routing(peer_id, routers));
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits()),
         blocks: allow_block_list::Behaviour::default(),
@@ -88,6 +95,7 @@ pub(crate) fn swarm(
         ),
         streams: libp2p_stream::Behaviour::new(),
         discovery: discovery.into(),
+        routing: routing.into(),
         reach: autonat::client::Behaviour::default(),
         reach_of_others: autonat::server::Behaviour::default(),
         relay: relay::Behaviour::new(peer_id, relaying()),
@@ -128,6 +136,31 @@ fn discovery(own: PeerId) -> kad::Behaviour<MemoryStore> {
     let mut discovery = kad::Behaviour::with_config(own, MemoryStore::new(own), config);
     discovery.set_mode(Some(kad::Mode::Server));
     discovery
+}
+
+/// Asks the table that all of IPFS shares; is no part of it.
+fn routing(own: PeerId, routers: Vec<PeerAddress>) -> kad::Behaviour<MemoryStore> {
+    let mut config = kad::Config::new(ROUTING);
+    config
+        .set_query_timeout(WALK)
+        .set_periodic_bootstrap_interval(Some(DISCOVERY_PERIOD))
+        .set_replication_interval(None)
+        .set_publication_interval(None)
+        .set_provider_publication_interval(None)
+        .set_caching(kad::Caching::Disabled);
+    let mut routing = kad::Behaviour::with_config(own, MemoryStore::new(own), config);
+    routing.set_mode(Some(kad::Mode::Client));
+    for router in routers {
+        routing.add_address(&router.id, router.address);
+    }
+    routing
+}
+
+fn router_addresses(written: &[String]) -> Result<Vec<PeerAddress>, Error> {
+    written
+        .iter()
+        .map(|text| PeerAddress::parse(text))
+        .collect()
 }
 
 /// Enough to punch a hole and to gossip a while when that fails.

@@ -38,6 +38,7 @@ pub mod parameters;
 pub mod payload;
 mod redial;
 mod roster;
+mod routing;
 mod standing;
 mod status;
 mod sync;

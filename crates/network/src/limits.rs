@@ -171,6 +171,14 @@ pub(crate) const YAMUX_STREAMS: usize = (1 << 30) / (256 << 10) - 3;
 /// Frames of Mplex that wait in one stream.
 pub(crate) const MPLEX_FRAMES: usize = 32;
 
+/// A walk through the table of IPFS: how long, and until whoever asked gives up.
+pub(crate) const WALK: Duration = Duration::from_secs(60);
+pub(crate) const WALK_PATIENCE: Duration = Duration::from_secs(70);
+
+/// Walks at once, and providers that are called for one content.
+pub(crate) const WALKS: usize = 32;
+pub(crate) const PROVIDERS_CALLED: usize = 8;
+
 /// Between two searches for peers near us, and for one to end.
 pub(crate) const DISCOVERY_PERIOD: Duration = Duration::from_secs(600);
 pub(crate) const DISCOVERY_QUERY: Duration = Duration::from_secs(20);
@@ -186,7 +194,6 @@ pub(crate) const PEERS_CALLED: usize = 128;
 
 /// How long a peer that nobody speaks of any more is called again.
 pub(crate) const REDIAL_MEMORY: Duration = Duration::from_secs(3_600);
-
 
 /// Peers to which we relay, and connections between them.
 pub(crate) const RESERVATIONS: usize = 32;

@@ -26,7 +26,7 @@ use crate::{
     frame::Envelope,
     identity::Identity,
     limits,
-    node::{Command, Node},
+    node::{Command, Node, Walks},
     redial::Redial,
     roster::Roster,
     standing::Standing,
@@ -55,6 +55,9 @@ pub struct Config {
     /// With fewer peers connected, more of our own kind are looked for; 0 looks
     /// for none, and does not help others to find any.
     pub peers_wanted: usize,
+    /// Peers of the table that IPFS shares, as multiaddresses ending in
+    /// `/p2p/<id>`; with none this node takes no part in it.
+    pub routers: Vec<String>,
 }
 
 impl Default for Config {
@@ -68,6 +71,7 @@ impl Default for Config {
             judged: Vec::new(),
             quic: true,
             peers_wanted: limits::PEERS_WANTED,
+            routers: Vec::new(),
         }
     }
 }
@@ -192,6 +196,7 @@ impl Network {
             roster: Roster::default(),
             standing: Standing::default(),
             traffic,
+            walks: Walks::default(),
             dials: HashMap::new(),
         };
         tasks.spawn(node.run(cancel.clone()));
@@ -329,9 +334,14 @@ impl Network {
         let peers = peers
             .iter()
             .filter_map(|peer| PeerAddress::parse(peer).ok());
-        let command = Command::Introduce {
+        self.tell(Command::Introduce {
             peers: peers.take(limits::REDIAL_PEERS).collect(),
-        };
+        })
+        .await;
+    }
+
+    /// Something to do that is not answered; forgotten when the queue stays full.
+    pub(crate) async fn tell(&self, command: Command) {
         let _ = timeout(limits::PUBLISH, self.commands.send(command)).await;
     }
 
@@ -373,7 +383,7 @@ impl Network {
     }
 
     /// `None` when the node task has ended.
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         command: Command,
         answer: impl Future<Output = Result<T, oneshot::error::RecvError>>,

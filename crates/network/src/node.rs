@@ -22,6 +22,7 @@ mod conduct;
 mod discovery;
 mod hearing;
 mod report;
+mod routing;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -40,6 +41,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use command::Command;
+pub(crate) use routing::Walks;
 
 use crate::{
     address::quic_beside,
@@ -80,6 +82,7 @@ pub(crate) struct Node {
     pub(crate) roster: Roster,
     pub(crate) standing: Standing,
     pub(crate) traffic: Traffic,
+    pub(crate) walks: Walks,
     pub(crate) dials: HashMap<PeerId, Vec<oneshot::Sender<Result<(), Error>>>>,
 }
 
@@ -122,6 +125,7 @@ impl Node {
                 info,
                 ..
             })) => self.meet(peer_id, &info),
+            SwarmEvent::Behaviour(BehaviourEvent::Routing(event)) => self.walked(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
                 peer,
                 result: Ok(round_trip),

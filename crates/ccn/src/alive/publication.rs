@@ -20,6 +20,9 @@ pub(super) async fn run(
     topic: String,
 ) {
     if let Some(announced) = ourselves.at_once() {
+        if let Some(address) = &announced.p2p {
+            network.reachable(address).await;
+        }
         shown.announce(announced.p2p);
     }
     sleep(ALIVE_FIRST).await;

@@ -3,7 +3,8 @@
 //! ```text
 //!   CID ─▶ walk ─ what is here? ─▶ gathering on the disk ─▶ whole ─▶ plain file or archive
 //!            │ what is not                ▲ each block compared with its name
-//!            └▶ exchange with peers ──────┤
+//!            └▶ exchange with peers, then ┤
+//!               those the DHT names ──────┤
 //!               an IPFS daemon ───────────┤  as an archive, read while it comes
 //!               core nodes, over HTTP ────┘
 //! ```
@@ -21,7 +22,7 @@ mod walk;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use beth_network::{Exchange, Fetch};
+use beth_network::{Exchange, Fetch, Network};
 use beth_protocol::cid::Cid;
 use beth_store::blobs::Extent;
 use beth_store::blobs::archive::{ArchiveError, ArchiveFault};
@@ -47,6 +48,8 @@ pub struct Graphs {
 pub(crate) struct Sources {
     /// Peers of IPFS, and other nodes of ours.
     pub exchange: Option<Exchange>,
+    /// Finds more of these.
+    pub network: Option<Arc<Network>>,
     /// Peers that are asked first: multiaddresses.
     pub providers: Vec<String>,
     /// An IPFS daemon.
@@ -161,7 +164,7 @@ impl Graphs {
 
     async fn ask(&self, reach: Reach, root: Cid, walk: &Shared) -> Result<bool, GraphError> {
         match (reach, &self.sources.exchange) {
-            (Reach::Peers, Some(exchange)) => self.ask_peers(exchange, root, walk).await,
+            (Reach::Peers, Some(exchange)) => self.ask_all_peers(exchange, root, walk).await,
             (Reach::Peers, None) => Ok(false),
             (Reach::Archives, _) => self.ask_for_archives(root, walk).await,
         }
@@ -192,12 +195,33 @@ impl Graphs {
         Ok(false)
     }
 
-    /// Leads a walk on with blocks of peers; true at its end.
-    async fn ask_peers(
+    /// Those that are connected, then those that are found.
+    async fn ask_all_peers(
         &self,
         exchange: &Exchange,
         root: Cid,
         walk: &Shared,
+    ) -> Result<bool, GraphError> {
+        let first = self.ask_peers(exchange, &self.sources.providers, (root, walk));
+        if first.await? {
+            return Ok(true);
+        }
+        let Some(network) = &self.sources.network else {
+            return Ok(false);
+        };
+        let found = network.seek(*root.digest()).await;
+        match found.is_empty() {
+            true => Ok(false),
+            false => self.ask_peers(exchange, &found, (root, walk)).await,
+        }
+    }
+
+    /// Leads a walk on with blocks of peers; true at its end.
+    async fn ask_peers(
+        &self,
+        exchange: &Exchange,
+        providers: &[String],
+        (root, walk): (Cid, &Shared),
     ) -> Result<bool, GraphError> {
         let mut fetch: Option<Fetch> = None;
         let mut arrived: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
@@ -222,7 +246,7 @@ impl Graphs {
                 }
                 None => {
                     let wanted = held(walk).waiting();
-                    fetch.insert(exchange.fetch(wanted, &self.sources.providers, BLOCK_PATIENCE))
+                    fetch.insert(exchange.fetch(wanted, providers, BLOCK_PATIENCE))
                 }
             };
             arrived = Vec::new();

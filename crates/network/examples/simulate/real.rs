@@ -91,6 +91,7 @@ impl Node {
             judged: Vec::new(),
             quic: false,
             peers_wanted: 0,
+            routers: Vec::new(),
         };
         let (network, received) = Network::start(config, cancel.child_token()).await?;
         Ok(Node {

@@ -1,7 +1,7 @@
 //! Requests of handles.
 
 use libp2p::{
-    PeerId,
+    Multiaddr, PeerId,
     gossipsub::{self, TopicHash},
 };
 use tokio::sync::oneshot;
@@ -43,6 +43,20 @@ pub(crate) enum Command {
         peer: PeerId,
         fault: Fault,
     },
+    /// Have us noted as one that has a content.
+    Provide {
+        digest: [u8; 32],
+        reply: oneshot::Sender<bool>,
+    },
+    /// Find and call those that have it.
+    Seek {
+        digest: [u8; 32],
+        reply: oneshot::Sender<Vec<PeerId>>,
+    },
+    /// Others reach us there.
+    Reachable {
+        address: Multiaddr,
+    },
 }
 
 impl Node {
@@ -67,6 +81,9 @@ impl Node {
             }
             Command::Introduce { peers } => self.introduced(peers),
             Command::Demote { peer, fault } => self.demote(peer, fault),
+            Command::Provide { digest, reply } => self.provide(&digest, reply),
+            Command::Seek { digest, reply } => self.seek(&digest, reply),
+            Command::Reachable { address } => self.swarm.add_external_address(address),
         }
     }
 
