@@ -19,6 +19,7 @@
 
 mod absence;
 mod delay;
+mod hostile;
 mod http;
 mod lan;
 mod loss;

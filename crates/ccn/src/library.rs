@@ -2,10 +2,11 @@
 
 mod parcel;
 
-use beth_network::{Batch, Judged, Library, LibraryError, Wanted};
+use beth_network::{Batch, Judged, Library, LibraryError, Tally, Wanted};
 use beth_protocol::Message;
 use beth_protocol::reconcile::frame::{Reply, Request};
 use beth_protocol::reconcile::{AskError, Asker, Element, Range, Salt, Step, answer};
+use beth_protocol::rejection::Code;
 use beth_store::rows::Outcome;
 use beth_store::{Readers, State};
 use futures::future::BoxFuture;
@@ -71,12 +72,22 @@ impl Library for Shelves {
             for arrival in messages.iter().filter_map(|data| parcel::open(data)) {
                 handed.push(self.pipeline.hand(arrival).await.ok()?);
             }
+            let unread = messages.len() - handed.len();
             let judged: Judged = Box::pin(async move {
-                let mut in_force = 0;
+                let mut tally = Tally {
+                    in_force: 0,
+                    wrong: unread as u64,
+                };
                 for one in handed {
-                    in_force += u64::from(one.outcome().await.ok()? == Outcome::Processed);
+                    match one.outcome().await.ok()? {
+                        Outcome::Processed => tally.in_force += 1,
+                        Outcome::Rejected(why) if why.code == Code::InvalidSignature => {
+                            tally.wrong += 1;
+                        }
+                        _ => {}
+                    }
                 }
-                Some(in_force)
+                Some(tally)
             });
             Some(judged)
         })

@@ -57,7 +57,8 @@ impl Network {
             return;
         };
         let bounds = (self.tasks.clone(), self.cancel.clone());
-        self.tasks.spawn(serve::serve(incoming, contents, bounds));
+        self.tasks
+            .spawn(serve::serve(incoming, (contents, self.clone()), bounds));
     }
 
     /// Fetches a content of at most so many bytes from the neighbours that have

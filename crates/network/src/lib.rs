@@ -53,5 +53,5 @@ pub use identity::{Identity, IdentityError};
 pub use message_id::message_id;
 pub use network::{Config, Network, Published, Received};
 pub use status::{BlockedPeer, Direction, PeerStatus, Status, TopicStatus, Transport};
-pub use sync::{Batch, Judged, Library, LibraryError, Visit, Wanted};
+pub use sync::{Batch, Judged, Library, LibraryError, Tally, Visit, Wanted};
 pub use verdict::{Ticket, Verdict};

@@ -156,6 +156,9 @@ pub(crate) const WRONG_MESSAGES_PER_SECOND: f64 = 20.0;
 pub(crate) const QUIC_IDLE: Duration = Duration::from_secs(40);
 pub(crate) const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(12);
 
+/// Wrong messages of one visit that a peer is blamed for: enough to cut it off.
+pub(crate) const WRONG_BLAMED: u64 = 10;
+
 /// Streams in one connection of Mplex.
 pub(crate) const STREAMS_PER_CONNECTION: usize = 256;
 

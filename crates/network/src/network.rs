@@ -235,10 +235,14 @@ impl Network {
             peers: self.neighbours.connected.clone(),
             guests: guests.clone(),
             seen: Arc::new(seen),
+            network: self.clone(),
         };
         let bounds = (self.tasks.clone(), self.cancel.clone());
-        self.tasks
-            .spawn(sync::serve(incoming, (library, guests), bounds));
+        self.tasks.spawn(sync::serve(
+            incoming,
+            (library, guests, self.clone()),
+            bounds,
+        ));
         self.tasks.spawn(keeper.run(self.cancel.clone()));
     }
 

@@ -24,13 +24,25 @@ mod pulse;
 mod serve;
 mod visit;
 
-use libp2p::StreamProtocol;
+use libp2p::{PeerId, StreamProtocol};
+
+use crate::fault::Fault;
+use crate::limits::WRONG_BLAMED;
+use crate::network::Network;
 
 pub(crate) use guests::Guests;
 pub(crate) use keeper::Keeper;
-pub use library::{Batch, Judged, Library, LibraryError, Wanted};
+pub use library::{Batch, Judged, Library, LibraryError, Tally, Wanted};
 pub(crate) use serve::serve;
 pub use visit::Visit;
+
+/// What a peer is blamed for when it sent so many wrong messages: for each, but
+/// not more than cuts it off.
+fn blame(network: &Network, peer: PeerId, wrong: u64) {
+    for _ in 0..wrong.min(WRONG_BLAMED) {
+        network.demote(&peer.to_string(), Fault::InvalidMessage);
+    }
+}
 
 /// The protocol id.
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/beth/sync/1.0.0");

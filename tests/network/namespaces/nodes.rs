@@ -178,6 +178,21 @@ impl Node {
         self.get(path).unwrap()["hashes"].to_string()
     }
 
+    /// What `beth ccn peers` says.
+    pub fn peers(&self) -> Value {
+        self.try_peers().unwrap()
+    }
+
+    fn try_peers(&self) -> Result<Value, String> {
+        let said = beth()
+            .args(["ccn", "peers", "--json", "--config"])
+            .arg(self.folder.path().join("beth.toml"))
+            .output()
+            .map_err(|error| error.to_string())?;
+        serde_json::from_slice(&said.stdout)
+            .map_err(|_| String::from_utf8_lossy(&said.stderr).into_owned())
+    }
+
     pub fn has(&self, message: &Message) -> bool {
         let path = format!("/api/v0/messages/{}/status", message.item_hash);
         self.get(&path)
@@ -282,18 +297,11 @@ pub fn wait<T: std::fmt::Debug>(
     }
 }
 
-/// As many as the node says itself to be connected with.
+/// How many the node says it is connected with.
 fn peers_of(node: &Node) -> Result<u64, String> {
-    let mut command = beth();
-    let said = command
-        .args(["ccn", "peers", "--json", "--config"])
-        .arg(node.folder.path().join("beth.toml"))
-        .output()
-        .map_err(|error| error.to_string())?;
-    let said: Value = serde_json::from_slice(&said.stdout)
-        .map_err(|_| String::from_utf8_lossy(&said.stderr).into_owned())?;
-    let peers = said["connected"].as_array().map(|peers| peers.len() as u64);
-    peers.ok_or_else(|| said.to_string())
+    let said = node.try_peers()?;
+    let connected = said["connected"].as_array().map(|peers| peers.len() as u64);
+    connected.ok_or_else(|| said.to_string())
 }
 
 fn words<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> String {

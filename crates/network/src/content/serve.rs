@@ -13,9 +13,11 @@ use tokio_util::task::TaskTracker;
 use super::Digest;
 use super::frame::{Reply, Request, SpeakError, answer, flush, hear_request};
 use super::shelf::{Contents, ContentsError, OpenContent, Opening};
+use crate::fault::Fault;
 use crate::limits::{
     CONTENT_CHUNKS_READ, CONTENT_GUEST_PATIENCE, CONTENT_GUESTS, CONTENT_GUESTS_OF_PEER,
 };
+use crate::network::Network;
 
 /// Why a guest left early.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +32,22 @@ enum ServeError {
     Stopping,
 }
 
+impl ServeError {
+    fn is_garbage(&self) -> bool {
+        matches!(
+            self,
+            ServeError::Speak(SpeakError::Nonsense) | ServeError::NoSuchChunk
+        )
+    }
+}
+
 /// Who is here how often.
 type Guests = Arc<Mutex<HashMap<PeerId, usize>>>;
 
 /// Answers until cancelled. Who asks too much at once is sent away.
 pub(super) async fn serve(
     mut incoming: IncomingStreams,
-    contents: Arc<dyn Contents>,
+    (contents, network): (Arc<dyn Contents>, Network),
     (tasks, cancel): (TaskTracker, CancellationToken),
 ) {
     let guests = Guests::default();
@@ -53,6 +64,7 @@ pub(super) async fn serve(
             continue;
         };
         let (contents, cancel) = (contents.clone(), cancel.clone());
+        let network = network.clone();
         tasks.spawn(async move {
             let ended = tokio::select! {
                 () = cancel.cancelled() => Err(ServeError::Stopping),
@@ -60,6 +72,9 @@ pub(super) async fn serve(
             };
             if let Err(error) = ended {
                 tracing::debug!(%peer, %error, "a peer that fetches left early");
+                if error.is_garbage() {
+                    network.demote(&peer.to_string(), Fault::Garbage);
+                }
             }
             drop(stay);
         });

@@ -21,11 +21,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::blame;
 use super::guests::Guests;
 use super::library::Library;
 use super::pulse::Pulse;
 use super::visit::{Visit, VisitError, visit};
 use crate::limits::{SYNC_AGAIN, SYNC_PERIOD, SYNC_POLITENESS, SYNC_STALL, SYNC_VISITS};
+use crate::network::Network;
 
 /// Is told of each visit: to whom, and what it was like.
 pub(crate) type Seen = Arc<dyn Fn(&str, &Visit) + Send + Sync>;
@@ -43,6 +45,7 @@ pub(crate) struct Keeper {
     pub(crate) peers: watch::Receiver<BTreeSet<PeerId>>,
     pub(crate) guests: Guests,
     pub(crate) seen: Seen,
+    pub(crate) network: Network,
 }
 
 /// A neighbour.
@@ -124,8 +127,16 @@ impl Keeper {
     }
 
     fn settle(&self, (peer, paid): Paid, known: &mut BTreeMap<PeerId, Neighbour>) {
-        if let Ok(seen) = &paid {
-            (self.seen)(&peer.to_string(), seen);
+        match &paid {
+            Ok(seen) => {
+                (self.seen)(&peer.to_string(), seen);
+                blame(&self.network, peer, seen.wrong);
+            }
+            Err(error) => {
+                if let Some(fault) = error.fault() {
+                    self.network.demote(&peer.to_string(), fault);
+                }
+            }
         }
         let Some(neighbour) = known.get_mut(&peer) else {
             return;

@@ -31,15 +31,25 @@ pub trait Library: Send + Sync + 'static {
 }
 
 /// Ends when messages that were taken are judged, so that who compares again
-/// finds them: how many came into force. `None` when the node is stopping.
-pub type Judged = BoxFuture<'static, Option<u64>>;
+/// finds them. `None` when the node is stopping.
+pub type Judged = BoxFuture<'static, Option<Tally>>;
+
+/// What became of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// They came into force.
+    pub in_force: u64,
+    /// They are no messages, or not by whom they say: nobody who checks what it
+    /// keeps has them.
+    pub wrong: u64,
+}
 
 /// What was taken and is not judged yet: a few batches, so that reading from a
 /// peer and judging go on side by side.
 #[derive(Default)]
 pub(super) struct Judging {
     batches: VecDeque<Judged>,
-    in_force: u64,
+    tally: Tally,
 }
 
 impl Judging {
@@ -54,23 +64,26 @@ impl Judging {
         }
     }
 
-    /// Waits for all; how many came into force. `None` when the node is stopping.
-    pub(super) async fn end(mut self) -> Option<u64> {
+    /// Waits for all. `None` when the node is stopping.
+    pub(super) async fn end(mut self) -> Option<Tally> {
         while !self.batches.is_empty() {
             if !self.next().await {
                 return None;
             }
         }
-        Some(self.in_force)
+        Some(self.tally)
     }
 
     async fn next(&mut self) -> bool {
         let Some(judged) = self.batches.pop_front() else {
             return true;
         };
-        let in_force = judged.await;
-        self.in_force += in_force.unwrap_or_default();
-        in_force.is_some()
+        let Some(one) = judged.await else {
+            return false;
+        };
+        self.tally.in_force += one.in_force;
+        self.tally.wrong += one.wrong;
+        true
     }
 }
 

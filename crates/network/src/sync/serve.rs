@@ -7,10 +7,13 @@ use libp2p_stream::IncomingStreams;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::blame;
 use super::frame::{Frame, SpeakError, hear, say};
 use super::guests::Guests;
-use super::library::{Judging, Library, LibraryError};
+use super::library::{Judging, Library, LibraryError, Tally};
+use crate::fault::Fault;
 use crate::limits::{SYNC_BATCH_BYTES, SYNC_QUESTIONS};
+use crate::network::Network;
 
 /// Why a visit ended early.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +28,21 @@ enum ServeError {
     Stopping,
 }
 
+impl ServeError {
+    /// What the peer is blamed for.
+    fn fault(&self) -> Option<Fault> {
+        match self {
+            ServeError::Speak(SpeakError::Nonsense) => Some(Fault::Garbage),
+            ServeError::TooCurious => Some(Fault::Flood),
+            _ => None,
+        }
+    }
+}
+
 /// Receives visits until cancelled. Those beyond the bounds are sent away.
 pub(crate) async fn serve(
     mut incoming: IncomingStreams,
-    (library, guests): (Arc<dyn Library>, Guests),
+    (library, guests, network): (Arc<dyn Library>, Guests, Network),
     (tasks, cancel): (TaskTracker, CancellationToken),
 ) {
     loop {
@@ -44,14 +58,21 @@ pub(crate) async fn serve(
             continue;
         };
         let (library, cancel) = (library.clone(), cancel.clone());
+        let network = network.clone();
         tasks.spawn(async move {
             let visit = receive(&mut stream, &library);
             let ended = tokio::select! {
                 () = cancel.cancelled() => Err(ServeError::Stopping),
                 ended = visit => ended,
             };
-            if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "a peer's reconciliation ended early");
+            match ended {
+                Ok(tally) => blame(&network, peer, tally.wrong),
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "a peer's reconciliation ended early");
+                    if let Some(fault) = error.fault() {
+                        network.demote(&peer.to_string(), fault);
+                    }
+                }
             }
             drop(stay);
         });
@@ -61,7 +82,7 @@ pub(crate) async fn serve(
 async fn receive(
     stream: &mut libp2p::Stream,
     library: &Arc<dyn Library>,
-) -> Result<(), ServeError> {
+) -> Result<Tally, ServeError> {
     let mut questions = 0;
     let mut judging = Judging::default();
     while let Some((frame, _)) = hear(stream).await? {
@@ -94,10 +115,7 @@ async fn receive(
             Frame::Told(_) | Frame::Done => return Err(SpeakError::Nonsense.into()),
         }
     }
-    match judging.end().await {
-        Some(_) => Ok(()),
-        None => Err(ServeError::Stopping),
-    }
+    judging.end().await.ok_or(ServeError::Stopping)
 }
 
 /// Reads from the library where waiting for a disk is allowed.

@@ -12,6 +12,7 @@ use super::frame::{Frame, SpeakError, hear, say};
 use super::library::{Judging, Library, LibraryError, Wanted};
 use super::pulse::Pulse;
 use super::serve::blocking;
+use crate::fault::Fault;
 use crate::limits::{DIAL, SYNC_BATCH_BYTES, SYNC_QUESTIONS};
 
 /// What a visit was like.
@@ -25,6 +26,8 @@ pub struct Visit {
     pub fetched: u64,
     /// Of these, how many came into force here.
     pub in_force: u64,
+    /// Of these, how many nobody should have.
+    pub wrong: u64,
     /// Messages that we had and the peer had not.
     pub offered: u64,
     /// Bytes of those messages.
@@ -46,6 +49,19 @@ pub(super) enum VisitError {
     Nonsense(&'static str),
     #[error("the node is stopping")]
     Stopping,
+}
+
+impl VisitError {
+    /// What the peer is blamed for.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            VisitError::Speak(SpeakError::Nonsense) | VisitError::Nonsense(_) => {
+                Some(Fault::Garbage)
+            }
+            VisitError::Speak(SpeakError::Silent(_)) => Some(Fault::Silence),
+            _ => None,
+        }
+    }
 }
 
 /// Visits a peer: afterwards both have what one of them had.
@@ -152,8 +168,9 @@ impl Host {
                 _ => return Err(SpeakError::Nonsense.into()),
             }
         }
-        let in_force = judging.end().await;
-        self.seen.in_force += in_force.ok_or(VisitError::Stopping)?;
+        let tally = judging.end().await.ok_or(VisitError::Stopping)?;
+        self.seen.in_force += tally.in_force;
+        self.seen.wrong += tally.wrong;
         Ok(())
     }
 

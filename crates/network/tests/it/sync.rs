@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, mpsc};
 
-use beth_network::{Batch, Judged, Library, LibraryError, Visit, Wanted};
+use beth_network::{Batch, Judged, Library, LibraryError, Tally, Visit, Wanted};
 use beth_protocol::reconcile::frame::{Reply, Request};
 use beth_protocol::reconcile::{
     AskError, Asker, Element, PARTS, Part, Range, Salt, Set, Step, Summary, answer,
@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::status::until;
 use crate::{DEADLINE, Peer};
 
 /// Messages in memory; the text of one is its number.
@@ -141,14 +142,20 @@ impl Library for Memory {
 
     fn take(&self, messages: Vec<Vec<u8>>) -> BoxFuture<'_, Option<Judged>> {
         let mut shelf = self.shelf.lock().unwrap();
-        let count = messages.len() as u64;
+        let mut tally = Tally::default();
         for text in messages {
             let number = String::from_utf8(text).unwrap();
-            let (element, text) = message(number.trim().parse().unwrap());
-            shelf.0.insert(element, text);
+            match number.trim().parse() {
+                Ok(number) => {
+                    let (element, text) = message(number);
+                    shelf.0.insert(element, text);
+                    tally.in_force += 1;
+                }
+                Err(_) => tally.wrong += 1,
+            }
         }
         self.count.send_replace(shelf.0.len());
-        let judged: Judged = Box::pin(std::future::ready(Some(count)));
+        let judged: Judged = Box::pin(std::future::ready(Some(tally)));
         Box::pin(std::future::ready(Some(judged)))
     }
 }
@@ -247,4 +254,38 @@ async fn a_neighbour_that_does_not_answer_holds_up_nobody() {
     begin(&honest, &Memory::of(0..500));
     here.has(500).await;
     drop(open);
+}
+
+/// Has the places of messages, and lies in them.
+fn lies(numbers: std::ops::Range<i64>) -> Arc<Memory> {
+    let library = Memory::of(numbers);
+    for text in library.shelf.lock().unwrap().0.values_mut() {
+        *text = b"a lie".to_vec();
+    }
+    library
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_wrong_messages_to_a_visitor_is_cut_off() {
+    let liar = Peer::start(&[]).await;
+    begin(&liar, &lies(0..50));
+    let honest = Peer::start(&[&liar]).await;
+    let here = Memory::of(0..0);
+    let mut visits = begin(&honest, &here);
+    let status = until(&honest, |status| !status.blocked.is_empty()).await;
+    assert_eq!(status.blocked[0].id, liar.network.peer_id());
+    let paid = visits.wait_for(|visits| !visits.is_empty());
+    let paid = timeout(DEADLINE, paid).await.unwrap().unwrap()[0].clone();
+    assert_eq!((paid.fetched, paid.in_force, paid.wrong), (50, 0, 50));
+    assert!(here.shelf().0.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_brings_wrong_messages_is_cut_off() {
+    let honest = Peer::start(&[]).await;
+    begin(&honest, &Memory::of(0..0));
+    let liar = Peer::start(&[&honest]).await;
+    begin(&liar, &lies(0..50));
+    let status = until(&honest, |status| !status.blocked.is_empty()).await;
+    assert_eq!(status.blocked[0].id, liar.network.peer_id());
 }
