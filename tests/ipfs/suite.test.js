@@ -8,19 +8,25 @@ import { eventually, start } from './node.js'
 import { helia, whole } from './peer.js'
 
 const { CID } = await import('multiformats/cid')
+const { fixedSize } = await import('ipfs-unixfs-importer/chunker')
+const { balanced } = await import('ipfs-unixfs-importer/layout')
 const raw = await import('multiformats/codecs/raw')
 const { sha256 } = await import('multiformats/hashes/sha2')
 
 const BIG_BYTES = 100_000_000
 const SECONDS = 60
 const CHUNK_BYTES = 262_144
+/** How a node cuts and frames what is uploaded. */
+const AS_THE_NODE = { cidVersion: 0, rawLeaves: false, chunker: fixedSize({ chunkSize: CHUNK_BYTES }), layout: balanced({ maxChildrenPerNode: 174 }) }
 
 const node = await start('gateway_fetch = true')
 const remote = await helia(node)
+const probe = await helia()
 const within = (seconds = SECONDS) => ({ signal: AbortSignal.timeout(seconds * 1000) })
 const digest = (bytes) => createHash('sha256').update(bytes).digest('hex')
 
 after(async () => {
+  await probe.stop()
   await remote.stop()
   await node.stop()
 })
@@ -45,10 +51,31 @@ test('the node says which protocols it speaks', async () => {
   assert.ok(peer.protocols.includes('/ipfs/bitswap/1.1.0'))
 })
 
-for (const size of [0, 1, 1_000, CHUNK_BYTES, CHUNK_BYTES + 1, 5_000_001]) {
+// This peer serves no pings itself, and takes who does not answer its own for dead.
+test('the node answers pings of a peer that answers none', async () => {
+  const [connection] = remote.libp2p.getConnections()
+  for (let turn = 0; turn < 3; turn++) {
+    const stream = await connection.newStream('/ipfs/ping/1.0.0', within())
+    const sent = randomBytes(32)
+    const parts = []
+    const came = new Promise((resolve) => stream.addEventListener('message', ({ data }) => {
+      parts.push(data.subarray())
+      if (Buffer.concat(parts).length >= sent.length) resolve()
+    }))
+    stream.send(sent)
+    await Promise.race([came, new Promise((_, reject) => within().signal.addEventListener('abort', () => reject(new Error('no answer'))))])
+    assert.deepEqual(Buffer.concat(parts), sent)
+    await stream.close(within())
+  }
+})
+
+for (const size of [0, 1, 1_000, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 5_000_001, 50_000_000]) {
   test(`from the node: a file of ${size} bytes`, async () => {
     const content = bytes(size)
     const cid = CID.parse(await node.add(content))
+    // A peer that is not connected makes the same name of the same bytes.
+    const named = await probe.files.addBytes(content, AS_THE_NODE)
+    assert.equal(named.toString(), cid.toString())
     same(await whole(remote.files.cat(cid, within())), content)
     // Version 1 names the same block.
     if (cid.version === 0) same(await whole(remote.files.cat(cid.toV1(), within())), content)
@@ -65,9 +92,7 @@ test('from the node: 100 MB', async (context) => {
 
 test('from the node: what is asked for before it is there', async () => {
   const content = bytes(70_000)
-  const probe = await helia()
-  const cid = await probe.files.addBytes(content, { cidVersion: 0, rawLeaves: false })
-  await probe.stop()
+  const cid = await probe.files.addBytes(content, AS_THE_NODE)
   const early = whole(remote.files.cat(cid, within()))
   assert.equal(await node.add(content), cid.toString())
   same(await early, content)
@@ -87,7 +112,7 @@ for (const [name, options] of Object.entries({
   'version 1 with framed leaves': { cidVersion: 1, rawLeaves: false },
 })) {
   test(`to the node: files of ${name}`, async () => {
-    for (const size of [1, 1_000, CHUNK_BYTES + 1, 5_000_001]) {
+    for (const size of [0, 1, 1_000, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 5_000_001]) {
       const content = bytes(size)
       const cid = await remote.files.addBytes(content, options)
       same(await node.open(cid), content)
@@ -111,6 +136,7 @@ test('to the node: what a STORE names and only Helia has', async () => {
     await node.submit(message)
     await eventually(() => node.status(message.item_hash), (status) => status === 'processed')
     same(await node.stored(cid), content)
+    same(await node.open(cid), content)
   }
 })
 

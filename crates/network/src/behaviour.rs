@@ -35,6 +35,7 @@ use crate::{
         PING_PERIOD, RESERVATIONS, WALK,
     },
     network::Config,
+    pong::Pong,
     traffic::Traffic,
     transport::transport,
 };
@@ -59,6 +60,8 @@ pub(crate) struct Behaviour {
     pub(crate) blocks: allow_block_list::Behaviour<BlockedPeers>,
     pub(crate) gossip: Gossip,
     identify: identify::Behaviour,
+    /// Before the library's own ping.
+    pong: Pong,
     ping: ping::Behaviour,
     pub(crate) streams: libp2p_stream::Behaviour,
     pub(crate) discovery: Toggle<kad::Behaviour<MemoryStore>>,
@@ -88,6 +91,7 @@ pub(crate) fn swarm(
         blocks: allow_block_list::Behaviour::default(),
         gossip,
         identify: identify::Behaviour::new(introduction(identity)),
+        pong: Pong,
         ping: ping::Behaviour::new(
             ping::Config::new()
                 .with_interval(PING_PERIOD)

@@ -36,6 +36,7 @@ mod network;
 mod node;
 pub mod parameters;
 pub mod payload;
+mod pong;
 mod redial;
 mod roster;
 mod routing;

@@ -125,6 +125,9 @@ pub(crate) const PROTOCOLS_OF_PEER: usize = 64;
 /// Between two pings over one connection.
 pub(crate) const PING_PERIOD: Duration = Duration::from_secs(60);
 
+/// Streams of one connection on which pings are answered at once.
+pub(crate) const PINGS_OF_CONNECTION: usize = 8;
+
 /// For a ping to come back.
 pub(crate) const PING: Duration = Duration::from_secs(20);
 
