@@ -14,6 +14,8 @@ pub const IN_FLIGHT_KIB: usize = 96 * 1024;
 pub const BODIES_KIB: usize = 96 * 1024;
 /// Longest pause between two looks at whose turn it is.
 pub const ROOM_LOOK: Duration = Duration::from_millis(20);
+/// Announced peers of IPFS that are called for one content.
+pub const PROVIDERS_ASKED_MAX: usize = 8;
 /// From the start to the first round over the pinned contents of IPFS.
 pub const PROVIDE_FIRST: Duration = Duration::from_secs(30);
 /// Between two rounds: peers forget after a day.

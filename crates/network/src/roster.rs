@@ -65,6 +65,16 @@ impl Roster {
             });
     }
 
+    /// How many peers gossip, as far as is known: whom a walk through another
+    /// network met is none of ours.
+    pub(crate) fn gossiping(&self) -> usize {
+        let gossips = |neighbour: &&Neighbour| {
+            let mut protocols = neighbour.protocols.iter();
+            neighbour.protocols.is_empty() || protocols.any(|id| id.starts_with("/meshsub/"))
+        };
+        self.peers.values().filter(gossips).count()
+    }
+
     /// A connection ended; with the last one the peer is forgotten.
     pub(crate) fn closed(&mut self, peer: &PeerId, id: ConnectionId) {
         if let Some(neighbour) = self.peers.get_mut(peer) {

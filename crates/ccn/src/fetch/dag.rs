@@ -31,7 +31,9 @@ use futures::FutureExt;
 use tracing::debug;
 
 use crate::kubo::Kubo;
-use crate::limits::{BLOCK_PATIENCE, BLOCKS_ARRIVED_MAX, BLOCKS_ASKED_MAX, CAR_SOURCES_MAX};
+use crate::limits::{
+    BLOCK_PATIENCE, BLOCKS_ARRIVED_MAX, BLOCKS_ASKED_MAX, CAR_SOURCES_MAX, PROVIDERS_ASKED_MAX,
+};
 use crate::neighbours::Neighbours;
 use walk::Walk;
 
@@ -195,7 +197,8 @@ impl Graphs {
         Ok(false)
     }
 
-    /// Those that are connected, then those that are found.
+    /// Those that are connected, those that core nodes announced, those that are
+    /// found.
     async fn ask_all_peers(
         &self,
         exchange: &Exchange,
@@ -204,6 +207,11 @@ impl Graphs {
     ) -> Result<bool, GraphError> {
         let first = self.ask_peers(exchange, &self.sources.providers, (root, walk));
         if first.await? {
+            return Ok(true);
+        }
+        let announced = self.sources.neighbours.ipfs();
+        let announced: Vec<String> = announced.into_iter().take(PROVIDERS_ASKED_MAX).collect();
+        if !announced.is_empty() && self.ask_peers(exchange, &announced, (root, walk)).await? {
             return Ok(true);
         }
         let Some(network) = &self.sources.network else {

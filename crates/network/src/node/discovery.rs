@@ -57,7 +57,7 @@ impl Node {
 
     /// Calls more peers when there are too few.
     pub(super) fn widen(&mut self) {
-        let connected = self.roster.iter().count();
+        let connected = self.roster.gossiping();
         let missing = self.peers_wanted.saturating_sub(connected);
         let Some(discovery) = self.swarm.behaviour_mut().discovery.as_mut() else {
             return;
@@ -85,7 +85,7 @@ impl Node {
 
     /// Whether one more peer may be called that was not configured.
     pub(super) fn has_room(&self) -> bool {
-        self.roster.iter().count() < PEERS_CALLED
+        self.roster.gossiping() < PEERS_CALLED
     }
 
     /// Asks a neighbour to relay to us when nobody can reach us.
