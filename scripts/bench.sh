@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/guest.sh
 cargo build --release --locked --workspace --bins --examples
-for what in "pipeline ${1:-}" http replay "replay --network"; do
+for what in "pipeline ${1:-}" http replay "replay --network" join; do
     echo "== measure_pipeline $what"
     # Words of a command line.
     # shellcheck disable=SC2086
@@ -18,7 +18,7 @@ for what in "" "--slow 20" "--everything --rate 50 --seconds 10"; do
     # shellcheck disable=SC2086
     target/release/examples/measure_stream $what
 done
-for measure in measure_network measure_wasm measure_microvm; do
+for measure in measure_content measure_network measure_wasm measure_microvm; do
     echo "== $measure"
     "target/release/examples/$measure"
 done

@@ -296,7 +296,8 @@ mod tests {
         for line in text.lines() {
             assert!(line.chars().count() <= 100, "{line}");
         }
-        let column = |word| text.lines().find_map(|line| line.find(word)).unwrap_or(0);
+        let place = |line: &str, word| Some(line.split_once(word)?.0.chars().count());
+        let column = |word| text.lines().find_map(|line| place(line, word)).unwrap_or(0);
         assert!(column("WAY") > 0 && column("WAY") == column("out quic"));
         assert!(text.contains("100 min, +1234 -12"), "{text}");
         assert!(!text.contains('\u{1b}'));
