@@ -41,6 +41,8 @@ for case in json.loads((root / "vectors/network/ipfs/car_vectors.json").read_tex
     archive = bytes.fromhex(case["car_hex"])
     seed("archive", archive)
     seed("block", archive[95:])
+for sample in json.loads((root / "vectors/network/p2p/alive_messages.json").read_text())["messages"]:
+    seed("alive", sample)
 for archive in (root / "crates/ccn/tests/it/storage/fixtures").glob("*.car"):
     seed("archive", archive.read_bytes()[:65536])
 

@@ -8,6 +8,7 @@
 //! A target is a few lines in `targets/`; a check panics when a promise is
 //! broken. Slowness is a finding too: see `-timeout` in `scripts/fuzz.sh`.
 
+pub mod alive;
 pub mod archive;
 pub mod content;
 pub mod envelope;

@@ -301,4 +301,32 @@ mod tests {
         let read = Message::decode(&message.encode()).unwrap();
         assert_eq!(read.wants.len(), EXCHANGE_ITEMS);
     }
+
+    proptest::proptest! {
+        /// Peers send what they like: it is read, or refused, and what is read is
+        /// written as something that reads the same.
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+            if let Ok(message) = Message::decode(&bytes) {
+                let again = Message::decode(&message.encode());
+                proptest::prop_assert!(again.is_ok_and(|again| again == message));
+            }
+        }
+
+        /// The same with bytes that are nearly right.
+        #[test]
+        fn a_frame_with_other_bytes_in_it(
+            changes in proptest::collection::vec((0..400_usize, proptest::num::u8::ANY), 1..6)
+        ) {
+            let mut bytes = sample().encode();
+            for (place, byte) in changes {
+                let place = place % bytes.len();
+                bytes[place] = byte;
+            }
+            if let Ok(message) = Message::decode(&bytes) {
+                let again = Message::decode(&message.encode());
+                proptest::prop_assert!(again.is_ok_and(|again| again == message));
+            }
+        }
+    }
 }

@@ -267,4 +267,26 @@ mod tests {
         ));
         assert!(matches!(hear_reply(&mut &[][..]).await, Ok(None)));
     }
+
+    proptest::proptest! {
+        /// A length, then what a peer likes: read or refused, never more.
+        #[test]
+        fn any_frame(body in proptest::collection::vec(proptest::num::u8::ANY, 1..100), kind in 0..8_u8) {
+            let mut bytes = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+            bytes.extend(&body);
+            bytes[4] = kind;
+            let threads = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            threads.unwrap().block_on(async {
+                if let Ok(Some(reply)) = hear_now(&bytes).await {
+                    let mut again = Vec::new();
+                    answer(&mut again, &reply).await.unwrap();
+                    assert_eq!(hear_now(&again).await.unwrap(), Some(reply));
+                }
+            });
+        }
+    }
+
+    async fn hear_now(bytes: &[u8]) -> Result<Option<Reply>, SpeakError> {
+        hear_reply(&mut &*bytes).await
+    }
 }

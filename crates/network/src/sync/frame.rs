@@ -216,4 +216,18 @@ mod tests {
         }
         assert!(matches!(hear(&mut &[][..]).await, Ok(None)));
     }
+
+    proptest::proptest! {
+        /// Peers send what they like: it is read, or refused.
+        #[test]
+        fn any_frame(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200), kind in 0..8_u8) {
+            if let Some(Frame::Want(wanted)) = Frame::read(kind, &body) {
+                proptest::prop_assert!(wanted.elements.len() + wanted.ranges.len() <= body.len());
+            }
+            if let Some(Frame::Messages(messages)) = Frame::read(kind, &body) {
+                let bytes: usize = messages.iter().map(Vec::len).sum();
+                proptest::prop_assert!(bytes <= body.len());
+            }
+        }
+    }
 }
