@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use libp2p::{Multiaddr, PeerId, gossipsub::TopicHash, multiaddr::Protocol};
+use libp2p::{Multiaddr, PeerId, gossipsub::TopicHash};
 
 use super::Node;
 use crate::{
@@ -14,7 +14,10 @@ impl Node {
     pub(super) fn status(&self) -> Status {
         let now = Instant::now();
         let own = *self.swarm.local_peer_id();
-        let full = |address: &Multiaddr| address.clone().with(Protocol::P2p(own)).to_string();
+        let full = |address: &Multiaddr| {
+            let full = address.clone().with_p2p(own);
+            full.unwrap_or_else(|address| address).to_string()
+        };
         let mut peers: Vec<PeerStatus> = self
             .roster
             .iter()

@@ -43,6 +43,14 @@ async fn peers_are_named_with_what_is_known_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_others_reach_a_node_ends_in_its_name_once() {
+    let (first, _second) = pair().await;
+    first.network.reachable("/ip4/192.0.2.1/tcp/4001").await;
+    let named = format!("/ip4/192.0.2.1/tcp/4001/p2p/{}", first.network.peer_id());
+    until(&first, |status| status.external.contains(&named)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_are_counted_by_topic() {
     let (first, mut second) = pair().await;
     for number in 0..20_u8 {
