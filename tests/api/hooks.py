@@ -28,6 +28,7 @@ RIGHT_REFUSALS = [
     (422, r"422: Could not decode metadata: ", "the part holds a signed message as text"),
     (400, r"the form cannot be read: ", "the names of parts are texts of headers"),
     (422, r"422: Unprocessable Entity$", "a number that no node can read"),
+    (400, r"this CID cannot be opened here: ", "a CID is what it names, which is no matter of its form"),
     (422, r"422: 'data': must be deserializable as JSON", "the text must be that of a message"),
     (422, r'\{"publication_status".*"message_status":"rejected"\}$', "the signature is wrong"),
 ]

@@ -6,6 +6,9 @@
 //!              └──── new blocks came ────────────┘
 //! ```
 //!
+//! Blocks that come while a want is in hand may be the ones that its look-up
+//! just missed, so it is looked up again.
+//!
 //! Pure. Greater priorities come first, then earlier wants. The list is
 //! bounded: a new want takes the place of the longest absent one, and is not
 //! taken while none is absent.
@@ -28,6 +31,8 @@ pub(super) struct Ledger {
     absent: BTreeMap<u64, Key>,
     /// Of the next want.
     number: u64,
+    /// How often new blocks came.
+    arrivals: u64,
 }
 
 #[derive(Debug)]
@@ -40,7 +45,8 @@ struct Wanted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Queued,
-    Hand,
+    /// Since so many arrivals.
+    Hand(u64),
     Absent(u64),
 }
 
@@ -68,7 +74,7 @@ impl Ledger {
     pub(super) fn next(&mut self) -> Option<(Key, Want)> {
         let (_, key) = self.queue.pop_first()?;
         let wanted = self.wants.get_mut(&key)?;
-        wanted.place = Place::Hand;
+        wanted.place = Place::Hand(self.arrivals);
         Some((key, wanted.want.clone()))
     }
 
@@ -82,16 +88,24 @@ impl Ledger {
     /// The want in hand cannot be served yet. Its absence is told once.
     pub(super) fn missed(&mut self, key: &Key) {
         self.number += 1;
-        let number = self.number;
-        if let Some(wanted) = self.in_hand(key) {
+        let (number, arrivals) = (self.number, self.arrivals);
+        let Some(wanted) = self.in_hand(key) else {
+            return;
+        };
+        wanted.want.tell_absence = false;
+        if wanted.place == Place::Hand(arrivals) {
             wanted.place = Place::Absent(number);
-            wanted.want.tell_absence = false;
             self.absent.insert(number, key.clone());
+        } else {
+            wanted.place = Place::Queued;
+            let turn = wanted.turn;
+            self.queue.insert(turn, key.clone());
         }
     }
 
     /// Looks up again what was not here.
     pub(super) fn look_again(&mut self) {
+        self.arrivals += 1;
         for key in std::mem::take(&mut self.absent).into_values() {
             if let Some(wanted) = self.wants.get_mut(&key) {
                 wanted.place = Place::Queued;
@@ -133,7 +147,7 @@ impl Ledger {
         match wanted.place {
             Place::Queued => drop(self.queue.remove(&wanted.turn)),
             Place::Absent(number) => drop(self.absent.remove(&number)),
-            Place::Hand => {}
+            Place::Hand(_) => {}
         }
     }
 
@@ -141,7 +155,7 @@ impl Ledger {
     fn in_hand(&mut self, key: &Key) -> Option<&mut Wanted> {
         self.wants
             .get_mut(key)
-            .filter(|wanted| wanted.place == Place::Hand)
+            .filter(|wanted| matches!(wanted.place, Place::Hand(_)))
     }
 }
 
@@ -201,6 +215,19 @@ mod tests {
         assert_eq!((again, told.tell_absence), (first.clone(), false));
         ledger.served(&first);
         assert!(ledger.is_empty());
+    }
+
+    #[test]
+    fn what_comes_while_it_is_looked_up() {
+        let mut ledger = Ledger::default();
+        ledger.apply(false, vec![want(1, 1)]);
+        let (key, _) = ledger.next().unwrap();
+        ledger.look_again();
+        ledger.missed(&key);
+        let (again, told) = ledger.next().unwrap();
+        assert_eq!((&again, told.tell_absence), (&key, false));
+        ledger.missed(&key);
+        assert!(ledger.is_idle() && !ledger.is_empty());
     }
 
     #[test]
