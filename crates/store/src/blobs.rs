@@ -26,11 +26,12 @@ pub use proof::{Pace, Proof};
 pub use shelves::Shelf;
 pub use states::Chunks;
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use beth_protocol::hash::{Naming, Parts};
@@ -49,6 +50,17 @@ pub struct Blobs {
     /// Held while a name is checked and then used or deleted.
     names: Mutex<()>,
     blocks: BlockIndex,
+    watch: Watch,
+}
+
+/// Who is told that contents came.
+#[derive(Default)]
+struct Watch(OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Watch")
+    }
 }
 
 /// A content being written. Dropping it leaves nothing behind.
@@ -90,7 +102,14 @@ impl Blobs {
             counter: AtomicU64::new(0),
             blocks: BlockIndex::open(root)?,
             names: Mutex::new(()),
+            watch: Watch::default(),
         })
+    }
+
+    /// Calls `told` whenever a content has come, from the thread that brought
+    /// it. Only the first call of this counts.
+    pub fn watch(&self, told: impl Fn() + Send + Sync + 'static) {
+        let _ = self.watch.0.set(Box::new(told));
     }
 
     /// Where a content is, or would be. `None` when the text cannot be a name.
@@ -366,12 +385,21 @@ mod tests {
     fn keeps_reads_and_removes() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::open(folder.path()).unwrap();
+        let (count, counted) = std::sync::mpsc::channel();
+        let asked = blobs.path(&const_hex::encode(Sha256::digest(b"hello world")));
+        // Whoever is told finds the content.
+        blobs.watch(move || count.send(asked.as_ref().unwrap().is_file()).unwrap());
         let hash = blobs.put(b"hello world").unwrap().hash.clone();
         assert_eq!(
             hash,
             "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
         );
         assert_eq!(blobs.put(b"hello world").unwrap().hash, hash);
+        assert_eq!(
+            counted.try_iter().collect::<Vec<_>>(),
+            [true],
+            "only what is new is told"
+        );
         assert_eq!(blobs.read(&hash).unwrap().unwrap(), b"hello world");
         let now = SystemTime::now();
         blobs.remove(&hash, now - Duration::from_secs(60)).unwrap();

@@ -106,6 +106,10 @@ type Shared = Arc<Mutex<Walk>>;
 
 impl Graphs {
     pub(crate) fn new(blobs: Arc<Blobs>, client: reqwest::Client, sources: Sources) -> Graphs {
+        if let Some(exchange) = sources.exchange.clone() {
+            // Peers may have asked for what comes now, by whatever way.
+            blobs.watch(move || exchange.arrived());
+        }
         Graphs {
             blobs,
             client,
@@ -143,11 +147,7 @@ impl Graphs {
         }
         let walk = Arc::into_inner(walk).ok_or(GraphError::Interrupted)?;
         let walk = walk.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let extent = blocking(move || walk.settle()).await?;
-        if let Some(exchange) = &self.sources.exchange {
-            exchange.arrived();
-        }
-        Ok(Some(extent))
+        Ok(Some(blocking(move || walk.settle()).await?))
     }
 
     fn turn(&self, root: Cid) -> Arc<tokio::sync::Mutex<()>> {

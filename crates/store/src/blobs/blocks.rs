@@ -156,6 +156,13 @@ impl Blobs {
         {
             let _ = self.blocks.add(&hashed.hash, &Indexed::File(leaves));
         }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if let Some(told) = self.watch.0.get() {
+            told();
+        }
     }
 
     /// Every block of an archive; none when there is no archive of this name.
@@ -171,6 +178,7 @@ impl Blobs {
         if let Ok(digests) = digests {
             let _ = self.blocks.add(name, &Indexed::Archive(&digests));
         }
+        self.tell();
     }
 }
 
