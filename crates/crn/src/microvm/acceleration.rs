@@ -156,11 +156,17 @@ async fn run(program: &Path) -> Choice {
 mod tests {
     use super::*;
 
+    /// Another process writes it: a child that some other test starts meanwhile
+    /// would inherit a descriptor of ours, and what is being written cannot be
+    /// executed.
     fn script(folder: &Path, text: &str) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
         let path = folder.join("probe");
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 755 "$2""#;
+        let written = std::process::Command::new("sh")
+            .args(["-c", write, "sh", text])
+            .arg(&path)
+            .status();
+        assert!(written.unwrap().success());
         path
     }
 
