@@ -174,15 +174,16 @@ fn without_qemu_or_kernel_the_node_says_what_to_do() {
 
 #[test]
 fn a_qemu_that_refuses_is_quoted() {
-    use std::os::unix::fs::PermissionsExt;
     let mut fixture = Fixture::zip("main:app", &[("main.py", SMALL)]);
     let qemu = fixture.folder.path().join("qemu");
-    std::fs::write(
-        &qemu,
-        "#!/bin/sh\necho 'cannot set up guest memory' >&2\nexit 1\n",
-    )
-    .unwrap();
-    std::fs::set_permissions(&qemu, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // Another process writes it: what a descriptor of ours is open for, be it in
+    // a child that some other test starts now, cannot be executed.
+    let write = r#"printf '#!/bin/sh\necho "cannot set up guest memory" >&2\nexit 1\n' > "$1""#;
+    let written = std::process::Command::new("sh")
+        .args(["-c", &format!("{write} && chmod 755 \"$1\""), "sh"])
+        .arg(&qemu)
+        .status();
+    assert!(written.unwrap().success());
     fixture.config.qemu = Some(qemu);
     match failure(fixture) {
         Fault::NotHere(text) => assert!(text.contains("cannot set up guest memory"), "{text}"),
