@@ -1,24 +1,28 @@
 //! One running microVM.
 //!
 //! ```text
-//!  spawned ──hello──▶ configured ──ready──▶ running ──halt──▶ ending ──▶ gone
-//!     │                   │                   │                  ▲        ▲
-//!     │ QEMU ends,        │ bad program,      │ the program ends,│ limit: │
-//!     │ time is up        │ time is up        │ nonsense         │  kill  │
-//!     └───────────────────┴───────────────────┴──────────────────┴────────┘
+//!           ┌──── call: cont, wake ────┐
+//!           ▼                          │
+//!  born ─▶ running ── unused: stop ─▶ paused      QEMU's processors stand still
+//!           │  │                       │
+//!           │  └───────── halt ◀───────┘
+//!           │              │
+//!           │ the program ends, nonsense, limit: kill
+//!           └──────────────┴─▶ gone
 //! ```
 //!
 //! One task owns the process and ends with it; two carry frames, three follow
 //! output. All end when QEMU does, and QEMU ends when the machine is dropped.
 //!
-//! Room is left for templates: between *running* and *gone* a machine may become
-//! *paused* and a paused one *running* again, and a clone enters at *configured*
-//! with another clock and other random numbers. Nothing here depends on how a
-//! machine came to be configured.
+//! A machine is paused only while nobody is answered, and a call is sent only
+//! while it runs: both look at it under the lock of its monitor. A paused
+//! machine's clocks stand still, so the first frame after a pause sets the time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beth_guest::frame::{self, member};
+use beth_guest::frame::{self, Kind, member};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,13 +34,17 @@ use tokio_util::sync::CancellationToken;
 use super::boot::{Booted, Guest, Output, describe, farewell_text};
 use super::channel::{Channel, Ended};
 use super::monitor::Monitor;
+use super::setup;
 use crate::executor::{Answer, Call, Fault, Machine, clip};
 use crate::limits;
 
 /// A microVM that answers calls.
 pub(super) struct MicroMachine {
     channel: Channel,
-    monitor: Monitor,
+    /// Who holds it decides whether the machine is paused.
+    monitor: tokio::sync::Mutex<Monitor>,
+    paused: AtomicBool,
+    busy: Arc<AtomicUsize>,
     output: Output,
     limit: Duration,
     kill: CancellationToken,
@@ -57,12 +65,29 @@ impl MicroMachine {
         output.tasks.spawn(own(child, kill.clone(), ended));
         MicroMachine {
             channel,
-            monitor: booted.monitor,
+            monitor: tokio::sync::Mutex::new(booted.monitor),
+            paused: AtomicBool::new(false),
+            busy: Arc::default(),
             output,
             limit,
             kill,
             end,
         }
+    }
+
+    /// Makes it run, and keeps it so until the answer is dropped.
+    async fn resume(&self) -> Result<Busy, Fault> {
+        let busy = Busy::new(&self.busy);
+        let mut monitor = self.monitor.lock().await;
+        if self.is_paused() {
+            if let Err(fault) = monitor.cont().await {
+                self.kill.cancel();
+                return Err(Fault::Died(fault.to_string()));
+            }
+            self.channel.tell(Kind::Wake, &setup::wake(None)).await;
+            self.paused.store(false, Ordering::Relaxed);
+        }
+        Ok(busy)
     }
 
     async fn wait_for_end(&self, limit: Duration) -> bool {
@@ -98,6 +123,7 @@ impl MicroMachine {
 impl Machine for MicroMachine {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
         async move {
+            let _busy = self.resume().await?;
             let scope = scope(call);
             match tokio::time::timeout(self.limit, self.channel.call(&scope)).await {
                 Err(_) => Err(Fault::Timeout),
@@ -115,7 +141,8 @@ impl Machine for MicroMachine {
     fn stop(&self) -> BoxFuture<'_, ()> {
         async move {
             let halted = async {
-                self.channel.halt().await;
+                let _busy = self.resume().await;
+                self.channel.tell(Kind::Halt, &Value::Nil).await;
                 self.wait_for_end(limits::MACHINE_HALT_DEADLINE).await
             };
             let polite = tokio::time::timeout(limits::MACHINE_HALT_DEADLINE, halted).await;
@@ -126,6 +153,28 @@ impl Machine for MicroMachine {
             self.output.settle().await;
         }
         .boxed()
+    }
+
+    fn pause(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let mut monitor = self.monitor.lock().await;
+            if self.busy.load(Ordering::Relaxed) > 0 || self.is_paused() || !self.is_alive() {
+                return;
+            }
+            // First: who gives up waiting leaves a machine that will be resumed.
+            self.paused.store(true, Ordering::Relaxed);
+            if let Err(fault) = monitor.stop().await
+                && self.is_alive()
+            {
+                tracing::warn!("a machine cannot be paused: {fault}");
+                self.kill.cancel();
+            }
+        }
+        .boxed()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     fn is_alive(&self) -> bool {
@@ -140,6 +189,22 @@ impl Machine for MicroMachine {
 impl Drop for MicroMachine {
     fn drop(&mut self) {
         self.kill.cancel();
+    }
+}
+
+/// Somebody needs the machine to run.
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn new(count: &Arc<AtomicUsize>) -> Busy {
+        count.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(count))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
