@@ -21,6 +21,7 @@ mod acceleration;
 mod assets;
 mod channel;
 mod cpio;
+mod firecracker;
 mod kvm;
 mod lines;
 mod machine;
@@ -44,6 +45,7 @@ use tokio::sync::OnceCell;
 
 pub use acceleration::Choice;
 pub use assets::default_guest_folder;
+pub use firecracker::{Firecracker, FirecrackerConfig};
 pub use kvm::kvm_self_test_main;
 
 use crate::config::Acceleration;

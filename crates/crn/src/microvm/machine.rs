@@ -319,7 +319,7 @@ fn describe(status: ExitStatus) -> String {
     format!("QEMU ended with {status}")
 }
 
-fn scope(call: Call) -> Value {
+pub(super) fn scope(call: Call) -> Value {
     let bytes = |bytes: Vec<u8>| Value::Binary(bytes);
     let headers = call
         .headers
@@ -336,7 +336,7 @@ fn scope(call: Call) -> Value {
     frame::map([("scope", scope)])
 }
 
-fn answer(reply: &Value) -> Result<Answer, Fault> {
+pub(super) fn answer(reply: &Value) -> Result<Answer, Fault> {
     if let Some(traceback) = member(reply, "traceback").as_str() {
         let traceback = if traceback.is_empty() {
             member(reply, "error").as_str().unwrap_or_default()

@@ -5,7 +5,7 @@
 //! started it.
 
 mod failures;
-mod fixture;
+pub mod fixture;
 mod kinds;
 mod life;
 mod shared;
