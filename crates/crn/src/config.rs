@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use beth_protocol::ItemHash;
 use serde::{Deserialize, Serialize};
 
-use crate::microvm::TEMPLATES_MIB;
+use crate::microvm::{FirecrackerConfig, TEMPLATES_MIB};
 use crate::wasm::WasmConfig;
 
 /// Everything a compute node can be told.
@@ -60,6 +60,8 @@ pub struct CrnConfig {
     pub well_known_files: BTreeMap<ItemHash, PathBuf>,
     /// Bounds of Wasm programs.
     pub wasm: WasmConfig,
+    /// An operator's own Firecracker, which then runs what QEMU would run.
+    pub firecracker: Option<FirecrackerConfig>,
 }
 
 /// How microVMs are run.
@@ -97,6 +99,7 @@ impl Default for CrnConfig {
                 "151ba92f2eb90bce67e912af2f7a5c17d8654b3d29895b042107ea312a7eebda".into(),
             well_known_files: BTreeMap::new(),
             wasm: WasmConfig::default(),
+            firecracker: None,
         }
     }
 }

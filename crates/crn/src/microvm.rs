@@ -27,6 +27,7 @@ mod birth;
 mod boot;
 mod channel;
 mod cpio;
+mod firecracker;
 mod kvm;
 mod lines;
 mod machine;
@@ -49,6 +50,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 pub use acceleration::Choice;
 pub use assets::default_guest_folder;
+pub use firecracker::{Firecracker, FirecrackerConfig};
 pub use kvm::kvm_self_test_main;
 
 use crate::config::Acceleration;

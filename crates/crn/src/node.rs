@@ -22,7 +22,7 @@ use crate::core_node::{CoreFault, CoreNode};
 use crate::download::Files;
 use crate::executor::Fault;
 use crate::limits;
-use crate::microvm::{MicroVm, MicroVmConfig, MicroVmError};
+use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
 use crate::pool::{Bounds, Executors, Pool};
 use crate::program::Programs;
 use crate::wasm::Wasm;
@@ -81,7 +81,16 @@ pub async fn run(
 
 /// The executors that a configuration describes.
 pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
-    let wasm = Wasm::new(config.wasm.clone(), config.folder.join("compiled"))?;
+    let wasm = Arc::new(Wasm::new(
+        config.wasm.clone(),
+        config.folder.join("compiled"),
+    )?);
+    if let Some(firecracker) = &config.firecracker {
+        let folder = config.folder.join("firecracker");
+        let seconds = config.ready_timeout_seconds;
+        let microvm = Arc::new(Firecracker::new(firecracker.clone(), folder, seconds)?);
+        return Ok(Executors { wasm, microvm });
+    }
     let mut microvm = MicroVmConfig::new(config.folder.join("machines"));
     if let Some(folder) = &config.guest_folder {
         microvm.guest_folder.clone_from(folder);
@@ -90,7 +99,7 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
     microvm.templates_mib = config.templates_mib;
     Ok(Executors {
-        wasm: Arc::new(wasm),
+        wasm,
         microvm: Arc::new(MicroVm::new(microvm)?),
     })
 }

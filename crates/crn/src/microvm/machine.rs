@@ -221,7 +221,7 @@ async fn own(mut child: Child, kill: CancellationToken, ended: watch::Sender<Opt
     kill.cancel();
 }
 
-fn scope(call: Call) -> Value {
+pub(super) fn scope(call: Call) -> Value {
     let bytes = |bytes: Vec<u8>| Value::Binary(bytes);
     let headers = call
         .headers
@@ -238,7 +238,7 @@ fn scope(call: Call) -> Value {
     frame::map([("scope", scope)])
 }
 
-fn answer(reply: &Value) -> Result<Answer, Fault> {
+pub(super) fn answer(reply: &Value) -> Result<Answer, Fault> {
     if let Some(traceback) = member(reply, "traceback").as_str() {
         let traceback = if traceback.is_empty() {
             member(reply, "error").as_str().unwrap_or_default()

@@ -6,7 +6,7 @@
 
 mod clones;
 mod failures;
-mod fixture;
+pub mod fixture;
 mod kinds;
 mod life;
 mod shared;
