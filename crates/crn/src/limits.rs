@@ -146,6 +146,12 @@ pub const WAKE_SEED_BYTES: usize = 64;
 /// Machines that are frozen into templates at the same time.
 pub const FREEZES_MAX: usize = 2;
 
+/// Clones that may become ready at the same time, on however few processors.
+pub const WAKES_MIN: usize = 2;
+
+/// How long a clone may keep others waiting until it is ready.
+pub const WAKE_TURN: Duration = Duration::from_secs(1);
+
 /// How long a program that could not be frozen is booted without a new attempt.
 pub const FREEZE_RETRY: Duration = Duration::from_secs(300);
 

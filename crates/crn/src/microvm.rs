@@ -147,6 +147,7 @@ struct Inner {
     assets: Mutex<Option<(assets::Stamp, Assets)>>,
     templates: Templates,
     freezes: Semaphore,
+    wakes: Semaphore,
 }
 
 impl MicroVm {
@@ -163,6 +164,7 @@ impl MicroVm {
             assets: Mutex::default(),
             templates,
             freezes: Semaphore::new(limits::FREEZES_MAX),
+            wakes: Semaphore::new(processors().max(limits::WAKES_MIN)),
         })))
     }
 
@@ -362,6 +364,9 @@ fn memory_mib(resources: &MachineResources) -> u64 {
 
 /// A machine has no more processors than this computer.
 fn vcpus_max() -> u64 {
-    let here = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    here.min(limits::VCPUS_MAX)
+    (processors() as u64).min(limits::VCPUS_MAX)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -144,13 +144,34 @@ impl Inner {
         template
     }
 
+    /// Clones use all the processors they get until they answer: a few at a time
+    /// are ready sooner than all at once. One that takes its time holds nobody up.
     async fn clone_of(
         &self,
         template: &Template,
         plan: &Plan,
         phases: &Phases,
     ) -> Result<Booted, Fault> {
+        phases.begin("turn");
+        let place = self.wakes.acquire().await;
         phases.begin("clone");
+        let mut cloning = std::pin::pin!(self.cloned(template, plan, phases));
+        let early = tokio::time::timeout(limits::WAKE_TURN, &mut cloning).await;
+        drop(place);
+        let machine = match early {
+            Ok(machine) => machine,
+            Err(_) => cloning.await,
+        };
+        phases.end();
+        machine
+    }
+
+    async fn cloned(
+        &self,
+        template: &Template,
+        plan: &Plan,
+        phases: &Phases,
+    ) -> Result<Booted, Fault> {
         let state = template
             .state()
             .map_err(|error| Fault::Internal(format!("opening a template: {error}")))?;
@@ -165,9 +186,7 @@ impl Inner {
         let boot = self.launch(plan, origin).await?;
         let (stage, output) = (Stage::new(), boot.guest.output.clone());
         let thaw = boot.thaw(number, wake, &stage, phases);
-        let machine = self.in_time(thaw, &stage, &output).await;
-        phases.end();
-        machine
+        self.in_time(thaw, &stage, &output).await
     }
 
     async fn boot(&self, plan: &Plan, phases: &Phases) -> Result<Booted, Fault> {

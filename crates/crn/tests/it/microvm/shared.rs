@@ -237,6 +237,7 @@ fn output_and_phases_are_reported() {
             "python",
             "application",
             "freeze",
+            "turn",
             "clone",
             "wake",
         ];
