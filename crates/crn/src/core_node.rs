@@ -5,12 +5,15 @@
 //! Answers are bounded in size and time. Nothing is retried here: whoever calls
 //! a program may call again.
 
+mod facts;
+
 use beth_protocol::{Content, ItemHash, Message, MessageType};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::limits;
+pub use facts::{Balance, Price};
 
 /// Why the core node gave no answer.
 #[derive(Clone, Debug, thiserror::Error)]

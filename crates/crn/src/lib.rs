@@ -18,6 +18,7 @@
 //! is hostile; every wait has a deadline from [`limits`].
 
 pub mod api;
+mod cache;
 pub mod config;
 pub mod core_node;
 pub mod download;
@@ -26,6 +27,7 @@ pub mod flight;
 pub mod limits;
 pub mod microvm;
 pub mod node;
+pub mod operator;
 pub mod pool;
 pub mod program;
 pub mod wasm;

@@ -130,3 +130,12 @@ pub const MEMORY_MIB_MIN: u64 = 64;
 
 /// What the guest's kernel takes, in MiB: added to what the program asks for.
 pub const MEMORY_MIB_EXTRA: u64 = 64;
+
+/// How long an owner's delegations are believed.
+pub const DELEGATIONS_AGE_MAX: Duration = Duration::from_secs(120);
+
+/// Owners whose delegations are kept.
+pub const DELEGATIONS_MAX: usize = 4096;
+
+/// How long the first answer to an operation is given to whoever sends it again.
+pub const OPERATION_MEMORY: Duration = Duration::from_secs(240);
