@@ -20,6 +20,7 @@
 pub mod api;
 mod cache;
 pub mod config;
+pub mod contents;
 pub mod core_node;
 pub mod download;
 pub mod executor;
@@ -31,5 +32,6 @@ pub mod operator;
 pub mod pool;
 pub mod program;
 pub mod wasm;
+pub mod workloads;
 
 pub use config::CrnConfig;

@@ -139,3 +139,12 @@ pub const DELEGATIONS_MAX: usize = 4096;
 
 /// How long the first answer to an operation is given to whoever sends it again.
 pub const OPERATION_MEMORY: Duration = Duration::from_secs(240);
+
+/// How long a message that was read is kept in memory.
+pub const CONTENT_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// Messages kept in memory.
+pub const CONTENTS_MAX: usize = 2048;
+
+/// How often a machine that is to end is looked at for calls under way.
+pub const CALLS_CHECK_PERIOD: Duration = Duration::from_millis(20);
