@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use beth_protocol::content::instance::InstanceContent;
 use beth_protocol::content::machine::{MachineResources, Volume};
 use beth_protocol::content::payment::{Payment, PaymentType};
 use beth_protocol::{Chain, Content, ItemHash, ItemType, Message};
@@ -79,12 +80,7 @@ impl Described {
             Content::Program(program) => {
                 demand(&program.resources, &program.volumes, 0, Vec::new())
             }
-            Content::Instance(instance) => {
-                let gpus = instance.requirements.as_ref();
-                let gpus = gpus.and_then(|needs| needs.gpu.clone()).unwrap_or_default();
-                let disk_mib = instance.rootfs.size_mib;
-                demand(&instance.resources, &instance.volumes, disk_mib, gpus)
-            }
+            Content::Instance(instance) => demand_of_instance(instance),
             _ => Demand::default(),
         }
     }
@@ -96,6 +92,14 @@ impl Described {
             _ => false,
         }
     }
+}
+
+/// What an instance asks for.
+pub fn demand_of_instance(instance: &InstanceContent) -> Demand {
+    let gpus = instance.requirements.as_ref();
+    let gpus = gpus.and_then(|needs| needs.gpu.clone()).unwrap_or_default();
+    let disk_mib = instance.rootfs.size_mib;
+    demand(&instance.resources, &instance.volumes, disk_mib, gpus)
 }
 
 fn demand(
@@ -165,7 +169,9 @@ impl Contents {
         let content = if message.item_type == ItemType::Inline {
             message.inline_content()
         } else {
-            let fetched = self.files.fetch(&message.item_hash, limits::CONTENT_BYTES_MAX);
+            let fetched = self
+                .files
+                .fetch(&message.item_hash, limits::CONTENT_BYTES_MAX);
             let file = fetched.await.map_err(|fault| fault.to_string())?;
             let bytes = tokio::fs::read(&file.path).await;
             let bytes = bytes.map_err(|error| error.to_string())?;

@@ -73,6 +73,11 @@ impl CoreNode {
         &self.url
     }
 
+    /// The client that talks to it.
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
     /// The message of this name, its hash verified; `None` when the node does
     /// not know it.
     pub async fn message(&self, item_hash: &ItemHash) -> Result<Option<Message>, CoreFault> {

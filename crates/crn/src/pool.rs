@@ -365,9 +365,9 @@ impl Pool {
                 let expired = |slot: &slot::SlotInner| {
                     slot.is_dead()
                         || !is_kept
-                        && slot
-                            .idle_since()
-                            .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
+                            && slot
+                                .idle_since()
+                                .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
                 };
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };

@@ -12,6 +12,7 @@
 //! not. All methods may be called at any time, in any order, by several at
 //! once: whoever implements them serialises what must not happen together.
 
+pub mod network;
 mod programs;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use beth_protocol::time::Timestamp;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use crate::core_node::CoreNode;
 pub use programs::ProgramWorkloads;
 
 /// What kind of workload something is.
@@ -134,6 +136,8 @@ pub struct Known {
     pub networking: Option<Networking>,
     /// What it asks for.
     pub demand: Demand,
+    /// What it has written of the disks that it declared.
+    pub disk_used_mib: u64,
     /// How it is paid; `None` as by tokens held.
     pub payment: Option<Payment>,
 }
@@ -412,6 +416,19 @@ impl Machines {
             }
         }
         None
+    }
+
+    /// Applies what the owner says of a machine's ports; without an answer of
+    /// the core node they stay as they are.
+    pub async fn refresh_ports(&self, core: &CoreNode, known: &Known) -> Done<()> {
+        let wished = core.aggregate(&known.owner, "port-forwarding").await;
+        let wished = wished.map_err(|fault| WorkloadFault::NotHere(fault.to_string()))?;
+        let ports =
+            wished.and_then(|mut wished| Some(wished.get_mut(known.item_hash.as_str())?.take()));
+        match self.find(&known.item_hash).await {
+            Some((_, workloads)) => workloads.map_ports(&known.item_hash, ports).await,
+            None => Ok(()),
+        }
     }
 
     /// The backup of that name, whoever made it.

@@ -49,6 +49,7 @@ impl ProgramWorkloads {
             },
             networking: None,
             demand: described.demand(),
+            disk_used_mib: 0,
             payment: described.payment().cloned(),
             item_hash: state.item_hash,
         })

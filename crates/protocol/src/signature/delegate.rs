@@ -40,7 +40,7 @@ impl DelegateKey {
     pub fn of_secret(secret: &[u8; 32]) -> Option<DelegateKey> {
         let key = SigningKey::from_slice(secret).ok()?;
         let point = key.verifying_key().to_sec1_point(false);
-        let (_, [coordinates @ ..]) = point.as_bytes().split_first()?;
+        let (_, coordinates) = point.as_bytes().split_first()?;
         let (x, y) = coordinates.split_first_chunk::<32>()?;
         Some(DelegateKey {
             x: *x,
