@@ -232,7 +232,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/control/proxy/regenerate", post(network::regenerate))
         .route("/debug/haproxy", get(network::proxy))
         .route("/about/{*rest}", get(error::not_found))
-        .route("/control/{*rest}", get(error::not_found))
+        .route(
+            "/control/{*rest}",
+            get(error::not_found).post(machines::misnamed),
+        )
         .route("/status/{*rest}", get(error::not_found))
         .route("/static/{*rest}", get(error::not_found))
         .route("/vm/{*rest}", any(call::by_path))

@@ -41,6 +41,7 @@ use crate::workloads::{Before, Known, Volumes, Workloads};
 
 pub(super) use expiry::Expiries;
 pub(super) use restore::Restores;
+pub(super) use update::misnamed;
 
 /// The routes below `/control/machine`.
 pub(super) fn router(api: &Arc<Api>) -> Router<Arc<Api>> {
@@ -82,7 +83,6 @@ pub(super) fn router(api: &Arc<Api>) -> Router<Arc<Api>> {
         .merge(signed)
         .merge(presigned)
         .route("/control/machine/{ref}/update", changing(update::update))
-        .route("/control/{ref}/update", changing(update::misnamed))
         .route(
             "/control/machine/{ref}/stream_logs",
             get(follow::stream).options(cors::preflight),

@@ -32,13 +32,15 @@ pub(super) async fn update(
     Ok(json::response(StatusCode::OK, &json!({})))
 }
 
-/// The path that one SDK takes by mistake.
-pub(super) async fn misnamed(
+/// Any other path below `/control`: the one that one SDK takes by mistake
+/// (`/control/{ref}/update`), or nothing.
+pub(in super::super) async fn misnamed(
     State(api): State<Arc<Api>>,
-    Path(reference): Path<String>,
+    Path(rest): Path<String>,
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::numbered(StatusCode::NOT_FOUND, "Invalid message reference");
-    let item_hash = parse(&reference).map_err(|_| unknown())?;
+    let reference = rest.strip_suffix("/update").ok_or_else(unknown)?;
+    let item_hash = parse(reference).map_err(|_| unknown())?;
     api.machines.find(&item_hash).await.ok_or_else(unknown)?;
-    update(State(api), Path(reference)).await
+    update(State(api), Path(reference.to_owned())).await
 }
