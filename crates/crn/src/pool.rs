@@ -19,10 +19,11 @@
 //! Bounded are: machines (when all are in use a call is refused; an idle one
 //! makes room), calls on the node and per program, and programs remembered.
 
+mod operate;
 mod slot;
 mod state;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ use crate::executor::{Answer, Call, Executor, Fault, Program};
 use crate::limits;
 use crate::program::{ProgramFault, Programs};
 use slot::Slot;
-pub use state::{PhaseTime, ProgramState, State};
+pub use state::{PhaseTime, ProgramState, State, Times};
 
 /// Why a call got no answer from its program.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -103,6 +104,8 @@ struct Inner {
     executors: Executors,
     bounds: Bounds,
     slots: Mutex<HashMap<ItemHash, Arc<Slot>>>,
+    /// Programs that run though nobody calls.
+    kept: Mutex<HashSet<ItemHash>>,
     machines: Arc<Semaphore>,
     /// A permit a MiB.
     memory: Arc<Semaphore>,
@@ -124,6 +127,7 @@ impl Pool {
             executors,
             bounds,
             slots: Mutex::default(),
+            kept: Mutex::default(),
             machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
             memory: Arc::new(Semaphore::new(permits(bounds.memory_mib) as usize)),
             calls: Semaphore::new(limits::CALLS_MAX),
@@ -167,18 +171,6 @@ impl Pool {
         let done = slot::finished(work).await;
         self.forget_if_unknown(&slot, &done);
         done
-    }
-
-    /// Ends a program that is no more, and removes what was made for it.
-    pub async fn forget(&self, item_hash: &ItemHash) {
-        if let Some(slot) = self.known(item_hash)
-            && let Some(machine) = slot.take_machine(|_| true)
-        {
-            machine.handle.stop().await;
-        }
-        for executor in [&self.0.executors.wasm, &self.0.executors.microvm] {
-            executor.forget(item_hash);
-        }
     }
 
     /// How many programs are known.
@@ -330,6 +322,7 @@ impl Pool {
             let idle = self
                 .all()
                 .into_iter()
+                .filter(|slot| !self.is_kept(&slot.item_hash))
                 .filter_map(|slot| slot.idle_since_if(helps).map(|since| (since, slot)));
             let Some((_, slot)) = idle.min_by_key(|(since, _)| *since) else {
                 return Err(match has_memory {
@@ -349,7 +342,7 @@ impl Pool {
 
     /// Takes a machine out of its slot and ends it.
     async fn retire(&self, slot: &Arc<Slot>, machine: &Arc<slot::Running>, fault: Option<Fault>) {
-        let last_call = self.0.bounds.reuse.is_zero();
+        let last_call = self.0.bounds.reuse.is_zero() && !self.is_kept(&slot.item_hash);
         let taken = slot.take_machine(|slot| {
             slot.holds(machine)
                 && (fault.is_some()
@@ -373,11 +366,13 @@ impl Pool {
                 _ = clock.tick() => {}
             }
             for slot in self.all() {
+                let is_kept = self.is_kept(&slot.item_hash);
                 let expired = |slot: &slot::SlotInner| {
                     slot.is_dead()
-                        || slot
-                            .idle_since()
-                            .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
+                        || !is_kept
+                            && slot
+                                .idle_since()
+                                .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
                 };
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };
