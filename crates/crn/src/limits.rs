@@ -98,6 +98,36 @@ pub const TABLE_ELEMENTS_MAX: usize = 200_000;
 /// Host objects (headers, bodies, streams) that one call may hold.
 pub const WASM_RESOURCES_MAX: usize = 1024;
 
+/// Queries to the core node that components wait for at the same time.
+pub const WASM_QUERIES_MAX: usize = 16;
+
+/// Such queries of one call, all in all.
+pub const WASM_CALL_QUERIES_MAX: u32 = 256;
+
+/// Keys in one answer of `wasi:keyvalue`.
+pub const WASM_KEYS_MAX: usize = 1000;
+
+/// Largest file that a component may read.
+pub const WASM_BLOB_BYTES_MAX: u64 = 64 << 20;
+
+/// Most bytes of a file that a component may read at once.
+pub const WASM_BLOB_AT_ONCE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of all files kept because components read them.
+pub const WASM_FILES_BYTES_MAX: u64 = 1 << 30;
+
+/// Outgoing requests of all components at the same time.
+pub const WASM_REQUESTS_MAX: usize = 256;
+
+/// Outgoing requests of one call at the same time.
+pub const WASM_CALL_REQUESTS_MAX: usize = 16;
+
+/// Unused connections kept for outgoing requests, for each host.
+pub const WASM_IDLE_CONNECTIONS_MAX: usize = 4;
+
+/// Longest wait for the head of the answer to an outgoing request.
+pub const WASM_FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Lines kept of what a program printed.
 pub const LOG_LINES_MAX: usize = 1000;
 

@@ -16,10 +16,12 @@
 mod call;
 mod compiled;
 mod engine;
+mod factors;
 mod guest;
 mod log;
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,9 +31,14 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
+use crate::core_node::CoreNode;
+use crate::download::Files;
 use crate::executor::{Answer, Call, Executor, Fault, Machine, Phases, Program};
+use crate::limits;
 use compiled::Compiled;
 use engine::Engine;
+use factors::outgoing::Outgoing;
+use factors::{Network, Rights, Services};
 use guest::Guest;
 use log::Log;
 
@@ -45,6 +52,9 @@ pub struct WasmConfig {
     pub memory_mib_max: u64,
     /// Seconds of one call, whatever its message asks for.
     pub seconds_max: u64,
+    /// Addresses with their ports that programs with internet access may reach
+    /// although they are private; all other private ones are refused.
+    pub private_addresses: Vec<SocketAddr>,
 }
 
 impl Default for WasmConfig {
@@ -53,6 +63,7 @@ impl Default for WasmConfig {
             calls_max: 200,
             memory_mib_max: 4096,
             seconds_max: 300,
+            private_addresses: Vec::new(),
         }
     }
 }
@@ -62,6 +73,7 @@ impl Default for WasmConfig {
 pub struct Wasm {
     engine: Arc<Engine>,
     compiled: Compiled,
+    services: Arc<Services>,
     config: WasmConfig,
 }
 
@@ -71,8 +83,23 @@ impl Wasm {
         let engine = Arc::new(Engine::start(&config)?);
         Ok(Wasm {
             compiled: Compiled::open(folder)?,
+            services: Arc::new(services(&config, None)?),
             engine,
             config,
+        })
+    }
+
+    /// The same, with a network whose data programs may read where their
+    /// messages grant it. `folder` keeps the files they read.
+    pub fn with_network(self, core: CoreNode, folder: &Path) -> Result<Wasm, Fault> {
+        let files = Files::open_bounded(core.clone(), folder, limits::WASM_FILES_BYTES_MAX);
+        let files = files.map_err(|error| {
+            Fault::NotHere(format!("cannot create {}: {error}", folder.display()))
+        })?;
+        let network = Some(Network { core, files });
+        Ok(Wasm {
+            services: Arc::new(services(&self.config, network)?),
+            ..self
         })
     }
 
@@ -88,6 +115,11 @@ impl Wasm {
         let linked = tokio::task::spawn_blocking(move || engine.link(&component)).await;
         linked.map_err(|error| Fault::Internal(error.to_string()))?
     }
+}
+
+fn services(config: &WasmConfig, network: Option<Network>) -> Result<Services, Fault> {
+    let outgoing = Outgoing::new(config.private_addresses.clone())?;
+    Ok(Services::new(network, outgoing))
 }
 
 impl Executor for Wasm {
@@ -111,6 +143,7 @@ impl Executor for Wasm {
             let component: Box<dyn Machine> = Box::new(Component {
                 engine: self.engine.clone(),
                 linked,
+                services: self.services.clone(),
                 bounds: Bounds::of(&program.content, &self.config),
                 log: Log::default(),
                 places: Arc::new(Semaphore::new((self.config.calls_max / 4).max(1) as usize)),
@@ -126,7 +159,7 @@ impl Executor for Wasm {
 struct Bounds {
     deadline: Duration,
     memory_bytes: usize,
-    variables: Arc<Vec<(String, String)>>,
+    rights: Arc<Rights>,
 }
 
 impl Bounds {
@@ -136,16 +169,10 @@ impl Bounds {
             .memory
             .min(config.memory_mib_max)
             .min(4096);
-        let variables = content.variables.iter().flatten().map(|(name, value)| {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            (name.clone(), text)
-        });
         Bounds {
             deadline: Duration::from_secs(content.resources.seconds.min(config.seconds_max)),
             memory_bytes: usize::try_from(memory_mib << 20).unwrap_or(usize::MAX),
-            variables: Arc::new(variables.collect()),
+            rights: Arc::new(Rights::of(content)),
         }
     }
 }
@@ -154,6 +181,7 @@ impl Bounds {
 struct Component {
     engine: Arc<Engine>,
     linked: ProxyPre<Guest>,
+    services: Arc<Services>,
     bounds: Bounds,
     log: Log,
     /// A quarter of the node's calls: one program does not shut out the others.
@@ -165,6 +193,7 @@ impl Machine for Component {
         async move {
             let work = call::Work {
                 linked: self.linked.clone(),
+                services: self.services.clone(),
                 bounds: self.bounds.clone(),
                 log: self.log.clone(),
                 places: self.places.clone(),

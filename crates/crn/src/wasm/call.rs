@@ -17,6 +17,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::Bounds;
+use super::factors::Services;
 use super::guest::Guest;
 use super::log::Log;
 use crate::executor::{Answer, Call, Fault, clip};
@@ -25,6 +26,7 @@ use crate::limits;
 /// All that a call needs.
 pub(super) struct Work {
     pub(super) linked: ProxyPre<Guest>,
+    pub(super) services: Arc<Services>,
     pub(super) bounds: Bounds,
     pub(super) log: Log,
     pub(super) places: Arc<Semaphore>,
@@ -45,7 +47,7 @@ impl Work {
         let (outcome_sender, outcome) = oneshot::channel();
         let refused: Arc<AtomicBool>;
         let guest = {
-            let mut store = Guest::store(engine, &self.bounds, &self.log);
+            let mut store = Guest::store(engine, &self.services, &self.bounds, &self.log);
             refused = store.data().memory_refused();
             let request = request(self.call);
             let linked = self.linked;

@@ -22,6 +22,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use super::WasmConfig;
 use super::call::Work;
+use super::factors;
 use super::guest::Guest;
 use crate::executor::{Answer, Fault};
 use crate::limits;
@@ -196,12 +197,13 @@ fn pool(calls: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// All of WASI 0.2 is offered, so that what toolchains import resolves; the
+/// All of WASI 0.2 and the factors are offered, so that what toolchains import resolves; the
 /// context of a guest then gives it no files and no addresses.
 fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    factors::define(&mut linker)?;
     Ok(linker)
 }
 

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::Bounds;
+use super::factors::outgoing::Requests;
+use super::factors::{Factors, Services};
 use super::log::Log;
 use crate::limits;
 
@@ -20,14 +20,20 @@ pub(super) struct Guest {
     http: WasiHttpCtx,
     table: ResourceTable,
     memory: MemoryLimit,
-    outgoing: NoOutgoing,
+    requests: Requests,
+    factors: Factors,
 }
 
 impl Guest {
     /// A store for one call, bound in memory and giving way every tick.
-    pub(super) fn store(engine: &wasmtime::Engine, bounds: &Bounds, log: &Log) -> Store<Guest> {
+    pub(super) fn store(
+        engine: &wasmtime::Engine,
+        services: &Arc<Services>,
+        bounds: &Bounds,
+        log: &Log,
+    ) -> Store<Guest> {
         let wasi = WasiCtx::builder()
-            .envs(&bounds.variables)
+            .envs(&bounds.rights.variables)
             .stdout(log.clone())
             .stderr(log.clone())
             .build();
@@ -38,7 +44,9 @@ impl Guest {
             used_bytes: 0,
             refused: Arc::default(),
         };
-        let outgoing = NoOutgoing(log.clone());
+        let rights = &bounds.rights;
+        let requests = Requests::new(services.clone(), rights.clone(), log.clone());
+        let factors = Factors::new(services.clone(), rights.clone(), log.clone());
         let mut store = Store::new(
             engine,
             Guest {
@@ -46,13 +54,19 @@ impl Guest {
                 http: WasiHttpCtx::new(),
                 table,
                 memory,
-                outgoing,
+                requests,
+                factors,
             },
         );
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         store
+    }
+
+    /// What the factors work with.
+    pub(super) fn parts(&mut self) -> (&mut ResourceTable, &mut Factors) {
+        (&mut self.table, &mut self.factors)
     }
 
     /// Set once the guest was refused memory; stays readable after the store.
@@ -75,7 +89,7 @@ impl WasiHttpView for Guest {
         WasiHttpCtxView {
             ctx: &mut self.http,
             table: &mut self.table,
-            hooks: &mut self.outgoing,
+            hooks: &mut self.requests,
         }
     }
 }
@@ -113,30 +127,5 @@ impl ResourceLimiter for MemoryLimit {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(desired <= limits::TABLE_ELEMENTS_MAX)
-    }
-}
-
-/// Refuses outgoing requests and says so where the author looks.
-struct NoOutgoing(Log);
-
-type Io = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
-
-impl WasiHttpHooks for NoOutgoing {
-    fn send_request(
-        &mut self,
-        request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _sent: Io,
-    ) -> Box<
-        dyn Future<Output = Result<(http::Response<WasiBody>, Io), wasmtime_wasi_http::Error>>
-            + Send,
-    > {
-        self.0.line(&format!(
-            "outgoing request to {} refused: this node gives Wasm programs no network",
-            request.uri()
-        ));
-        Box::new(std::future::ready(Err(
-            wasmtime_wasi_http::Error::HttpRequestDenied,
-        )))
     }
 }
