@@ -174,9 +174,8 @@ impl Files {
     async fn touch(&self, path: &Path) {
         if self.bytes_max.is_some() {
             let path = path.to_owned();
-            let touched = move || {
-                std::fs::File::open(path)?.set_modified(std::time::SystemTime::now())
-            };
+            let touched =
+                move || std::fs::File::open(path)?.set_modified(std::time::SystemTime::now());
             // A file that seems older than it is may go too early, no more.
             drop(tokio::task::spawn_blocking(touched).await);
         }
@@ -283,7 +282,9 @@ pub(crate) fn evict(folder: &Path, bytes_max: u64, more: u64) -> std::io::Result
         }
     }
     files.sort();
-    let mut bytes = files.iter().fold(more, |sum, file| sum.saturating_add(file.1));
+    let mut bytes = files
+        .iter()
+        .fold(more, |sum, file| sum.saturating_add(file.1));
     let mut evicted = 0;
     for (_, length, path) in files {
         if bytes <= bytes_max {

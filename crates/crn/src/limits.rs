@@ -92,6 +92,18 @@ pub const CONTENT_BYTES_MAX: u64 = 4 << 20;
 /// Longest compilation of a component.
 pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Components that are mapped and linked at the same time.
+pub const WASM_RESIDENT_MAX: usize = 2048;
+
+/// Machines that take no memory while idle and run at the same time.
+pub const LIGHT_MACHINES_MAX: usize = 2048;
+
+/// Bytes of a memory or table that stay in place between two calls.
+pub const WASM_MEMORY_KEPT_BYTES: usize = 128 << 10;
+
+/// Percent of the memory that is free at the start which Wasm calls may take.
+pub const WASM_MEMORY_PERCENT: u64 = 50;
+
 /// Table elements of one call of a component.
 pub const TABLE_ELEMENTS_MAX: usize = 200_000;
 

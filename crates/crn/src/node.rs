@@ -81,8 +81,12 @@ pub async fn run(
 
 /// The executors that a configuration describes.
 pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
-    let wasm = Wasm::new(config.wasm.clone(), config.folder.join("compiled"))?
-        .with_network(CoreNode::new(&config.core_node)?, &config.folder.join("read"))?;
+    let wasm = Wasm::with_network(
+        config.wasm.clone(),
+        config.folder.join("compiled"),
+        CoreNode::new(&config.core_node)?,
+        &config.folder.join("read"),
+    )?;
     let mut microvm = MicroVmConfig::new(config.folder.join("machines"));
     if let Some(folder) = &config.guest_folder {
         microvm.guest_folder.clone_from(folder);

@@ -29,6 +29,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use super::guest::Guest;
 use super::log::Log;
+use super::memory::Budget;
 use crate::core_node::{CoreFault, CoreNode};
 use crate::download::Files;
 use crate::limits;
@@ -71,6 +72,8 @@ pub(super) struct Services {
     network: Option<Network>,
     /// Queries to the core node at the same time.
     queries: Semaphore,
+    /// Memory of all calls.
+    pub(super) memory: Arc<Budget>,
     pub(super) outgoing: outgoing::Outgoing,
 }
 
@@ -82,8 +85,13 @@ pub(super) struct Network {
 }
 
 impl Services {
-    pub(super) fn new(network: Option<Network>, outgoing: outgoing::Outgoing) -> Services {
+    pub(super) fn new(
+        network: Option<Network>,
+        outgoing: outgoing::Outgoing,
+        memory: Budget,
+    ) -> Services {
         Services {
+            memory: Arc::new(memory),
             network,
             queries: Semaphore::new(limits::WASM_QUERIES_MAX),
             outgoing,
@@ -124,10 +132,7 @@ impl Factors {
     }
 
     /// Counts a query of this call and waits for its turn on the node.
-    async fn query<T>(
-        &mut self,
-        work: impl Future<Output = T>,
-    ) -> Result<T, TooMany> {
+    async fn query<T>(&mut self, work: impl Future<Output = T>) -> Result<T, TooMany> {
         if self.queries >= limits::WASM_CALL_QUERIES_MAX {
             self.log.line(&TooMany.to_string());
             return Err(TooMany);
@@ -146,7 +151,10 @@ struct Denied(String);
 
 /// A call asked the network too often.
 #[derive(Debug, thiserror::Error)]
-#[error("the call asked the network more than {} times; read less in one call", limits::WASM_CALL_QUERIES_MAX)]
+#[error(
+    "the call asked the network more than {} times; read less in one call",
+    limits::WASM_CALL_QUERIES_MAX
+)]
 struct TooMany;
 
 /// What to tell a guest about a core node that fails: not where it is.

@@ -1,10 +1,9 @@
 //! What one call of a component holds: its WASI context and its bounds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use wasmtime::Store;
 use wasmtime::component::ResourceTable;
-use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -12,6 +11,7 @@ use super::Bounds;
 use super::factors::outgoing::Requests;
 use super::factors::{Factors, Services};
 use super::log::Log;
+use super::memory::{MemoryLimit, Refused};
 use crate::limits;
 
 /// The host's side of one instance.
@@ -39,11 +39,7 @@ impl Guest {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::WASM_RESOURCES_MAX);
-        let memory = MemoryLimit {
-            limit_bytes: bounds.memory_bytes,
-            used_bytes: 0,
-            refused: Arc::default(),
-        };
+        let memory = MemoryLimit::new(bounds.memory_bytes, services.memory.clone());
         let rights = &bounds.rights;
         let requests = Requests::new(services.clone(), rights.clone(), log.clone());
         let factors = Factors::new(services.clone(), rights.clone(), log.clone());
@@ -69,9 +65,9 @@ impl Guest {
         (&mut self.table, &mut self.factors)
     }
 
-    /// Set once the guest was refused memory; stays readable after the store.
-    pub(super) fn memory_refused(&self) -> Arc<AtomicBool> {
-        self.memory.refused.clone()
+    /// What memory the guest was refused; stays readable after the store.
+    pub(super) fn memory_refused(&self) -> Arc<Refused> {
+        self.memory.refused()
     }
 }
 
@@ -91,41 +87,5 @@ impl WasiHttpView for Guest {
             table: &mut self.table,
             hooks: &mut self.requests,
         }
-    }
-}
-
-/// Bounds the sum of all memories of a guest.
-struct MemoryLimit {
-    limit_bytes: usize,
-    used_bytes: usize,
-    refused: Arc<AtomicBool>,
-}
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let used_bytes = self
-            .used_bytes
-            .saturating_sub(current)
-            .saturating_add(desired);
-        if used_bytes > self.limit_bytes {
-            self.refused.store(true, Ordering::Relaxed);
-            return Ok(false);
-        }
-        self.used_bytes = used_bytes;
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(desired <= limits::TABLE_ELEMENTS_MAX)
     }
 }

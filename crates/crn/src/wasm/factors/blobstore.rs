@@ -64,11 +64,17 @@ pub(super) fn define(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 impl View<'_> {
     async fn file(&mut self, name: &str) -> Result<LocalFile, String> {
-        let network = self.factors.network(INTERFACE).map_err(|denied| denied.to_string())?;
-        let hash = ItemHash::parse(name)
-            .map_err(|_| format!("{name:?} is no hash of a file"))?;
+        let network = self
+            .factors
+            .network(INTERFACE)
+            .map_err(|denied| denied.to_string())?;
+        let hash = ItemHash::parse(name).map_err(|_| format!("{name:?} is no hash of a file"))?;
         let fetched = network.files.fetch(&hash, limits::WASM_BLOB_BYTES_MAX);
-        let fetched = self.factors.query(fetched).await.map_err(|many| many.to_string())?;
+        let fetched = self
+            .factors
+            .query(fetched)
+            .await
+            .map_err(|many| many.to_string())?;
         fetched.map_err(|fault| match fault {
             FileFault::Core(fault) => unreachable(&fault),
             FileFault::Missing { hash, .. } => format!("the network has no file {hash}"),
@@ -107,7 +113,9 @@ impl blobstore::Host for View<'_> {
             return Ok(Err(denied.to_string()));
         }
         if name != CONTAINER {
-            return Ok(Err(format!("there is no container {name:?}; the only one is {CONTAINER:?}")));
+            return Ok(Err(format!(
+                "there is no container {name:?}; the only one is {CONTAINER:?}"
+            )));
         }
         Ok(Ok(self.table.push(Files)?))
     }
@@ -164,17 +172,14 @@ impl container::HostContainer for View<'_> {
         Ok(Ok(self.table.push(part)?))
     }
 
-    async fn write_data(
-        &mut self,
-        _: Resource<Files>,
-        _: String,
-        _: Resource<Never>,
-    ) -> Said<()> {
+    async fn write_data(&mut self, _: Resource<Files>, _: String, _: Resource<Never>) -> Said<()> {
         self.refuse_writing()
     }
 
     async fn list_objects(&mut self, _: Resource<Files>) -> Said<Resource<Never>> {
-        Ok(Err("the files of the network cannot be listed; name one by its hash".into()))
+        Ok(Err(
+            "the files of the network cannot be listed; name one by its hash".into(),
+        ))
     }
 
     async fn delete_object(&mut self, _: Resource<Files>, _: String) -> Said<()> {
@@ -233,7 +238,11 @@ impl container::HostStreamObjectNames for View<'_> {
         match *self.table.get(&names)? {}
     }
 
-    async fn skip_stream_object_names(&mut self, names: Resource<Never>, _: u64) -> Said<(u64, bool)> {
+    async fn skip_stream_object_names(
+        &mut self,
+        names: Resource<Never>,
+        _: u64,
+    ) -> Said<(u64, bool)> {
         match *self.table.get(&names)? {}
     }
 

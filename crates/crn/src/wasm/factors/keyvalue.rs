@@ -49,7 +49,11 @@ impl View<'_> {
     }
 
     /// The value of a key in a bucket.
-    async fn value(&mut self, bucket: &Resource<Bucket>, key: &str) -> wasmtime::Result<Result<Option<Value>, Error>> {
+    async fn value(
+        &mut self,
+        bucket: &Resource<Bucket>,
+        key: &str,
+    ) -> wasmtime::Result<Result<Option<Value>, Error>> {
         let one = match self.table.get(bucket)? {
             Bucket::All => None,
             Bucket::One(name) => Some(name.clone()),

@@ -14,8 +14,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, BodyStream};
 use futures::StreamExt;
+use http_body_util::{BodyExt, BodyStream};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -123,7 +123,10 @@ impl Requests {
         }
     }
 
-    fn admit(&mut self, uri: &http::Uri) -> Result<(reqwest::Url, [OwnedSemaphorePermit; 2]), Error> {
+    fn admit(
+        &mut self,
+        uri: &http::Uri,
+    ) -> Result<(reqwest::Url, [OwnedSemaphorePermit; 2]), Error> {
         if !self.rights.internet {
             return Err(Error::HttpRequestDenied);
         }
@@ -151,8 +154,9 @@ impl WasiHttpHooks for Requests {
             Ok(admitted) => admitted,
             Err(error) => {
                 let advice = advice(&error);
-                self.log
-                    .line(&format!("outgoing request to {uri} refused: {error}{advice}"));
+                self.log.line(&format!(
+                    "outgoing request to {uri} refused: {error}{advice}"
+                ));
                 return Box::new(std::future::ready(Err(error)));
             }
         };
@@ -161,7 +165,9 @@ impl WasiHttpHooks for Requests {
             let sent = send(client, url, request, options, places).await;
             if let Err(error) = &sent {
                 let advice = advice(error);
-                log.line(&format!("outgoing request to {uri} failed: {error}{advice}"));
+                log.line(&format!(
+                    "outgoing request to {uri} failed: {error}{advice}"
+                ));
             }
             sent
         })
@@ -201,8 +207,7 @@ async fn send(
     let first_byte = bounded(options.first_byte_timeout);
     let response = tokio::time::timeout(first_byte, builder.send()).await;
     let response = response.map_err(|_| Error::HttpResponseTimeout)?;
-    let response: http::Response<reqwest::Body> =
-        response.map_err(|error| fault(&error))?.into();
+    let response: http::Response<reqwest::Body> = response.map_err(|error| fault(&error))?.into();
     let body = response.map(|body| {
         let body = body.map_err(|error| fault(&error)).map_frame(move |frame| {
             // The places are taken until the answer is read or dropped.
