@@ -92,11 +92,53 @@ pub const CONTENT_BYTES_MAX: u64 = 4 << 20;
 /// Longest compilation of a component.
 pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Components that are mapped and linked at the same time.
+pub const WASM_RESIDENT_MAX: usize = 2048;
+
+/// Machines that take no memory while idle and run at the same time.
+pub const LIGHT_MACHINES_MAX: usize = 2048;
+
+/// Bytes of a memory or table that stay in place between two calls.
+pub const WASM_MEMORY_KEPT_BYTES: usize = 128 << 10;
+
+/// Percent of the memory that is free at the start which Wasm calls may take.
+pub const WASM_MEMORY_PERCENT: u64 = 50;
+
 /// Table elements of one call of a component.
 pub const TABLE_ELEMENTS_MAX: usize = 200_000;
 
 /// Host objects (headers, bodies, streams) that one call may hold.
 pub const WASM_RESOURCES_MAX: usize = 1024;
+
+/// Queries to the core node that components wait for at the same time.
+pub const WASM_QUERIES_MAX: usize = 16;
+
+/// Such queries of one call, all in all.
+pub const WASM_CALL_QUERIES_MAX: u32 = 256;
+
+/// Keys in one answer of `wasi:keyvalue`.
+pub const WASM_KEYS_MAX: usize = 1000;
+
+/// Largest file that a component may read.
+pub const WASM_BLOB_BYTES_MAX: u64 = 64 << 20;
+
+/// Most bytes of a file that a component may read at once.
+pub const WASM_BLOB_AT_ONCE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of all files kept because components read them.
+pub const WASM_FILES_BYTES_MAX: u64 = 1 << 30;
+
+/// Outgoing requests of all components at the same time.
+pub const WASM_REQUESTS_MAX: usize = 256;
+
+/// Outgoing requests of one call at the same time.
+pub const WASM_CALL_REQUESTS_MAX: usize = 16;
+
+/// Unused connections kept for outgoing requests, for each host.
+pub const WASM_IDLE_CONNECTIONS_MAX: usize = 4;
+
+/// Longest wait for the head of the answer to an outgoing request.
+pub const WASM_FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Lines kept of what a program printed.
 pub const LOG_LINES_MAX: usize = 1000;

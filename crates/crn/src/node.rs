@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
 use crate::config::CrnConfig;
-use crate::core_node::CoreFault;
+use crate::core_node::{CoreFault, CoreNode};
 use crate::executor::Fault;
 use crate::limits;
 use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
@@ -83,9 +83,11 @@ pub async fn run(
 
 /// The executors that a configuration describes.
 pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
-    let wasm = Arc::new(Wasm::new(
+    let wasm = Arc::new(Wasm::with_network(
         config.wasm.clone(),
         config.folder.join("compiled"),
+        CoreNode::new(&config.core_node)?,
+        &config.folder.join("read"),
     )?);
     if let Some(firecracker) = &config.firecracker {
         let folder = config.folder.join("firecracker");
