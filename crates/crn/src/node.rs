@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
 use crate::config::CrnConfig;
-use crate::core_node::CoreFault;
+use crate::core_node::{CoreFault, CoreNode};
 use crate::executor::Fault;
 use crate::limits;
-use crate::microvm::{MicroVm, MicroVmConfig, MicroVmError};
+use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
 use crate::payment::Flows;
 use crate::pool::Executors;
 use crate::wasm::Wasm;
@@ -83,15 +83,27 @@ pub async fn run(
 
 /// The executors that a configuration describes.
 pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
-    let wasm = Wasm::new(config.wasm.clone(), config.folder.join("compiled"))?;
+    let wasm = Arc::new(Wasm::with_network(
+        config.wasm.clone(),
+        config.folder.join("compiled"),
+        CoreNode::new(&config.core_node)?,
+        &config.folder.join("read"),
+    )?);
+    if let Some(firecracker) = &config.firecracker {
+        let folder = config.folder.join("firecracker");
+        let seconds = config.ready_timeout_seconds;
+        let microvm = Arc::new(Firecracker::new(firecracker.clone(), folder, seconds)?);
+        return Ok(Executors { wasm, microvm });
+    }
     let mut microvm = MicroVmConfig::new(config.folder.join("machines"));
     if let Some(folder) = &config.guest_folder {
         microvm.guest_folder.clone_from(folder);
     }
     microvm.acceleration = config.acceleration;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
+    microvm.templates_mib = config.templates_mib;
     Ok(Executors {
-        wasm: Arc::new(wasm),
+        wasm,
         microvm: Arc::new(MicroVm::new(microvm)?),
     })
 }

@@ -69,6 +69,7 @@ fn bounds(config: &CrnConfig) -> Bounds {
         .unwrap_or_else(|| api::available_memory_mib() * limits::MACHINE_MEMORY_PERCENT / 100);
     Bounds {
         reuse: Duration::from_secs(config.reuse_seconds),
+        pause: (config.pause_seconds > 0).then(|| Duration::from_secs(config.pause_seconds)),
         ready: Duration::from_secs(config.ready_timeout_seconds),
         memory_mib,
     }

@@ -55,9 +55,12 @@ impl Pool {
         true
     }
 
-    /// Ends the machine and forgets the program.
+    /// Ends the machine, forgets the program, and removes what was made for it.
     pub async fn forget(&self, item_hash: &ItemHash) {
         self.stop(item_hash).await;
+        for executor in [&self.0.executors.wasm, &self.0.executors.microvm] {
+            executor.forget(item_hash);
+        }
         let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots
             .get(item_hash)
