@@ -147,6 +147,12 @@ pub trait Executor: Send + Sync + 'static {
         Ok(0)
     }
 
+    /// True when an idle machine takes nothing that others could use, so that
+    /// thousands may be kept.
+    fn is_light(&self) -> bool {
+        false
+    }
+
     /// Does ahead of time what can be done (compile, build images). Idempotent;
     /// `start` does not depend on it.
     fn prepare<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, Result<(), Fault>>;
