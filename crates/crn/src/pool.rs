@@ -392,7 +392,8 @@ impl Pool {
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };
                     self.0.tasks.spawn(stop);
-                } else if let Some(pause) = self.0.bounds.pause
+                } else if !is_kept
+                    && let Some(pause) = self.0.bounds.pause
                     && let Some(machine) = slot.unpaused(pause)
                 {
                     let pause = async move { machine.handle.pause().await };
