@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use beth_crn::CrnConfig;
+use beth_crn::core_node::CoreNode;
 use beth_crn::executor::Executor;
 use beth_crn::node;
 use beth_crn::pool::Executors;
@@ -50,6 +51,8 @@ struct Shelves {
     held: HashMap<String, Arc<Notify>>,
     /// How often each file was asked for.
     asked: HashMap<String, usize>,
+    /// Address to its aggregates.
+    aggregates: HashMap<String, serde_json::Map<String, Value>>,
 }
 
 /// A core node as compute nodes see it.
@@ -68,6 +71,7 @@ impl FakeCore {
             .route("/api/v0/storage/by-ref/{hash}", get(reference))
             .route("/api/v0/storage/by-message-hash/{hash}", get(reference))
             .route("/api/v0/storage/raw/{hash}", get(raw))
+            .route("/api/v0/aggregates/{address}", get(aggregates))
             .with_state(shelves.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -102,6 +106,24 @@ impl FakeCore {
             .references
             .insert(message.to_string(), file_hash.to_string());
         message
+    }
+
+    /// Makes a STORE message lead to another file.
+    pub fn amend(&self, store: &ItemHash, bytes: Bytes) {
+        let file_hash = ItemHash::of_bytes(&bytes);
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.files.insert(file_hash.to_string(), bytes);
+        shelves
+            .references
+            .insert(store.to_string(), file_hash.to_string());
+    }
+
+    /// Sets an aggregate of the owner of all programs.
+    pub fn aggregate(&self, key: &str, content: Value) {
+        let mut shelves = self.shelves.lock().unwrap();
+        let owner = self.account.address().to_owned();
+        let aggregates = shelves.aggregates.entry(owner).or_default();
+        aggregates.insert(key.into(), content);
     }
 
     /// Replaces what is served for a file, under its old name.
@@ -208,6 +230,27 @@ async fn reference(State(shelves): Shared, UrlPath(hash): UrlPath<String>) -> Re
     }
 }
 
+async fn aggregates(
+    State(shelves): Shared,
+    UrlPath(name): UrlPath<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let shelves = shelves.lock().unwrap();
+    let address = name.strip_suffix(".json").unwrap_or_default();
+    let Some(mut found) = shelves.aggregates.get(address).cloned() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    if let Some(keys) = query.get("keys") {
+        found.retain(|key, _| keys.split(',').any(|wanted| wanted == key));
+    }
+    if found.is_empty() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    json!({"address": address, "data": found, "info": {}})
+        .to_string()
+        .into_response()
+}
+
 async fn raw(State(shelves): Shared, UrlPath(hash): UrlPath<String>) -> Response {
     let held = {
         let mut shelves = shelves.lock().unwrap();
@@ -248,8 +291,13 @@ impl TestNode {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&core.url, folder.path());
         change(&mut config);
-        let wasm =
-            Arc::new(Wasm::new(config.wasm.clone(), config.folder.join("compiled")).unwrap());
+        let wasm = Wasm::with_network(
+            config.wasm.clone(),
+            config.folder.join("compiled"),
+            CoreNode::new(&config.core_node).unwrap(),
+            &config.folder.join("read"),
+        );
+        let wasm = Arc::new(wasm.unwrap());
         let microvm = other.unwrap_or_else(|| wasm.clone());
         let executors = Executors {
             wasm: wasm.clone(),
