@@ -172,3 +172,78 @@ pub const MEMORY_MIB_MIN: u64 = 64;
 
 /// What the guest's kernel takes, in MiB: added to what the program asks for.
 pub const MEMORY_MIB_EXTRA: u64 = 64;
+
+/// Longest wait for QEMU to do what its monitor was told.
+pub const MONITOR_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest line of QEMU's monitor.
+pub const MONITOR_LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Longest wait for a QEMU that was told to end.
+pub const QUIT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Random bytes that a clone is given before anything else.
+pub const WAKE_SEED_BYTES: usize = 64;
+
+/// Machines that are frozen into templates at the same time.
+pub const FREEZES_MAX: usize = 2;
+
+/// How long a program that could not be frozen is booted without a new attempt.
+pub const FREEZE_RETRY: Duration = Duration::from_secs(300);
+
+/// Room that a template must leave on its disk, in bytes.
+pub const TEMPLATE_FREE_BYTES_MIN: u64 = 256 << 20;
+
+/// How long an owner's delegations are believed.
+pub const DELEGATIONS_AGE_MAX: Duration = Duration::from_secs(120);
+
+/// Owners whose delegations are kept.
+pub const DELEGATIONS_MAX: usize = 4096;
+
+/// How long the first answer to an operation is given to whoever sends it again.
+pub const OPERATION_MEMORY: Duration = Duration::from_secs(240);
+
+/// How long a message that was read is kept in memory.
+pub const CONTENT_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// Messages kept in memory.
+pub const CONTENTS_MAX: usize = 2048;
+
+/// How often a machine that is to end is looked at for calls under way.
+pub const CALLS_CHECK_PERIOD: Duration = Duration::from_millis(20);
+
+/// Logs that are followed at the same time.
+pub const LOG_STREAMS_MAX: usize = 64;
+
+/// How often a followed log is looked at.
+pub const LOG_LOOK_PERIOD: Duration = Duration::from_millis(250);
+
+/// How long the network's settings are believed.
+pub const SETTINGS_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a price is believed.
+pub const PRICE_AGE_MAX: Duration = Duration::from_secs(300);
+
+/// How long a balance or a status is believed.
+pub const BALANCE_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// Prices, balances and statuses kept.
+pub const FACTS_MAX: usize = 4096;
+
+/// Rounds in a row that must find a message gone before its workload ends.
+pub const GONE_ROUNDS: u32 = 3;
+
+/// How long cards are kept for somebody.
+pub const RESERVATION: Duration = Duration::from_secs(60);
+
+/// How often a message that is not there yet is asked for.
+pub const MESSAGE_LOOK_PERIOD: Duration = Duration::from_millis(500);
+
+/// How often the registration of this node is looked for.
+pub const DISCOVERY_PERIOD: Duration = Duration::from_secs(300);
+
+/// Longest wait for one answer of the diagnostic program, its start included.
+pub const DIAGNOSIS_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How often programs that run uncalled are looked at.
+pub const REVIVE_PERIOD: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            prepare                     call
-//! NotPrepared ─────▶ Preparing ─▶ Prepared ─▶ Preparing ─▶ Starting ─▶ Running
+//! NotPrepared ─────▶ Preparing ─▶ Prepared ─▶ Preparing ─▶ Starting ─▶ Running ⇄ Paused
 //!      ▲                 │           ▲            │            │          │ idle for
 //!      │                 ▼           └────────────┼────────────┼──────────┤ reuse_seconds
 //!   (start)            Failed ◀───────────────────┴────────────┘          │
@@ -19,10 +19,11 @@
 //! Bounded are: machines (when all are in use a call is refused; an idle one
 //! makes room), calls on the node and per program, and programs remembered.
 
+mod operate;
 mod slot;
 mod state;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ use crate::executor::{Answer, Call, Executor, Fault, Program};
 use crate::limits;
 use crate::program::{ProgramFault, Programs};
 use slot::Slot;
-pub use state::{PhaseTime, ProgramState, State};
+pub use state::{PhaseTime, ProgramState, State, Times};
 
 /// Why a call got no answer from its program.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -85,6 +86,9 @@ impl Executors {
 pub struct Bounds {
     /// How long an unused machine lives.
     pub reuse: Duration,
+    /// How long an unused machine runs; `None`: until it ends. Persistent
+    /// programs always run.
+    pub pause: Option<Duration>,
     /// How long a start takes.
     pub ready: Duration,
     /// Memory of all machines together, in MiB.
@@ -100,6 +104,8 @@ struct Inner {
     executors: Executors,
     bounds: Bounds,
     slots: Mutex<HashMap<ItemHash, Arc<Slot>>>,
+    /// Programs that run though nobody calls.
+    kept: Mutex<HashSet<ItemHash>>,
     machines: Arc<Semaphore>,
     /// Places of machines that take no memory while idle.
     light_machines: Arc<Semaphore>,
@@ -123,6 +129,7 @@ impl Pool {
             executors,
             bounds,
             slots: Mutex::default(),
+            kept: Mutex::default(),
             machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
             light_machines: Arc::new(Semaphore::new(limits::LIGHT_MACHINES_MAX)),
             memory: Arc::new(Semaphore::new(permits(bounds.memory_mib) as usize)),
@@ -133,7 +140,7 @@ impl Pool {
         let watched = pool.clone();
         pool.0
             .tasks
-            .spawn(async move { watched.stop_idle_machines().await });
+            .spawn(async move { watched.tend_idle_machines().await });
         pool
     }
 
@@ -273,6 +280,7 @@ impl Pool {
         let place = self.machine_place(memory_mib, executor.is_light()).await?;
         slot.starting();
         let code_ref = program.content.code.reference.clone();
+        let persistent = program.content.on.persistent == Some(true);
         let patience = self.0.bounds.ready + limits::START_MARGIN;
         let started = tokio::time::timeout(patience, executor.start(program, slot.phases())).await;
         slot.phases().end();
@@ -280,6 +288,7 @@ impl Pool {
         slot.running(slot::Running {
             handle,
             code_ref,
+            persistent,
             place,
         });
         Ok(())
@@ -328,6 +337,7 @@ impl Pool {
             let idle = self
                 .all()
                 .into_iter()
+                .filter(|slot| !self.is_kept(&slot.item_hash))
                 .filter_map(|slot| slot.idle_since_if(helps).map(|since| (since, slot)));
             let Some((_, slot)) = idle.min_by_key(|(since, _)| *since) else {
                 return Err(match has_memory {
@@ -347,7 +357,7 @@ impl Pool {
 
     /// Takes a machine out of its slot and ends it.
     async fn retire(&self, slot: &Arc<Slot>, machine: &Arc<slot::Running>, fault: Option<Fault>) {
-        let last_call = self.0.bounds.reuse.is_zero();
+        let last_call = self.0.bounds.reuse.is_zero() && !self.is_kept(&slot.item_hash);
         let taken = slot.take_machine(|slot| {
             slot.holds(machine)
                 && (fault.is_some()
@@ -362,7 +372,7 @@ impl Pool {
         }
     }
 
-    async fn stop_idle_machines(&self) {
+    async fn tend_idle_machines(&self) {
         let mut clock = tokio::time::interval(limits::IDLE_CHECK_PERIOD);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -371,15 +381,22 @@ impl Pool {
                 _ = clock.tick() => {}
             }
             for slot in self.all() {
+                let is_kept = self.is_kept(&slot.item_hash);
                 let expired = |slot: &slot::SlotInner| {
                     slot.is_dead()
-                        || slot
-                            .idle_since()
-                            .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
+                        || !is_kept
+                            && slot
+                                .idle_since()
+                                .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
                 };
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };
                     self.0.tasks.spawn(stop);
+                } else if let Some(pause) = self.0.bounds.pause
+                    && let Some(machine) = slot.unpaused(pause)
+                {
+                    let pause = async move { machine.handle.pause().await };
+                    self.0.tasks.spawn(pause);
                 }
             }
         }

@@ -1,6 +1,9 @@
 //! What the tests stand on: a core node that serves messages and files from
 //! memory, and compute nodes started against it.
 
+pub mod instances;
+pub mod wallet;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,7 +19,7 @@ use axum::routing::get;
 use beth_crn::CrnConfig;
 use beth_crn::core_node::CoreNode;
 use beth_crn::executor::Executor;
-use beth_crn::node;
+use beth_crn::node::{self, Given};
 use beth_crn::pool::Executors;
 use beth_crn::wasm::Wasm;
 use beth_protocol::time::Timestamp;
@@ -51,8 +54,8 @@ struct Shelves {
     held: HashMap<String, Arc<Notify>>,
     /// How often each file was asked for.
     asked: HashMap<String, usize>,
-    /// Address to its aggregates.
-    aggregates: HashMap<String, serde_json::Map<String, Value>>,
+    /// Answers to anything else, by path; null is a fault.
+    facts: HashMap<String, Value>,
 }
 
 /// A core node as compute nodes see it.
@@ -71,7 +74,7 @@ impl FakeCore {
             .route("/api/v0/storage/by-ref/{hash}", get(reference))
             .route("/api/v0/storage/by-message-hash/{hash}", get(reference))
             .route("/api/v0/storage/raw/{hash}", get(raw))
-            .route("/api/v0/aggregates/{address}", get(aggregates))
+            .fallback(fact)
             .with_state(shelves.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -116,14 +119,6 @@ impl FakeCore {
         shelves
             .references
             .insert(store.to_string(), file_hash.to_string());
-    }
-
-    /// Sets an aggregate of the owner of all programs.
-    pub fn aggregate(&self, key: &str, content: Value) {
-        let mut shelves = self.shelves.lock().unwrap();
-        let owner = self.account.address().to_owned();
-        let aggregates = shelves.aggregates.entry(owner).or_default();
-        aggregates.insert(key.into(), content);
     }
 
     /// Replaces what is served for a file, under its old name.
@@ -187,6 +182,31 @@ impl FakeCore {
         self.publish(MessageType::Program, &content)
     }
 
+    /// Who publishes everything here.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Answers that path from now on; null is status 503.
+    pub fn say(&self, path: &str, answer: Value) {
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.facts.insert(path.to_owned(), answer);
+    }
+
+    /// One key of an address' aggregates.
+    pub fn say_aggregate(&self, address: &str, key: &str, value: Value) {
+        let path = format!("/api/v0/aggregates/{address}.json");
+        self.say(&path, json!({"address": address, "data": {key: value}}));
+    }
+
+    /// Has a message that somebody else published.
+    pub fn insert(&self, message: &Value) -> ItemHash {
+        let name = message["item_hash"].as_str().unwrap();
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.messages.insert(name.to_owned(), message.clone());
+        ItemHash::parse(name).unwrap()
+    }
+
     /// Publishes any message.
     pub fn publish(&self, message_type: MessageType, content: &Value) -> ItemHash {
         let message = self.account.sign_message(
@@ -220,6 +240,14 @@ async fn messages(
         .into_response()
 }
 
+async fn fact(State(shelves): Shared, request: axum::extract::Request) -> Response {
+    match shelves.lock().unwrap().facts.get(request.uri().path()) {
+        Some(Value::Null) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Some(answer) => answer.to_string().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 async fn reference(State(shelves): Shared, UrlPath(hash): UrlPath<String>) -> Response {
     match shelves.lock().unwrap().references.get(&hash) {
         Some(file) => {
@@ -228,27 +256,6 @@ async fn reference(State(shelves): Shared, UrlPath(hash): UrlPath<String>) -> Re
         }
         None => StatusCode::NOT_FOUND.into_response(),
     }
-}
-
-async fn aggregates(
-    State(shelves): Shared,
-    UrlPath(name): UrlPath<String>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
-    let shelves = shelves.lock().unwrap();
-    let address = name.strip_suffix(".json").unwrap_or_default();
-    let Some(mut found) = shelves.aggregates.get(address).cloned() else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    if let Some(keys) = query.get("keys") {
-        found.retain(|key, _| keys.split(',').any(|wanted| wanted == key));
-    }
-    if found.is_empty() {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    json!({"address": address, "data": found, "info": {}})
-        .to_string()
-        .into_response()
 }
 
 async fn raw(State(shelves): Shared, UrlPath(hash): UrlPath<String>) -> Response {
@@ -288,6 +295,16 @@ impl TestNode {
         other: Option<Arc<dyn Executor>>,
         change: impl FnOnce(&mut CrnConfig),
     ) -> TestNode {
+        TestNode::start_given(core, other, change, |_| {}).await
+    }
+
+    /// The same, with more parts.
+    pub async fn start_given(
+        core: &FakeCore,
+        other: Option<Arc<dyn Executor>>,
+        change: impl FnOnce(&mut CrnConfig),
+        give: impl FnOnce(&mut Given),
+    ) -> TestNode {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&core.url, folder.path());
         change(&mut config);
@@ -308,9 +325,11 @@ impl TestNode {
         let cancel = CancellationToken::new();
         let (ready_sender, ready) = tokio::sync::oneshot::channel();
         let ready_now = move |()| ready_sender.send(()).unwrap();
-        let ended = tokio::spawn(node::run_with(
+        let mut given = Given::new(executors);
+        give(&mut given);
+        let ended = tokio::spawn(node::run_given(
             config,
-            executors,
+            given,
             listener,
             ready_now,
             cancel.clone(),

@@ -36,6 +36,13 @@ fn grants(internet: bool, aleph_api: bool) -> Value {
     })
 }
 
+/// Sets the aggregates of the owner of all programs.
+fn aggregates_of(core: &FakeCore, aggregates: Value) {
+    let owner = core.account().address();
+    let path = format!("/api/v0/aggregates/{owner}.json");
+    core.say(&path, json!({"address": owner, "data": aggregates}));
+}
+
 /// A node with the Python example, granted all or nothing.
 struct Ground {
     core: FakeCore,
@@ -126,12 +133,10 @@ async fn answers(ground: &Ground) {
 }
 
 async fn aggregates(ground: &Ground) {
-    ground
-        .core
-        .aggregate("profile", json!({"name": "Ada", "tags": ["a", 1]}));
-    ground
-        .core
-        .aggregate("an other/one,more", json!({"é": null}));
+    aggregates_of(
+        &ground.core,
+        json!({"profile": {"name": "Ada", "tags": ["a", 1]}, "an other/one,more": {"é": null}}),
+    );
     let (status, text) = ground.granted("/aggregates").await;
     assert_eq!(
         (status, text.as_str()),
@@ -316,7 +321,7 @@ async fn rust_answers_where_its_target_is_installed() {
         return;
     }
     let core = FakeCore::start().await;
-    core.aggregate("profile", json!({"name": "Ada", "age": 36}));
+    aggregates_of(&core, json!({"profile": {"name": "Ada", "age": 36}}));
     let node = TestNode::start(&core).await;
     let program = core.wasm_program(&core.store(example("rust").await), grants(false, true));
     assert_eq!(
