@@ -233,7 +233,6 @@ async fn python_reaches_public_addresses_alone() {
     let port = address.port();
     for url in [
         format!("http://localhost:{port}/"),
-        format!("http://localhost.:{port}/"),
         format!("http://127.0.0.2:{port}/"),
         format!("http://2130706434:{port}/"),
         format!("http://0x7f.2:{port}/"),
