@@ -9,7 +9,7 @@ use beth_crn::wasm::{Wasm, WasmConfig};
 use beth_protocol::ItemHash;
 use bytes::Bytes;
 
-use crate::{account, ground, report};
+use crate::{account, ground, processor_time, report};
 
 const INSTANCES: usize = 5000;
 const SECONDS: u64 = 4;
@@ -40,6 +40,7 @@ pub async fn measure(component: Bytes) {
     }
     report("call, one after the other", times);
 
+    let before = processor_time(std::process::id());
     let begun = Instant::now();
     let until = begun + Duration::from_secs(SECONDS);
     let callers = (0..CALLERS).map(|_| {
@@ -58,7 +59,12 @@ pub async fn measure(component: Bytes) {
         calls += caller.await.unwrap();
     }
     let rate = calls as f64 / begun.elapsed().as_secs_f64();
-    println!("executor on one processor, {CALLERS} callers: {rate:.0} calls/s");
+    let took = processor_time(std::process::id()) - before;
+    println!(
+        "executor on one processor, {CALLERS} callers: {rate:.0} calls/s; {:.1} µs of processor time each: {:.0}/s of a processor it has for itself",
+        took.as_secs_f64() * 1e6 / calls as f64,
+        calls as f64 / took.as_secs_f64()
+    );
 }
 
 /// Many functions that differ in one text, all called once and all kept.

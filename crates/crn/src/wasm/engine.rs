@@ -82,7 +82,7 @@ impl Engine {
         linked.map_err(|error| {
             Fault::BadProgram(format!(
                 "the component does not fit this node: {}; build it for the world wasi:http/proxy 0.2 \
-                 (it exports wasi:http/incoming-handler and imports nothing but WASI 0.2)",
+                 (it exports wasi:http/incoming-handler, and imports what docs/functions.md lists)",
                 one_line(&error)
             ))
         })

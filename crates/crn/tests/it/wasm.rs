@@ -1,5 +1,8 @@
 //! Wasm programs from end to end: message, files, component, HTTP.
 
+mod bounds;
+mod examples;
+
 use std::time::{Duration, Instant};
 
 use beth_crn::api::label_of;
