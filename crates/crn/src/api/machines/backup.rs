@@ -228,7 +228,7 @@ fn part(range: &str, size: u64) -> Option<(u64, u64)> {
             last.parse::<u64>().ok()?.min(size.checked_sub(1)?),
         ),
     };
-    (first <= last).then_some((first, last - first + 1))
+    (first <= last).then(|| (first, last - first + 1))
 }
 
 /// `DELETE …/backup/{backup_id}`.
