@@ -63,7 +63,7 @@ use crate::network_settings::SettingsReader;
 use crate::operator::{Doorkeeper, LocalToken, Replays};
 use crate::payment::Payments;
 use crate::pool::Pool;
-use crate::reservation::{Lack, Reservations};
+use crate::reservation::{Lack, Reservations, Room};
 use crate::workloads::Machines;
 use crate::workloads::network::Network;
 
@@ -82,6 +82,7 @@ pub struct Api {
     payments: Payments,
     identity: Identity,
     network: Option<Arc<dyn Network>>,
+    room: Option<Room>,
     client: reqwest::Client,
     auth: AllocationAuth,
     door: Doorkeeper,
@@ -120,6 +121,8 @@ pub struct Parts {
     pub token: LocalToken,
     /// Sets up addresses and names, if something does.
     pub network: Option<Arc<dyn Network>>,
+    /// What there is for others; measured when nobody says.
+    pub room: Option<Room>,
     /// Ends what the routes began.
     pub cancel: CancellationToken,
 }
@@ -143,6 +146,7 @@ impl Api {
             payments: parts.payments,
             identity: parts.identity,
             network: parts.network,
+            room: parts.room,
             token: parts.token,
             replays: Replays::default(),
             reservations: Reservations::default(),

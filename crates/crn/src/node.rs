@@ -25,6 +25,7 @@ use crate::limits;
 use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
 use crate::payment::Flows;
 use crate::pool::Executors;
+use crate::reservation::Room;
 use crate::wasm::Wasm;
 use crate::workloads::Workloads;
 use crate::workloads::network::Network;
@@ -129,6 +130,8 @@ pub struct Given {
     pub network: Option<Arc<dyn Network>>,
     /// Who knows of streams of tokens; the chains' nodes when nobody else.
     pub flows: Option<Arc<dyn Flows>>,
+    /// What there is for others; measured each time when nobody says.
+    pub room: Option<Room>,
 }
 
 impl Given {
@@ -139,6 +142,7 @@ impl Given {
             instances: None,
             network: None,
             flows: None,
+            room: None,
         }
     }
 }

@@ -19,7 +19,7 @@
 //! Bounded are: machines (when all are in use a call is refused; an idle one
 //! makes room), calls on the node and per program, and programs remembered.
 
-mod operate;
+pub(crate) mod operate;
 mod slot;
 mod state;
 

@@ -20,6 +20,7 @@ use crate::operator::LocalToken;
 use crate::payment::{ChainFlows, Monitor, Payments};
 use crate::pool::{Bounds, Pool};
 use crate::program::Programs;
+use crate::watch::Watch;
 use crate::workloads::{Machines, ProgramWorkloads};
 
 /// Everything but the server; it ends with `cancel`.
@@ -59,6 +60,7 @@ pub(super) fn parts(
         settings,
         payments,
         network: given.network,
+        room: given.room,
         cancel,
     })
 }
@@ -87,6 +89,17 @@ pub(super) fn background(parts: &Parts) -> TaskTracker {
     );
     let period = Duration::from_secs(parts.config.payment_interval_seconds.max(1));
     tasks.spawn(monitor.run(period, cancel.clone()));
+    if parts.config.watch {
+        let watch = Watch::new(
+            parts.contents.clone(),
+            parts.machines.clone(),
+            parts.pool.clone(),
+            parts.settings.clone(),
+            parts.network.clone(),
+            cancel.clone(),
+        );
+        tasks.spawn(watch.run());
+    }
     if let Some(owner) = parts.config.owner.clone() {
         let core = parts.contents.core().clone();
         let domain_name = parts.config.domain_name.clone();

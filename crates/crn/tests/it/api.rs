@@ -3,6 +3,10 @@
 mod follow;
 mod operator;
 mod paid;
+mod public;
+mod scene;
+mod scheduler;
+mod watch;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use beth_crn::gpu::Gpu;
+use beth_crn::reservation::Room;
 use beth_crn::workloads::{
     Backup, Before, Demand, Done, Kind, Known, LogLine, Measurement, Restored, Session, Steps,
     Volumes, WorkloadFault, Workloads,
@@ -41,6 +43,26 @@ pub fn machine(item_hash: &ItemHash, owner: &str) -> Known {
         },
         disk_used_mib: 0,
         payment: None,
+    }
+}
+
+/// What a node has, so that tests do not depend on this computer.
+pub fn room() -> Room {
+    let gpu = |pci_host: &str| Gpu {
+        vendor: "NVIDIA".into(),
+        model: None,
+        device_name: "AD102GL [L40S]".into(),
+        device_class: "0302".into(),
+        pci_host: pci_host.into(),
+        device_id: "10de:26b9".into(),
+        compatible: false,
+    };
+    Room {
+        instance_memory_mib: 100_000,
+        program_memory_mib: 8192,
+        vcpus: 64,
+        disk_free_mib: 1_000_000,
+        gpus: vec![gpu("02:00.0")],
     }
 }
 
