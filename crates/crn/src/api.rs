@@ -22,6 +22,7 @@ mod error;
 mod host;
 mod json;
 mod machines;
+mod migration;
 mod network;
 mod notify;
 mod reserve;
@@ -91,6 +92,7 @@ pub struct Api {
     reservations: Reservations,
     expiries: machines::Expiries,
     restores: machines::Restores,
+    migrations: migration::Migrations,
     capability: OnceCell<Value>,
     log_streams: Arc<Semaphore>,
     allocating: Mutex<()>,
@@ -152,6 +154,7 @@ impl Api {
             reservations: Reservations::default(),
             expiries: machines::Expiries::default(),
             restores: machines::Restores::default(),
+            migrations: migration::Migrations::default(),
             capability: OnceCell::new(),
             log_streams: Arc::new(Semaphore::new(limits::LOG_STREAMS_MAX)),
             allocating: Mutex::new(()),
@@ -222,6 +225,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/beth/v1/programs", open(beth::programs))
         .route("/beth/v1/programs/{hash}", open(beth::program))
         .route("/beth/v1/programs/{hash}/logs", open(beth::logs))
+        .route("/beth/v1/machines", open(beth::machines))
+        .route("/beth/v1/machines/{hash}", open(beth::machine))
+        .route("/beth/v1/machines/{hash}/logs", open(beth::machine_logs))
         .route_layer(middleware::from_fn(cors::allow_all))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
@@ -231,6 +237,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(public)
         .merge(own)
         .merge(machines::router(&api))
+        .merge(migration::router())
         .route("/control/allocations", post(control::allocations))
         .route("/control/network/recreate", post(network::recreate))
         .route("/control/proxy/regenerate", post(network::regenerate))

@@ -53,8 +53,12 @@ pub const PREPARE_DEADLINE: Duration = Duration::from_secs(300);
 /// How much longer than an executor's own limit a start may take.
 pub const START_MARGIN: Duration = Duration::from_secs(15);
 
-/// Longest wait for calls under way when the node ends.
+/// Longest wait for calls and operations under way when a machine or the node
+/// ends.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest wait for connections when the node ends and calls have ended.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often idle machines are looked for.
 pub const IDLE_CHECK_PERIOD: Duration = Duration::from_millis(500);
@@ -265,3 +269,12 @@ pub const TOLD_AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// Such pairs remembered.
 pub const TOLD_MAX: usize = 10_000;
+
+/// Machines that move at the same time, in or out.
+pub const MIGRATIONS_MAX: usize = 1;
+
+/// How long copies of a machine that leaves are kept.
+pub const EXPORT_LIFE: Duration = Duration::from_secs(1800);
+
+/// Disks of a machine that arrives.
+pub const MOVED_DISKS_MAX: usize = 64;

@@ -36,6 +36,8 @@ pub(super) fn parts(
         source,
     };
     std::fs::create_dir_all(&folder).map_err(wrong)?;
+    // Where clients on this computer find the node, whatever port it took.
+    std::fs::write(folder.join("listening"), address.to_string()).map_err(wrong)?;
     let core = CoreNode::new(&config.core_node)?;
     let files = Files::open(core.clone(), &folder).map_err(wrong)?;
     let well_known = config.well_known_files.clone();

@@ -101,6 +101,13 @@ impl Pool {
         Ok(answered.answer.status)
     }
 
+    /// Waits until no call is under way.
+    pub async fn quiet(&self) {
+        while self.0.calls.available_permits() < limits::CALLS_MAX {
+            tokio::time::sleep(limits::CALLS_CHECK_PERIOD).await;
+        }
+    }
+
     /// Begins the machines of kept programs that ended by themselves.
     pub async fn revive_kept(&self) {
         for item_hash in self.kept() {

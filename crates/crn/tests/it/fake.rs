@@ -423,6 +423,11 @@ impl TestNode {
         .await
     }
 
+    /// Tells the node to end.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
     /// Ends the node and waits for it.
     pub async fn stop(self) {
         self.cancel.cancel();

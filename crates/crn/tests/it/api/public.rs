@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::scene::{Scene, same, vectors};
 use crate::fake::instances::machine;
 use crate::fake::wallet::Wallet;
-use crate::fake::{read, within};
+use crate::fake::{BEHAVIOURS, FakeCore, TestNode, assemble, read, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recorded_reservations() {
@@ -166,4 +166,171 @@ async fn register_2_the_token_opens_what_is_closed() {
         message["content"]["resources"]["vcpus"]
     );
     scene.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draining_node_sends_callers_elsewhere() {
+    let text = include_str!("../../../../../vectors/crn/api_responses.json");
+    let vectors: Value = serde_json::from_str(text).unwrap();
+    let core = FakeCore::start().await;
+    let node = TestNode::start(&core).await;
+    let program = core.wasm_program(
+        &core.store(assemble(BEHAVIOURS)),
+        json!({"/resources/seconds": 3}),
+    );
+    assert_eq!(node.call(&program, "/print").await.0, 200);
+    // A call is under way: the node lives until it ends.
+    let looping = node.call(&program, "/loop");
+    let others = async {
+        within(async {
+            while node.program(&program).await["calls"] != 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        node.cancel();
+        let path = "/status/check/version?reference=1.0";
+        within(async {
+            let vm = format!("/vm/{program}/");
+            while read(node.get(&vm).await).await.0 != 503 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        for name in ["drain_vm", "drain_host"] {
+            let case = &vectors["responses"][name];
+            let request = &case["request"];
+            let url = format!("{}{}", node.url, request["path"].as_str().unwrap());
+            let host = request["headers"]["Host"].as_str().unwrap();
+            let sent = node.client.get(url).header("host", host).send();
+            same(name, case, &read(within(sent).await.unwrap()).await);
+        }
+        assert_eq!(
+            read(node.get(path).await).await.0,
+            200,
+            "it still says how it is"
+        );
+        let told = read(node.get("/beth/v1/machines").await).await.1;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["node"]["is_draining"], true);
+    };
+    let (looped, ()) = tokio::join!(looping, others);
+    assert_eq!(looped.0, 504, "{}", looped.1);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_for_our_own_clients() {
+    let scene = Scene::new().await;
+    let (status, told) = scene.says("GET", "/beth/v1/machines").await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (status, &told["machines"][0]["item_hash"]),
+        (200, &json!(super::scene::MACHINE))
+    );
+    assert_eq!(told["machines"][0]["state"], "running");
+    assert_eq!(told["node"]["gpus_free"], 1);
+    let path = format!("/beth/v1/machines/{}", super::scene::MACHINE);
+    let (status, one) = scene.says("GET", &path).await;
+    assert_eq!(
+        (status, serde_json::from_str::<Value>(&one).unwrap()),
+        (200, told["machines"][0].clone())
+    );
+    let (status, logs) = scene.says("GET", &format!("{path}/logs")).await;
+    assert_eq!((status, logs.as_str()), (200, r#"{"lines": []}"#));
+    let listening =
+        std::fs::read_to_string(scene.node.folder.path().join("crn/listening")).unwrap();
+    assert_eq!(format!("http://{listening}"), scene.node.url);
+    scene.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn self_checks_have_their_form() {
+    let core = FakeCore::start().await;
+    let here = core.url.clone();
+    let node = TestNode::start_with(&core, None, |config| {
+        config.checks.ipv4_url = here;
+        config.checks.ipv6_url = String::new();
+        config.checks.dns_hostname = "localhost".into();
+        config.checks.http_urls = Vec::new();
+    })
+    .await;
+    let (status, body) = read(node.get("/status/check/host").await).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &body["ipv4"]["egress"], &body["ipv6"]["egress"]),
+        (503, &json!(true), &json!(false))
+    );
+    assert_eq!(body["ipv4"]["http"], false);
+    // The diagnostic program is not on this network: every check fails, in order.
+    let (status, body) = read(node.get("/status/check/fastapi").await).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let names: Vec<&String> = body.as_object().unwrap().keys().collect();
+    let expected = [
+        "index",
+        "environ",
+        "messages",
+        "dns",
+        "ipv4",
+        "internet",
+        "cache",
+        "persistent_storage",
+        "error_handling",
+        "get_a_message",
+        "lifespan",
+    ];
+    assert_eq!((status, names.len()), (503, expected.len()));
+    assert!(
+        names
+            .iter()
+            .zip(expected)
+            .all(|(ours, theirs)| *ours == theirs),
+        "{names:?}"
+    );
+    let (_, body) = read(
+        node.get("/status/check/fastapi?retro-compatibility=true")
+            .await,
+    )
+    .await;
+    assert!(!body.contains("lifespan"));
+    let (status, body) = read(node.get("/status/check/ipv6").await).await;
+    assert_eq!(
+        (status, body.as_str()),
+        (200, r#"{"host": false, "vm": false}"#)
+    );
+    let (status, body) = read(node.get("/about/capability").await).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    assert!(
+        body["cpu"]["count"].as_u64().unwrap() > 0 && body["memory"]["size"].as_u64().unwrap() > 0
+    );
+    let text = include_str!("../../../../../vectors/crn/usage_capability.json");
+    let vectors: Value = serde_json::from_str(text).unwrap();
+    let case = &vectors["responses"]["/about/certificates"];
+    same(
+        "certificates",
+        case,
+        &read(node.get("/about/certificates").await).await,
+    );
+    node.stop().await;
+}
+
+/// The list that clients choose a node from is made of these figures.
+#[test]
+fn a_list_of_nodes_has_what_usage_tells() {
+    let text = include_str!("../../../../../vectors/crn/crns_list.json");
+    let vectors: Value = serde_json::from_str(text).unwrap();
+    let text = include_str!("../../../../../vectors/crn/usage_capability.json");
+    let usage: Value = serde_json::from_str(text).unwrap();
+    let usage = &usage["responses"]["/about/usage/system"]["body"];
+    for node in vectors["body"]["crns"].as_array().unwrap() {
+        let Some(listed) = node["system_usage"].as_object() else {
+            continue;
+        };
+        for (part, members) in listed {
+            for name in members.as_object().unwrap().keys() {
+                assert!(usage[part].get(name).is_some(), "{part}.{name}");
+            }
+        }
+    }
 }

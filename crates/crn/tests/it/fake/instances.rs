@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use beth_crn::gpu::Gpu;
 use beth_crn::reservation::Room;
 use beth_crn::workloads::{
-    Backup, Before, Demand, Done, Kind, Known, LogLine, Measurement, Restored, Session, Steps,
-    Volumes, WorkloadFault, Workloads,
+    Backup, Before, Demand, Done, Kind, Known, LogLine, Measurement, MovedDisk, Restored, Session,
+    Steps, Volumes, WorkloadFault, Workloads,
 };
 use beth_protocol::ItemHash;
 use beth_protocol::content::payment::Payment;
@@ -22,6 +22,7 @@ pub struct FakeInstances {
     pub asked: Mutex<Vec<String>>,
     pub logs: Mutex<Vec<LogLine>>,
     pub backups: Mutex<BTreeMap<String, Backup>>,
+    pub exports: Mutex<Vec<MovedDisk>>,
     pub payments: Mutex<BTreeMap<ItemHash, Payment>>,
 }
 
@@ -196,6 +197,31 @@ impl Workloads for FakeInstances {
             Restored::Stored(hash) => hash.to_string(),
         };
         self.note(format!("restore {item_hash} {what}"));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn export<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Done<Vec<MovedDisk>>> {
+        self.note(format!("export {item_hash}"));
+        self.set_running(item_hash, false);
+        let disks = self.exports.lock().unwrap().clone();
+        Box::pin(async { Ok(disks) })
+    }
+
+    fn discard_export<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, ()> {
+        self.note(format!("discard {item_hash}"));
+        Box::pin(async {})
+    }
+
+    fn import<'a>(
+        &'a self,
+        item_hash: &'a ItemHash,
+        disks: Vec<MovedDisk>,
+    ) -> BoxFuture<'a, Done<()>> {
+        for disk in disks {
+            let text = std::fs::read_to_string(disk.path).unwrap();
+            self.note(format!("import {item_hash} {} {text}", disk.name));
+        }
+        self.put(machine(item_hash, "0x0"));
         Box::pin(async { Ok(()) })
     }
 
