@@ -39,6 +39,8 @@ pub struct CrnConfig {
     pub pause_seconds: u64,
     /// How long a machine may take until it can answer, in seconds.
     pub ready_timeout_seconds: u64,
+    /// How long calls under way may go on when the node ends, in seconds.
+    pub drain_seconds: u64,
     /// Memory of all microVMs together, in MiB. Unset: four fifths of what is
     /// free when the node starts.
     pub machine_memory_mib: Option<u64>,
@@ -76,6 +78,9 @@ pub struct CrnConfig {
     pub enable_confidential: bool,
     /// Whether graphics cards are given to machines.
     pub enable_gpus: bool,
+    /// Whether machines may arrive from nodes on this computer: for private
+    /// networks.
+    pub allow_private_sources: bool,
     /// What is kept back from workloads.
     pub admission: AdmissionConfig,
     /// What the self-check of the network asks.
@@ -172,6 +177,7 @@ impl Default for CrnConfig {
             reuse_seconds: 3600,
             pause_seconds: 5,
             ready_timeout_seconds: 120,
+            drain_seconds: 30,
             machine_memory_mib: None,
             templates_mib: TEMPLATES_MIB,
             acceleration: Acceleration::Auto,
@@ -189,6 +195,7 @@ impl Default for CrnConfig {
             ipv6_address_pool: "fc00:1:2:3::/64".into(),
             enable_confidential: false,
             enable_gpus: false,
+            allow_private_sources: false,
             admission: AdmissionConfig::default(),
             checks: CheckConfig::default(),
             well_known_files: BTreeMap::new(),

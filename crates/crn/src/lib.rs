@@ -37,6 +37,7 @@ pub mod pool;
 pub mod program;
 pub mod reservation;
 pub mod wasm;
+pub mod watch;
 pub mod workloads;
 
 pub use config::CrnConfig;

@@ -53,8 +53,12 @@ pub const PREPARE_DEADLINE: Duration = Duration::from_secs(300);
 /// How much longer than an executor's own limit a start may take.
 pub const START_MARGIN: Duration = Duration::from_secs(15);
 
-/// Longest wait for calls under way when the node ends.
+/// Longest wait for calls and operations under way when a machine or the node
+/// ends.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest wait for connections when the node ends and calls have ended.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often idle machines are looked for.
 pub const IDLE_CHECK_PERIOD: Duration = Duration::from_millis(500);
@@ -210,10 +214,10 @@ pub const DELEGATIONS_MAX: usize = 4096;
 pub const OPERATION_MEMORY: Duration = Duration::from_secs(240);
 
 /// How long a message that was read is kept in memory.
-pub const CONTENT_AGE_MAX: Duration = Duration::from_secs(3600);
+pub const CONTENT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Messages kept in memory.
-pub const CONTENTS_MAX: usize = 2048;
+pub const CONTENTS_MAX: usize = 2 * PROGRAMS_MAX;
 
 /// How often a machine that is to end is looked at for calls under way.
 pub const CALLS_CHECK_PERIOD: Duration = Duration::from_millis(20);
@@ -253,3 +257,30 @@ pub const DIAGNOSIS_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How often programs that run uncalled are looked at.
 pub const REVIVE_PERIOD: Duration = Duration::from_secs(5);
+
+/// Pauses before the message stream is opened again: the first, and the longest.
+pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// See [`RECONNECT_PAUSE_MIN`].
+pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(8);
+
+/// Silence of the message stream after which it is asked for a sign of life.
+pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Programs that are told of messages at the same time.
+pub const TRIGGERED_CALLS_MAX: usize = 64;
+
+/// How long it is remembered that a program was told of a message.
+pub const TOLD_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// Such pairs remembered.
+pub const TOLD_MAX: usize = 10_000;
+
+/// Machines that move at the same time, in or out.
+pub const MIGRATIONS_MAX: usize = 1;
+
+/// How long copies of a machine that leaves are kept.
+pub const EXPORT_LIFE: Duration = Duration::from_secs(1800);
+
+/// Disks of a machine that arrives.
+pub const MOVED_DISKS_MAX: usize = 64;

@@ -11,6 +11,7 @@ use beth_protocol::ItemHash;
 use super::error::ApiError;
 use super::{Api, answer, body, error, host, host_of};
 use crate::executor::Call;
+use crate::pool::operate::EVENT_HEADER;
 
 /// `/vm/{ref}{suffix}`, any method.
 pub(super) async fn by_path(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -69,6 +70,7 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
     let headers = parts
         .headers
         .iter()
+        .filter(|(name, _)| *name != EVENT_HEADER)
         .map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
     let call = Call {
         method: parts.method.as_str().to_owned(),
