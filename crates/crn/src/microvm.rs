@@ -48,6 +48,7 @@ pub use kvm::kvm_self_test_main;
 
 use crate::config::Acceleration;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::jail::{self, Jail, JailError, Jails};
 use crate::limits;
 use acceleration::Probe;
 use assets::{ADVICE, Assets};
@@ -72,6 +73,10 @@ pub struct MicroVmConfig {
     pub self_test: Option<PathBuf>,
     /// How long a machine may take until it can answer, in seconds.
     pub ready_timeout_seconds: u64,
+    /// Whether QEMU is jailed.
+    pub jail: jail::Mode,
+    /// First of the user ids that machines get.
+    pub jail_first_user: u32,
 }
 
 impl MicroVmConfig {
@@ -84,6 +89,8 @@ impl MicroVmConfig {
             qemu: None,
             self_test: None,
             ready_timeout_seconds: 60,
+            jail: jail::Mode::Auto,
+            jail_first_user: 200_000,
         }
     }
 
@@ -95,10 +102,18 @@ impl MicroVmConfig {
 
 /// The executor could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot create {folder}: {source}; check its parent folder")]
-pub struct MicroVmError {
-    folder: PathBuf,
-    source: std::io::Error,
+pub enum MicroVmError {
+    /// Its folder cannot be used.
+    #[error("cannot create {}: {source}; check its parent folder", .folder.display())]
+    Folder {
+        /// Where.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The processes of machines cannot be jailed.
+    #[error(transparent)]
+    Jail(#[from] JailError),
 }
 
 /// What this node has for microVMs, for `beth doctor`.
@@ -129,6 +144,7 @@ pub struct MicroVm(Arc<Inner>);
 
 struct Inner {
     config: MicroVmConfig,
+    jails: Jails,
     choice: OnceCell<Choice>,
     tsc_khz: OnceCell<u64>,
 }
@@ -137,9 +153,16 @@ impl MicroVm {
     /// Succeeds without QEMU, kernel or KVM: `start` then says what is missing.
     pub fn new(config: MicroVmConfig) -> Result<MicroVm, MicroVmError> {
         let folder = config.work_folder.clone();
-        std::fs::create_dir_all(&folder).map_err(|source| MicroVmError { folder, source })?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|source| MicroVmError::Folder { folder, source })?;
+        let jails = Jails::open(
+            config.jail,
+            config.jail_first_user,
+            &config.work_folder.join("jails"),
+        )?;
         Ok(MicroVm(Arc::new(Inner {
             config,
+            jails,
             choice: OnceCell::new(),
             tsc_khz: OnceCell::new(),
         })))
@@ -300,7 +323,8 @@ impl Inner {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let spawned = Instant::now();
-        let mut child = spawn::spawn(command, vec![guest_port, guest_log])
+        let jail = self.jail(&machine);
+        let (mut child, cell) = spawn::spawn(command, vec![guest_port, guest_log], &jail)
             .await
             .map_err(|error| {
                 Fault::NotHere(format!("{} does not start: {error}", program.display()))
@@ -315,12 +339,35 @@ impl Inner {
         }
         Ok(Boot {
             child,
+            cell,
             line: Line::new(port),
             output,
             spawned,
         })
     }
+
+    fn jail(&self, machine: &qemu::Machine<'_>) -> Jail {
+        let limits = jail::Limits {
+            memory_mib: Some(machine.memory_mib),
+            cpus: Some(machine.vcpus.saturating_add(EXTRA_CPUS)),
+            ..jail::Limits::default()
+        };
+        let mut jail = self.jails.jail("microvm").limits(limits);
+        for path in [&machine.assets.kernel, &machine.assets.initrd] {
+            jail = jail.read(path);
+        }
+        for drive in machine.drives {
+            jail = jail.read(&drive.path);
+        }
+        match machine.processor {
+            Processor::Kvm => jail.device(Path::new(acceleration::DEVICE)),
+            Processor::Tcg { .. } => jail,
+        }
+    }
 }
+
+/// What QEMU does beside running processors, in processors.
+const EXTRA_CPUS: u64 = 1;
 
 /// What the machine takes from the node.
 fn memory_mib(resources: &MachineResources) -> u64 {

@@ -34,11 +34,13 @@ use super::channel::{Channel, Ended, Frame, Line};
 use super::lines::Lines;
 use super::setup::Setup;
 use crate::executor::{Answer, Call, Fault, Machine, Phases, clip};
+use crate::jail::Cell;
 use crate::limits;
 
 /// A machine that is not ready yet.
 pub(super) struct Boot {
     pub(super) child: Child,
+    pub(super) cell: Cell,
     pub(super) line: Line,
     pub(super) output: Output,
     pub(super) spawned: Instant,
@@ -114,6 +116,7 @@ impl Boot {
         Ok((
             Booted {
                 child: self.child,
+                cell: self.cell,
                 line: self.line,
                 output: self.output,
             },
@@ -166,6 +169,7 @@ impl Output {
 /// A machine that can answer, not yet in anybody's hands.
 pub(super) struct Booted {
     child: Child,
+    cell: Cell,
     line: Line,
     output: Output,
 }
@@ -214,7 +218,7 @@ impl MicroMachine {
         let (ended, end) = watch::channel(None);
         let tasks = &booted.output.tasks;
         let channel = booted.line.open(tasks, kill.clone());
-        tasks.spawn(own(booted.child, kill.clone(), ended));
+        tasks.spawn(own(booted.child, booted.cell, kill.clone(), ended));
         MicroMachine {
             channel,
             output: booted.output,
@@ -302,7 +306,12 @@ impl Drop for MicroMachine {
     }
 }
 
-async fn own(mut child: Child, kill: CancellationToken, ended: watch::Sender<Option<String>>) {
+async fn own(
+    mut child: Child,
+    cell: Cell,
+    kill: CancellationToken,
+    ended: watch::Sender<Option<String>>,
+) {
     let status = tokio::select! {
         status = child.wait() => status,
         () = kill.cancelled() => {
@@ -310,6 +319,7 @@ async fn own(mut child: Child, kill: CancellationToken, ended: watch::Sender<Opt
             child.wait().await
         }
     };
+    drop(cell);
     let text = status.map_or_else(|error| error.to_string(), describe);
     ended.send_replace(Some(text));
     kill.cancel();
