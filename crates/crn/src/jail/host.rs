@@ -39,6 +39,8 @@ pub(super) enum Walls {
 /// What was found.
 #[derive(Clone, Debug)]
 pub(super) struct Host {
+    /// Nothing is tried and nothing done.
+    pub(super) off: bool,
     pub(super) walls: Walls,
     /// Why the walls are no better.
     pub(super) reasons: Vec<String>,
@@ -74,6 +76,7 @@ impl Host {
         }
         let has_namespaces = matches!(walls, Walls::Users | Walls::Namespaces);
         Host {
+            off: false,
             walls,
             reasons,
             landlock,
@@ -84,8 +87,9 @@ impl Host {
     }
 
     /// A node that builds no walls.
-    pub(super) fn open() -> Host {
+    pub(super) fn off() -> Host {
         Host {
+            off: true,
             walls: Walls::None,
             reasons: vec!["the configuration says so (`jail = \"off\"`)".to_owned()],
             landlock: 0,

@@ -75,6 +75,8 @@ pub(super) enum Access {
     Execute,
     /// Reading, writing, making and removing files.
     Write,
+    /// Reading and writing of what is somebody else's too.
+    Share,
     /// A device: reading, writing, controlling.
     Device,
 }
@@ -89,6 +91,7 @@ impl Access {
             Access::Write => {
                 READ_FILE | WRITE_FILE | TRUNCATE | folder(READ_FOLDER | CHANGE_FOLDER)
             }
+            Access::Share => READ_FILE | WRITE_FILE,
             Access::Device => READ_FILE | WRITE_FILE | CONTROL_DEVICE,
         }
     }

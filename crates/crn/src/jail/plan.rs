@@ -178,7 +178,7 @@ impl Mounts<'_> {
         });
         let attributes = match place.access {
             Access::Read | Access::Execute => Attributes::READ_ONLY,
-            Access::Write => Attributes::WRITABLE,
+            Access::Write | Access::Share => Attributes::WRITABLE,
             Access::Device => Attributes::DEVICE,
         };
         self.steps.extend([

@@ -38,13 +38,13 @@ struct Job {
 pub(super) async fn spawn(
     command: std::process::Command,
     inherited: Vec<OwnedFd>,
-    jail: &Jail,
+    jail: Jail,
 ) -> io::Result<(Child, Cell)> {
     let (answer, answered) = oneshot::channel();
     let job = Job {
         command,
         inherited,
-        jail: jail.clone(),
+        jail,
         runtime: Handle::current(),
         answer,
     };
@@ -182,7 +182,7 @@ mod tests {
         ]);
         let folder = tempfile::tempdir().unwrap();
         let jails = Jails::open(Mode::Off, 0, folder.path()).unwrap();
-        let (child, _cell) = spawn(command, vec![theirs], &jails.jail("any"))
+        let (child, _cell) = spawn(command, vec![theirs], jails.jail("any"))
             .await
             .unwrap();
         let mut word = [0; 5];

@@ -3,6 +3,7 @@
 
 mod api;
 mod fake;
+mod firecracker;
 mod microvm;
 mod pool;
 mod wasm;
