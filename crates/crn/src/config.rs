@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use beth_protocol::ItemHash;
 use serde::{Deserialize, Serialize};
 
+use crate::jail::Mode;
 use crate::microvm::{FirecrackerConfig, TEMPLATES_MIB};
 use crate::wasm::WasmConfig;
 
@@ -49,6 +50,10 @@ pub struct CrnConfig {
     pub templates_mib: u64,
     /// How microVMs are run.
     pub acceleration: Acceleration,
+    /// Whether the processes of machines are jailed.
+    pub jail: Mode,
+    /// First of the 10,000 user ids that machines get, each its own.
+    pub jail_first_user: u32,
     /// Whether everybody may read what programs print, and their tracebacks.
     /// False: only who connects from this computer, not through a proxy.
     pub public_logs: bool,
@@ -181,6 +186,8 @@ impl Default for CrnConfig {
             machine_memory_mib: None,
             templates_mib: TEMPLATES_MIB,
             acceleration: Acceleration::Auto,
+            jail: Mode::Auto,
+            jail_first_user: 200_000,
             public_logs: false,
             allocation_signers: Vec::new(),
             allocation_token_hash:

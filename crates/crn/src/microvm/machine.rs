@@ -36,6 +36,7 @@ use super::channel::{Channel, Ended};
 use super::monitor::Monitor;
 use super::setup;
 use crate::executor::{Answer, Call, Fault, Machine, clip};
+use crate::jail::Cell;
 use crate::limits;
 
 /// A microVM that answers calls.
@@ -58,11 +59,12 @@ impl MicroMachine {
         let (ended, end) = watch::channel(None);
         let Guest {
             child,
+            cell,
             line,
             output,
         } = booted.guest;
         let channel = line.open(&output.tasks, kill.clone());
-        output.tasks.spawn(own(child, kill.clone(), ended));
+        output.tasks.spawn(own(child, cell, kill.clone(), ended));
         MicroMachine {
             channel,
             monitor: tokio::sync::Mutex::new(booted.monitor),
@@ -208,7 +210,12 @@ impl Drop for Busy {
     }
 }
 
-async fn own(mut child: Child, kill: CancellationToken, ended: watch::Sender<Option<String>>) {
+async fn own(
+    mut child: Child,
+    cell: Cell,
+    kill: CancellationToken,
+    ended: watch::Sender<Option<String>>,
+) {
     let status = tokio::select! {
         status = child.wait() => status,
         () = kill.cancelled() => {
@@ -216,6 +223,7 @@ async fn own(mut child: Child, kill: CancellationToken, ended: watch::Sender<Opt
             child.wait().await
         }
     };
+    drop(cell);
     let text = status.map_or_else(|error| error.to_string(), describe);
     ended.send_replace(Some(text));
     kill.cancel();
