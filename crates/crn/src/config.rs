@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use beth_protocol::ItemHash;
 use serde::{Deserialize, Serialize};
 
-use crate::microvm::FirecrackerConfig;
+use crate::microvm::{FirecrackerConfig, TEMPLATES_MIB};
 use crate::wasm::WasmConfig;
 
 /// Everything a compute node can be told.
@@ -34,11 +34,17 @@ pub struct CrnConfig {
     pub owner: Option<String>,
     /// How long an unused machine is kept, in seconds; 0 stops it after a call.
     pub reuse_seconds: u64,
+    /// How long a microVM may be unused until its processors stand still, in
+    /// seconds; the next call goes on with it. 0: it never pauses.
+    pub pause_seconds: u64,
     /// How long a machine may take until it can answer, in seconds.
     pub ready_timeout_seconds: u64,
     /// Memory of all microVMs together, in MiB. Unset: four fifths of what is
     /// free when the node starts.
     pub machine_memory_mib: Option<u64>,
+    /// Room of the frozen machines of which microVMs are clones, in MiB of the
+    /// disk below `folder`; the longest unused go first. 0: every microVM boots.
+    pub templates_mib: u64,
     /// How microVMs are run.
     pub acceleration: Acceleration,
     /// Whether everybody may read what programs print, and their tracebacks.
@@ -82,8 +88,10 @@ impl Default for CrnConfig {
             node_hash: None,
             owner: None,
             reuse_seconds: 3600,
+            pause_seconds: 5,
             ready_timeout_seconds: 120,
             machine_memory_mib: None,
+            templates_mib: TEMPLATES_MIB,
             acceleration: Acceleration::Auto,
             public_logs: false,
             allocation_signers: Vec::new(),

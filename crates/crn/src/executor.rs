@@ -158,6 +158,9 @@ pub trait Executor: Send + Sync + 'static {
         program: Arc<Program>,
         phases: Phases,
     ) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>>;
+
+    /// Removes what was made ahead of time for a program that is no more.
+    fn forget(&self, _item_hash: &ItemHash) {}
 }
 
 /// Something that answers calls.
@@ -167,6 +170,16 @@ pub trait Machine: Send + Sync + 'static {
 
     /// Ends it, first politely, within five seconds.
     fn stop(&self) -> BoxFuture<'_, ()>;
+
+    /// Lets it use no processor until the next call, if nobody is being answered.
+    fn pause(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// True after [`pause`](Self::pause), until the next call.
+    fn is_paused(&self) -> bool {
+        false
+    }
 
     /// False once it ended by itself.
     fn is_alive(&self) -> bool;

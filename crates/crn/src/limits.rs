@@ -130,3 +130,24 @@ pub const MEMORY_MIB_MIN: u64 = 64;
 
 /// What the guest's kernel takes, in MiB: added to what the program asks for.
 pub const MEMORY_MIB_EXTRA: u64 = 64;
+
+/// Longest wait for QEMU to do what its monitor was told.
+pub const MONITOR_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest line of QEMU's monitor.
+pub const MONITOR_LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Longest wait for a QEMU that was told to end.
+pub const QUIT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Random bytes that a clone is given before anything else.
+pub const WAKE_SEED_BYTES: usize = 64;
+
+/// Machines that are frozen into templates at the same time.
+pub const FREEZES_MAX: usize = 2;
+
+/// How long a program that could not be frozen is booted without a new attempt.
+pub const FREEZE_RETRY: Duration = Duration::from_secs(300);
+
+/// Room that a template must leave on its disk, in bytes.
+pub const TEMPLATE_FREE_BYTES_MIN: u64 = 256 << 20;

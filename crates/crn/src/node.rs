@@ -97,6 +97,7 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
     }
     microvm.acceleration = config.acceleration;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
+    microvm.templates_mib = config.templates_mib;
     Ok(Executors {
         wasm,
         microvm: Arc::new(MicroVm::new(microvm)?),
@@ -117,6 +118,7 @@ pub async fn run_with(
         .unwrap_or_else(|| api::available_memory_mib() * limits::MACHINE_MEMORY_PERCENT / 100);
     let bounds = Bounds {
         reuse: Duration::from_secs(config.reuse_seconds),
+        pause: (config.pause_seconds > 0).then(|| Duration::from_secs(config.pause_seconds)),
         ready: Duration::from_secs(config.ready_timeout_seconds),
         memory_mib,
     };

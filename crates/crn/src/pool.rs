@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            prepare                     call
-//! NotPrepared ─────▶ Preparing ─▶ Prepared ─▶ Preparing ─▶ Starting ─▶ Running
+//! NotPrepared ─────▶ Preparing ─▶ Prepared ─▶ Preparing ─▶ Starting ─▶ Running ⇄ Paused
 //!      ▲                 │           ▲            │            │          │ idle for
 //!      │                 ▼           └────────────┼────────────┼──────────┤ reuse_seconds
 //!   (start)            Failed ◀───────────────────┴────────────┘          │
@@ -85,6 +85,9 @@ impl Executors {
 pub struct Bounds {
     /// How long an unused machine lives.
     pub reuse: Duration,
+    /// How long an unused machine runs; `None`: until it ends. Persistent
+    /// programs always run.
+    pub pause: Option<Duration>,
     /// How long a start takes.
     pub ready: Duration,
     /// Memory of all machines together, in MiB.
@@ -130,7 +133,7 @@ impl Pool {
         let watched = pool.clone();
         pool.0
             .tasks
-            .spawn(async move { watched.stop_idle_machines().await });
+            .spawn(async move { watched.tend_idle_machines().await });
         pool
     }
 
@@ -164,6 +167,18 @@ impl Pool {
         let done = slot::finished(work).await;
         self.forget_if_unknown(&slot, &done);
         done
+    }
+
+    /// Ends a program that is no more, and removes what was made for it.
+    pub async fn forget(&self, item_hash: &ItemHash) {
+        if let Some(slot) = self.known(item_hash)
+            && let Some(machine) = slot.take_machine(|_| true)
+        {
+            machine.handle.stop().await;
+        }
+        for executor in [&self.0.executors.wasm, &self.0.executors.microvm] {
+            executor.forget(item_hash);
+        }
     }
 
     /// How many programs are known.
@@ -270,6 +285,7 @@ impl Pool {
         let place = self.machine_place(memory_mib).await?;
         slot.starting();
         let code_ref = program.content.code.reference.clone();
+        let persistent = program.content.on.persistent == Some(true);
         let patience = self.0.bounds.ready + limits::START_MARGIN;
         let started = tokio::time::timeout(patience, executor.start(program, slot.phases())).await;
         slot.phases().end();
@@ -277,6 +293,7 @@ impl Pool {
         slot.running(slot::Running {
             handle,
             code_ref,
+            persistent,
             place,
         });
         Ok(())
@@ -347,7 +364,7 @@ impl Pool {
         }
     }
 
-    async fn stop_idle_machines(&self) {
+    async fn tend_idle_machines(&self) {
         let mut clock = tokio::time::interval(limits::IDLE_CHECK_PERIOD);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -365,6 +382,11 @@ impl Pool {
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };
                     self.0.tasks.spawn(stop);
+                } else if let Some(pause) = self.0.bounds.pause
+                    && let Some(machine) = slot.unpaused(pause)
+                {
+                    let pause = async move { machine.handle.pause().await };
+                    self.0.tasks.spawn(pause);
                 }
             }
         }

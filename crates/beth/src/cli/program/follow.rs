@@ -175,7 +175,10 @@ pub async fn start(
 fn is_prepared(state: &ProgramState) -> bool {
     matches!(
         state.state,
-        ProgramStage::Prepared | ProgramStage::Starting | ProgramStage::Running
+        ProgramStage::Prepared
+            | ProgramStage::Starting
+            | ProgramStage::Running
+            | ProgramStage::Paused
     )
 }
 
