@@ -47,6 +47,9 @@ pub struct CrnConfig {
     pub templates_mib: u64,
     /// How microVMs are run.
     pub acceleration: Acceleration,
+    /// Largest body of a request to a program, and of its answer, in MiB.
+    /// 0: any; either way they pass in pieces.
+    pub program_body_mib: u64,
     /// Whether everybody may read what programs print, and their tracebacks.
     /// False: only who connects from this computer, not through a proxy.
     pub public_logs: bool,
@@ -93,6 +96,7 @@ impl Default for CrnConfig {
             machine_memory_mib: None,
             templates_mib: TEMPLATES_MIB,
             acceleration: Acceleration::Auto,
+            program_body_mib: 0,
             public_logs: false,
             allocation_signers: Vec::new(),
             allocation_token_hash:
@@ -101,6 +105,13 @@ impl Default for CrnConfig {
             wasm: WasmConfig::default(),
             firecracker: None,
         }
+    }
+}
+
+impl CrnConfig {
+    /// [`program_body_mib`](Self::program_body_mib) in bytes; `None`: any.
+    pub fn program_body_limit(&self) -> Option<u64> {
+        (self.program_body_mib > 0).then(|| self.program_body_mib.saturating_mul(1 << 20))
     }
 }
 

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 use beth_protocol::ItemHash;
 use beth_protocol::content::ProgramContent;
-use bytes::Bytes;
 use futures::future::BoxFuture;
+
+use crate::body::Body;
 
 /// A program whose files are all here.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ pub struct MountedVolume {
 }
 
 /// One HTTP request to a program.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Call {
     /// Upper case.
     pub method: String,
@@ -71,19 +72,19 @@ pub struct Call {
     pub query: String,
     /// Lower-case names, in order, duplicates kept.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The whole body.
-    pub body: Bytes,
+    /// The program takes it at its own pace.
+    pub body: Body,
 }
 
-/// A program's answer.
-#[derive(Clone, Debug)]
+/// A program's answer: its head, and a body that may still be under way.
+#[derive(Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// In order, duplicates kept.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The whole body.
-    pub body: Bytes,
+    /// Dropped before its end: the program is told that nobody reads any more.
+    pub body: Body,
 }
 
 /// Why a program could not be prepared, started or called. `Display` is the
@@ -165,7 +166,8 @@ pub trait Executor: Send + Sync + 'static {
 
 /// Something that answers calls.
 pub trait Machine: Send + Sync + 'static {
-    /// Answers one request; `Fault::Timeout` after `resources.seconds`.
+    /// Answers one request; `Fault::Timeout` when the answer does not begin
+    /// within `resources.seconds`.
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>>;
 
     /// Ends it, first politely, within five seconds.

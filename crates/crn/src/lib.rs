@@ -11,6 +11,7 @@
 //! | [`api`] | routes, bodies and headers of compute.md §3–§11 |
 //! | [`pool`] | the machines: one creation per program, idle expiry, what is known of each |
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
+//! | [`body`] | requests and answers in pieces, bounded |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
@@ -18,6 +19,7 @@
 //! is hostile; every wait has a deadline from [`limits`].
 
 pub mod api;
+pub mod body;
 pub mod config;
 pub mod core_node;
 pub mod download;

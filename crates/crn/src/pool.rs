@@ -21,6 +21,7 @@
 
 mod slot;
 mod state;
+mod visiting;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,7 @@ use crate::executor::{Answer, Call, Executor, Fault, Program};
 use crate::limits;
 use crate::program::{ProgramFault, Programs};
 use slot::Slot;
+use visiting::Visiting;
 pub use state::{PhaseTime, ProgramState, State};
 
 /// Why a call got no answer from its program.
@@ -53,7 +55,7 @@ pub enum CallFault {
 }
 
 /// A program's answer and what the response says about it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answered {
     /// What the program said.
     pub answer: Answer,
@@ -106,7 +108,7 @@ struct Inner {
     machines: Arc<Semaphore>,
     /// A permit a MiB.
     memory: Arc<Semaphore>,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
     tasks: TaskTracker,
     cancel: CancellationToken,
 }
@@ -126,7 +128,7 @@ impl Pool {
             slots: Mutex::default(),
             machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
             memory: Arc::new(Semaphore::new(permits(bounds.memory_mib) as usize)),
-            calls: Semaphore::new(limits::CALLS_MAX),
+            calls: Arc::new(Semaphore::new(limits::CALLS_MAX)),
             tasks: TaskTracker::new(),
             cancel,
         }));
@@ -139,24 +141,40 @@ impl Pool {
 
     /// Calls a program, creating its machine if there is none.
     pub async fn call(&self, item_hash: &ItemHash, call: Call) -> Result<Answered, CallFault> {
-        let Ok(_place) = self.0.calls.try_acquire() else {
+        let mut visiting = self.visit(item_hash).await?;
+        let machine = visiting.machine.clone();
+        let code_ref = machine.code_ref.clone();
+        let answer = machine.handle.call(call).await;
+        match answer {
+            Ok(mut answer) if answer.body.as_whole().is_none() => {
+                answer.body.hold(visiting);
+                Ok(Answered { answer, code_ref })
+            }
+            answer => {
+                let died = matches!(answer, Err(Fault::Died(_)));
+                let fault = answer.as_ref().err().filter(|_| died).cloned();
+                visiting.end(fault).await;
+                let answer = answer?;
+                Ok(Answered { answer, code_ref })
+            }
+        }
+    }
+
+    /// A call's place, and the machine that answers it.
+    async fn visit(&self, item_hash: &ItemHash) -> Result<Visiting, CallFault> {
+        let Ok(place) = self.0.calls.clone().try_acquire_owned() else {
             return Err(busy("this node answers as many calls as it can"));
         };
         let slot = self.slot(item_hash);
-        let Some(_visit) = slot.visit() else {
+        let Some(visit) = slot.visit() else {
             return Err(busy("this program answers as many calls as it can"));
         };
         let machine = self.machine(&slot).await?;
-        let answer = machine.handle.call(call).await;
-        if matches!(answer, Err(Fault::Died(_))) || !machine.handle.is_alive() {
-            let fault = answer.as_ref().err().cloned();
-            self.retire(&slot, &machine, fault).await;
-        } else if self.0.bounds.reuse.is_zero() {
-            self.retire(&slot, &machine, None).await;
-        }
-        Ok(Answered {
-            answer: answer?,
-            code_ref: machine.code_ref.clone(),
+        Ok(Visiting {
+            pool: self.clone(),
+            slot,
+            machine,
+            held: Some((visit, place)),
         })
     }
 

@@ -10,6 +10,7 @@ use beth_protocol::ItemHash;
 
 use super::error::ApiError;
 use super::{Api, answer, body, error, host, host_of};
+use crate::body::Witness;
 use crate::executor::Call;
 
 /// `/vm/{ref}{suffix}`, any method.
@@ -61,7 +62,9 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
         return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     let (parts, body) = request.into_parts();
-    let body = match body::read(body).await {
+    let witness = Witness::default();
+    let limit = api.config.program_body_limit();
+    let body = match body::stream(&parts.headers, body, limit, &witness).await {
         Ok(body) => body,
         Err(error) => return error.into_response(),
     };
@@ -78,8 +81,12 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
         body,
     };
     match api.pool.call(item_hash, call).await {
-        Ok(answered) => answer::response(item_hash, answered, is_head),
-        Err(fault) => error::of_call(&fault),
+        Ok(answered) => answer::response(item_hash, answered, is_head, limit),
+        // A program that fails for want of its request's body is not to blame.
+        Err(fault) => match witness.fault() {
+            Some(fault) => body::refusal(&fault).into_response(),
+            None => error::of_call(&fault),
+        },
     }
 }
 
