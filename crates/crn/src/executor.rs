@@ -61,6 +61,9 @@ pub struct MountedVolume {
     pub mount: String,
 }
 
+/// Names and values of headers.
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// One HTTP request to a program.
 #[derive(Debug)]
 pub struct Call {
@@ -71,7 +74,7 @@ pub struct Call {
     /// Without `?`, may be empty; as received.
     pub query: String,
     /// Lower-case names, in order, duplicates kept.
-    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub headers: Headers,
     /// The program takes it at its own pace.
     pub body: Body,
 }
@@ -82,7 +85,7 @@ pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// In order, duplicates kept.
-    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub headers: Headers,
     /// Dropped before its end: the program is told that nobody reads any more.
     pub body: Body,
 }

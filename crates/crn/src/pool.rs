@@ -37,8 +37,8 @@ use crate::executor::{Answer, Call, Executor, Fault, Program};
 use crate::limits;
 use crate::program::{ProgramFault, Programs};
 use slot::Slot;
-use visiting::Visiting;
 pub use state::{PhaseTime, ProgramState, State};
+use visiting::Visiting;
 
 /// Why a call got no answer from its program.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -81,9 +81,7 @@ pub(super) async fn stream(
     };
     if announced.is_some_and(|bytes| bytes <= limits::BODY_WHOLE_BYTES_MAX) {
         let whole = pieces.collect(limits::BODY_WHOLE_BYTES_MAX).await;
-        return whole
-            .map(body::Body::from)
-            .map_err(|fault| refusal(&fault));
+        return whole.map(body::Body::from).map_err(|fault| refusal(&fault));
     }
     Ok(pieces)
 }
@@ -104,7 +102,12 @@ pub(super) fn refusal(fault: &BodyFault) -> ApiError {
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// The pieces of a body whose client sends neither nothing nor drops at a time.

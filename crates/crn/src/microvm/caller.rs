@@ -127,7 +127,11 @@ impl Calls {
                 return entry.credit.refill(bytes).map_err(nonsense);
             }
             (Kind::Reply, Stage::Head) => {
-                entry.stage = if is_begun(&value) { Stage::Pieces } else { Stage::Ended };
+                entry.stage = if is_begun(&value) {
+                    Stage::Pieces
+                } else {
+                    Stage::Ended
+                };
                 Event::Head(value)
             }
             (Kind::Chunk, Stage::Pieces) => {
@@ -196,7 +200,9 @@ impl Entry {
             _ => return Err("a chunk that has no bytes".to_owned()),
         };
         if length > longest {
-            return Err(format!("a chunk of {length} bytes; at most {longest} are allowed"));
+            return Err(format!(
+                "a chunk of {length} bytes; at most {longest} are allowed"
+            ));
         }
         if self.untaken >= WINDOW_BYTES {
             return Err("a chunk beyond its credit".to_owned());
@@ -365,7 +371,9 @@ impl Credit {
 
     fn refill(&self, bytes: usize) -> Result<(), String> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = isize::try_from(bytes).ok().and_then(|bytes| left.checked_add(bytes));
+        let sum = isize::try_from(bytes)
+            .ok()
+            .and_then(|bytes| left.checked_add(bytes));
         match sum {
             Some(sum) if sum <= WINDOW_BYTES as isize => *left = sum,
             _ => return Err("more credit than was spent".to_owned()),

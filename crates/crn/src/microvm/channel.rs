@@ -11,8 +11,8 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use beth_guest::frame::{self, HEADER_BYTES, Header, Kind, member};
 use rmpv::Value;
@@ -121,11 +121,7 @@ impl Channel {
 }
 
 /// Writes frames in order, those that are urgent first.
-async fn write(
-    mut writer: OwnedWriteHalf,
-    mut queued: mpsc::Receiver<Vec<u8>>,
-    calls: Arc<Calls>,
-) {
+async fn write(mut writer: OwnedWriteHalf, mut queued: mpsc::Receiver<Vec<u8>>, calls: Arc<Calls>) {
     loop {
         let bytes = tokio::select! {
             biased;
@@ -295,13 +291,25 @@ mod tests {
         let cases: [(&str, Vec<(Kind, Value)>); 8] = [
             ("Chunk before the head", vec![(Kind::Chunk, piece(1))]),
             ("End before the head", vec![(Kind::End, Value::Nil)]),
-            ("Reply after the head", vec![(Kind::Reply, begun()), (Kind::Reply, begun())]),
-            ("Chunk after the end", vec![(Kind::Reply, Value::Nil), (Kind::Chunk, piece(1))]),
-            ("at most", vec![
-                (Kind::Reply, begun()),
-                (Kind::Chunk, piece(frame::MAX_CHUNK_BYTES + 1)),
-            ]),
-            ("no bytes", vec![(Kind::Reply, begun()), (Kind::Chunk, "text".into())]),
+            (
+                "Reply after the head",
+                vec![(Kind::Reply, begun()), (Kind::Reply, begun())],
+            ),
+            (
+                "Chunk after the end",
+                vec![(Kind::Reply, Value::Nil), (Kind::Chunk, piece(1))],
+            ),
+            (
+                "at most",
+                vec![
+                    (Kind::Reply, begun()),
+                    (Kind::Chunk, piece(frame::MAX_CHUNK_BYTES + 1)),
+                ],
+            ),
+            (
+                "no bytes",
+                vec![(Kind::Reply, begun()), (Kind::Chunk, "text".into())],
+            ),
             ("more credit", vec![(Kind::Credit, 1.into())]),
             ("beyond its credit", {
                 let chunks = vec![(Kind::Chunk, piece(0)); flood];
@@ -378,7 +386,10 @@ mod tests {
         let ((), mut guest) = tokio::join!(sending, reading);
         let fifth = pen.chunk(&piece);
         tokio::pin!(fifth);
-        assert!(futures::poll!(&mut fifth).is_pending(), "its credit is spent");
+        assert!(
+            futures::poll!(&mut fifth).is_pending(),
+            "its credit is spent"
+        );
         send(&mut guest, Kind::Credit, 1, &(cost as u64).into()).await;
         fifth.await.unwrap();
     }

@@ -21,7 +21,7 @@ use rmpv::Value;
 use super::caller::{Event, Exchange, Pen};
 use super::channel::{Channel, Ended};
 use crate::body::{Body, BodyFault};
-use crate::executor::{Answer, Call, Fault, clip};
+use crate::executor::{Answer, Call, Fault, Headers, clip};
 use crate::limits;
 
 /// How a call ended without an answer.
@@ -45,7 +45,9 @@ pub(super) async fn call(
     limit: Duration,
 ) -> Result<Answer, Failure> {
     let body = std::mem::take(&mut call.body);
-    let whole = body.as_whole().filter(|bytes| bytes.len() <= MAX_CHUNK_BYTES);
+    let whole = body
+        .as_whole()
+        .filter(|bytes| bytes.len() <= MAX_CHUNK_BYTES);
     let first = whole.cloned().unwrap_or_default();
     let more = (whole.is_none()).then_some(body);
     let mut exchange = channel.open_call(false)?;
@@ -229,7 +231,7 @@ fn nonsense() -> Fault {
     Fault::Died("its answer was no answer".to_owned())
 }
 
-fn read_headers(list: &Value) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+fn read_headers(list: &Value) -> Result<Headers, Fault> {
     let mut headers = Vec::new();
     for header in list.as_array().ok_or_else(nonsense)? {
         match header.as_array().map(Vec::as_slice) {

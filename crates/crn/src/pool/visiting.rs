@@ -47,9 +47,8 @@ impl Drop for Visiting {
         }
         // Outside of a runtime nothing is left that a task could do.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let fault = (!alive).then(|| {
-                Fault::Died("the machine ended before the answer did".to_owned())
-            });
+            let fault =
+                (!alive).then(|| Fault::Died("the machine ended before the answer did".to_owned()));
             let (pool, slot, machine) =
                 (self.pool.clone(), self.slot.clone(), self.machine.clone());
             let retired = async move {

@@ -113,9 +113,7 @@ impl Work {
                     Ok(Ok(())) => Fault::Raised {
                         traceback: "the program returned without an answer".into(),
                     },
-                    Ok(Err(error)) => {
-                        fault(&error, &self.bounds, refused.load(Ordering::Relaxed))
-                    }
+                    Ok(Err(error)) => fault(&error, &self.bounds, refused.load(Ordering::Relaxed)),
                 };
                 drop(sender.send(Err(fault)));
             }
