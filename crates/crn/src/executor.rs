@@ -14,13 +14,18 @@
 //!
 //! A machine answers many calls at once. Dropping it kills it.
 
+use std::any::Any;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use beth_protocol::ItemHash;
 use beth_protocol::content::ProgramContent;
+use bytes::Bytes;
+use futures::Sink;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 
 use crate::body::Body;
 
@@ -90,6 +95,44 @@ pub struct Answer {
     pub body: Body,
 }
 
+/// One message of a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A text.
+    Text(String),
+    /// Bytes.
+    Binary(Bytes),
+    /// The last one, from either side.
+    Close {
+        /// As in RFC 6455; 1005 for none, 1006 when the other side has vanished.
+        code: u16,
+        /// May be empty.
+        reason: String,
+    },
+}
+
+/// A WebSocket that a program has accepted.
+pub struct Socket {
+    /// What the program chose of those offered.
+    pub subprotocol: Option<String>,
+    /// What it adds to the handshake.
+    pub headers: Headers,
+    /// What it says; the last is a close.
+    pub incoming: BoxStream<'static, Message>,
+    /// What it is told; nothing follows a close.
+    pub outgoing: Pin<Box<dyn Sink<Message, Error = ()> + Send>>,
+    /// Held as long as the socket is used.
+    pub guards: Vec<Box<dyn Any + Send>>,
+}
+
+/// What becomes of a client that asks for a WebSocket.
+pub enum Connection {
+    /// The program talks with it.
+    Open(Socket),
+    /// It does not, and says so.
+    Refused(Answer),
+}
+
 /// Why a program could not be prepared, started or called. `Display` is the
 /// sentence that callers see: what happened and what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -151,6 +194,12 @@ pub trait Executor: Send + Sync + 'static {
         Ok(0)
     }
 
+    /// True when an idle machine takes nothing that others could use, so that
+    /// thousands may be kept.
+    fn is_light(&self) -> bool {
+        false
+    }
+
     /// Does ahead of time what can be done (compile, build images). Idempotent;
     /// `start` does not depend on it.
     fn prepare<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, Result<(), Fault>>;
@@ -172,6 +221,22 @@ pub trait Machine: Send + Sync + 'static {
     /// Answers one request; `Fault::Timeout` when the answer does not begin
     /// within `resources.seconds`.
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>>;
+
+    /// Opens a WebSocket; the call's body is not used. `Fault::Timeout` as for
+    /// [`call`](Self::call).
+    fn connect(
+        &self,
+        _call: Call,
+        _subprotocols: Vec<String>,
+    ) -> BoxFuture<'_, Result<Connection, Fault>> {
+        let text = "this kind of program takes no WebSockets; answer with a stream of events (text/event-stream)";
+        let answer = Answer {
+            status: 501,
+            headers: vec![(b"content-type".to_vec(), b"text/plain".to_vec())],
+            body: text.into(),
+        };
+        Box::pin(std::future::ready(Ok(Connection::Refused(answer))))
+    }
 
     /// Ends it, first politely, within five seconds.
     fn stop(&self) -> BoxFuture<'_, ()>;

@@ -36,6 +36,7 @@ mod monitor;
 mod qemu;
 mod reply;
 mod setup;
+mod socket;
 mod spawn;
 mod template;
 

@@ -19,11 +19,12 @@
 //! Bounded are: machines (when all are in use a call is refused; an idle one
 //! makes room), calls on the node and per program, and programs remembered.
 
+mod operate;
 mod slot;
 mod state;
 mod visiting;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ use crate::executor::{Answer, Call, Executor, Fault, Program};
 use crate::limits;
 use crate::program::{ProgramFault, Programs};
 use slot::Slot;
-pub use state::{PhaseTime, ProgramState, State};
-use visiting::Visiting;
+pub use state::{PhaseTime, ProgramState, State, Times};
+pub use visiting::Connected;
 
 /// Why a call got no answer from its program.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -105,7 +106,11 @@ struct Inner {
     executors: Executors,
     bounds: Bounds,
     slots: Mutex<HashMap<ItemHash, Arc<Slot>>>,
+    /// Programs that run though nobody calls.
+    kept: Mutex<HashSet<ItemHash>>,
     machines: Arc<Semaphore>,
+    /// Places of machines that take no memory while idle.
+    light_machines: Arc<Semaphore>,
     /// A permit a MiB.
     memory: Arc<Semaphore>,
     calls: Arc<Semaphore>,
@@ -126,7 +131,9 @@ impl Pool {
             executors,
             bounds,
             slots: Mutex::default(),
+            kept: Mutex::default(),
             machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
+            light_machines: Arc::new(Semaphore::new(limits::LIGHT_MACHINES_MAX)),
             memory: Arc::new(Semaphore::new(permits(bounds.memory_mib) as usize)),
             calls: Arc::new(Semaphore::new(limits::CALLS_MAX)),
             tasks: TaskTracker::new(),
@@ -160,24 +167,6 @@ impl Pool {
         }
     }
 
-    /// A call's place, and the machine that answers it.
-    async fn visit(&self, item_hash: &ItemHash) -> Result<Visiting, CallFault> {
-        let Ok(place) = self.0.calls.clone().try_acquire_owned() else {
-            return Err(busy("this node answers as many calls as it can"));
-        };
-        let slot = self.slot(item_hash);
-        let Some(visit) = slot.visit() else {
-            return Err(busy("this program answers as many calls as it can"));
-        };
-        let machine = self.machine(&slot).await?;
-        Ok(Visiting {
-            pool: self.clone(),
-            slot,
-            machine,
-            held: Some((visit, place)),
-        })
-    }
-
     /// Does ahead of time what a call would have to wait for.
     pub async fn prepare(&self, item_hash: &ItemHash) -> Result<(), CallFault> {
         let slot = self.slot(item_hash);
@@ -185,18 +174,6 @@ impl Pool {
         let done = slot::finished(work).await;
         self.forget_if_unknown(&slot, &done);
         done
-    }
-
-    /// Ends a program that is no more, and removes what was made for it.
-    pub async fn forget(&self, item_hash: &ItemHash) {
-        if let Some(slot) = self.known(item_hash)
-            && let Some(machine) = slot.take_machine(|_| true)
-        {
-            machine.handle.stop().await;
-        }
-        for executor in [&self.0.executors.wasm, &self.0.executors.microvm] {
-            executor.forget(item_hash);
-        }
     }
 
     /// How many programs are known.
@@ -300,7 +277,7 @@ impl Pool {
             slot.phases().end();
             return Ok(prepared.unwrap_or_else(|_| Err(not_ready(limits::PREPARE_DEADLINE, slot)))?);
         }
-        let place = self.machine_place(memory_mib).await?;
+        let place = self.machine_place(memory_mib, executor.is_light()).await?;
         slot.starting();
         let code_ref = program.content.code.reference.clone();
         let persistent = program.content.on.persistent == Some(true);
@@ -332,22 +309,35 @@ impl Pool {
     }
 
     /// A place for one more machine, taken from the longest idle ones if need be.
-    async fn machine_place(&self, memory_mib: u64) -> Result<slot::Place, CallFault> {
-        for _ in 0..=limits::MACHINES_MAX {
-            let machine = self.0.machines.clone().try_acquire_owned();
+    async fn machine_place(
+        &self,
+        memory_mib: u64,
+        is_light: bool,
+    ) -> Result<slot::Place, CallFault> {
+        let machines = match is_light {
+            true => &self.0.light_machines,
+            false => &self.0.machines,
+        };
+        for _ in 0..=limits::LIGHT_MACHINES_MAX.max(limits::MACHINES_MAX) {
+            let machine = machines.clone().try_acquire_owned();
             let memory = self.0.memory.clone();
             let memory = memory.try_acquire_many_owned(permits(memory_mib));
             let has_memory = memory.is_ok();
             if let (Ok(machine), Ok(memory)) = (machine, memory) {
                 return Ok(slot::Place {
                     _machine: machine,
+                    is_light,
                     memory,
                 });
             }
-            let helps = |slot: &slot::SlotInner| has_memory || slot.takes_memory();
+            let helps = |slot: &slot::SlotInner| match has_memory {
+                true => slot.is_light() == is_light,
+                false => slot.takes_memory(),
+            };
             let idle = self
                 .all()
                 .into_iter()
+                .filter(|slot| !self.is_kept(&slot.item_hash))
                 .filter_map(|slot| slot.idle_since_if(helps).map(|since| (since, slot)));
             let Some((_, slot)) = idle.min_by_key(|(since, _)| *since) else {
                 return Err(match has_memory {
@@ -367,7 +357,7 @@ impl Pool {
 
     /// Takes a machine out of its slot and ends it.
     async fn retire(&self, slot: &Arc<Slot>, machine: &Arc<slot::Running>, fault: Option<Fault>) {
-        let last_call = self.0.bounds.reuse.is_zero();
+        let last_call = self.0.bounds.reuse.is_zero() && !self.is_kept(&slot.item_hash);
         let taken = slot.take_machine(|slot| {
             slot.holds(machine)
                 && (fault.is_some()
@@ -391,11 +381,13 @@ impl Pool {
                 _ = clock.tick() => {}
             }
             for slot in self.all() {
+                let is_kept = self.is_kept(&slot.item_hash);
                 let expired = |slot: &slot::SlotInner| {
                     slot.is_dead()
-                        || slot
-                            .idle_since()
-                            .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
+                        || !is_kept
+                            && slot
+                                .idle_since()
+                                .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
                 };
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };

@@ -4,7 +4,7 @@
 //! unchanged, and `content-encoding` stays, since the body does.
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use beth_protocol::ItemHash;
 use hyper::ext::ReasonPhrase;
@@ -63,11 +63,7 @@ pub(super) fn response(
     {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size_bytes));
     }
-    for (name, value) in [(ITEM_HASH, item_hash), (CODE_REF, &answered.code_ref)] {
-        if let Ok(value) = HeaderValue::from_str(value.as_str()) {
-            headers.insert(name, value);
-        }
-    }
+    name(headers, item_hash, &answered.code_ref);
     if size_bytes != Some(0) && !headers.contains_key(header::CONTENT_TYPE) {
         headers.insert(
             header::CONTENT_TYPE,
@@ -75,6 +71,15 @@ pub(super) fn response(
         );
     }
     response
+}
+
+/// Says which program answers.
+pub(super) fn name(headers: &mut HeaderMap, item_hash: &ItemHash, code_ref: &ItemHash) {
+    for (name, value) in [(ITEM_HASH, item_hash), (CODE_REF, code_ref)] {
+        if let Ok(value) = HeaderValue::from_str(value.as_str()) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// The program's answer cannot be passed on.

@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use beth_protocol::ItemHash;
 
 use super::error::ApiError;
-use super::{Api, answer, body, error, host, host_of};
+use super::{Api, answer, body, error, host, host_of, socket};
 use crate::body::Witness;
 use crate::executor::Call;
 
@@ -80,6 +80,9 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
         headers: headers.collect(),
         body,
     };
+    if socket::is_asked(&parts) {
+        return socket::connect(api, item_hash, parts, call).await;
+    }
     match api.pool.call(item_hash, call).await {
         Ok(answered) => answer::response(item_hash, answered, is_head, limit),
         // A program that fails for want of its request's body is not to blame.
@@ -91,7 +94,7 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
 }
 
 /// Percent-decoded; as received where that gives no text.
-fn decode_path(path: &str) -> String {
+pub(super) fn decode_path(path: &str) -> String {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let [first, tail @ ..] = rest {

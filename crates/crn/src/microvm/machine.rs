@@ -35,7 +35,8 @@ use super::channel::Channel;
 use super::monitor::Monitor;
 use super::reply::{self, Failure};
 use super::setup;
-use crate::executor::{Answer, Call, Fault, Machine};
+use super::socket;
+use crate::executor::{Answer, Call, Connection, Fault, Machine};
 use crate::limits;
 
 /// A microVM that answers calls.
@@ -141,6 +142,28 @@ impl Machine for MicroMachine {
                 Ok(mut answer) => {
                     answer.body.hold(busy);
                     Ok(answer)
+                }
+                Err(failure) => Err(self.fault(failure).await),
+            }
+        }
+        .boxed()
+    }
+
+    fn connect(
+        &self,
+        call: Call,
+        subprotocols: Vec<String>,
+    ) -> BoxFuture<'_, Result<Connection, Fault>> {
+        async move {
+            let busy = self.resume().await?;
+            match socket::connect(&self.channel, call, &subprotocols, self.limit).await {
+                Ok(Connection::Open(mut socket)) => {
+                    socket.guards.push(Box::new(busy));
+                    Ok(Connection::Open(socket))
+                }
+                Ok(Connection::Refused(mut answer)) => {
+                    answer.body.hold(busy);
+                    Ok(Connection::Refused(answer))
                 }
                 Err(failure) => Err(self.fault(failure).await),
             }

@@ -32,6 +32,12 @@ pub(super) enum Failure {
     Fault(Fault),
 }
 
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Failure {
+        Failure::Fault(fault)
+    }
+}
+
 impl From<Ended> for Failure {
     fn from(_: Ended) -> Failure {
         Failure::Ended
@@ -71,8 +77,13 @@ pub(super) async fn call(
         reply = reply => reply?,
         () = clock.expired() => return Err(Failure::Fault(Fault::Timeout)),
     };
-    let mut answer = answer(&reply).map_err(Failure::Fault)?;
-    if has_more(&reply) {
+    Ok(whole_or_begun(&reply, exchange)?)
+}
+
+/// The answer in a reply, whose body goes on if the reply says so.
+pub(super) fn whole_or_begun(reply: &Value, exchange: Exchange) -> Result<Answer, Fault> {
+    let mut answer = answer(reply)?;
+    if member(member(reply, "body"), "more_body").as_bool() == Some(true) {
         let first = answer.body.as_whole().filter(|first| !first.is_empty());
         let first = futures::stream::iter(first.cloned().map(Ok));
         answer.body = Body::stream(first.chain(Pieces(exchange)), None);
@@ -179,7 +190,7 @@ pub(super) fn scope(call: &Call, body: &[u8], more_body: bool) -> Value {
     frame::map([("scope", Value::Map(scope))])
 }
 
-fn headers(headers: &[(Vec<u8>, Vec<u8>)]) -> Value {
+pub(super) fn headers(headers: &[(Vec<u8>, Vec<u8>)]) -> Value {
     let pairs = headers.iter().map(|(name, value)| {
         Value::Array(vec![
             Value::Binary(name.clone()),
@@ -187,10 +198,6 @@ fn headers(headers: &[(Vec<u8>, Vec<u8>)]) -> Value {
         ])
     });
     Value::Array(pairs.collect())
-}
-
-fn has_more(reply: &Value) -> bool {
-    member(member(reply, "body"), "more_body").as_bool() == Some(true)
 }
 
 /// The answer in a reply, with as much of the body as came with it.
@@ -231,7 +238,7 @@ fn nonsense() -> Fault {
     Fault::Died("its answer was no answer".to_owned())
 }
 
-fn read_headers(list: &Value) -> Result<Headers, Fault> {
+pub(super) fn read_headers(list: &Value) -> Result<Headers, Fault> {
     let mut headers = Vec::new();
     for header in list.as_array().ok_or_else(nonsense)? {
         match header.as_array().map(Vec::as_slice) {

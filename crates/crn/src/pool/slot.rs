@@ -48,6 +48,8 @@ pub(super) struct Running {
 /// What a machine takes of the node, given back when dropped.
 pub(super) struct Place {
     pub(super) _machine: OwnedSemaphorePermit,
+    /// Among the machines that take no memory while idle.
+    pub(super) is_light: bool,
     /// A permit a MiB.
     pub(super) memory: OwnedSemaphorePermit,
 }
@@ -314,6 +316,13 @@ impl SlotInner {
         self.machine
             .as_ref()
             .is_some_and(|machine| machine.place.memory.num_permits() > 0)
+    }
+
+    /// The machine is one that takes no memory while idle.
+    pub(super) fn is_light(&self) -> bool {
+        self.machine
+            .as_ref()
+            .is_some_and(|machine| machine.place.is_light)
     }
 
     /// The machine ended by itself.

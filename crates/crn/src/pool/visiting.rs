@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
+use beth_protocol::ItemHash;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Pool;
 use super::slot::{Running, Slot, Visit};
-use crate::executor::Fault;
+use super::{CallFault, Pool, busy};
+use crate::executor::{Call, Connection, Fault};
 
 /// What a call holds: its place on the node, its visit of the slot, its machine.
 pub(super) struct Visiting {
@@ -20,6 +21,60 @@ pub(super) struct Visiting {
     pub(super) machine: Arc<Running>,
     /// `None` once it has ended.
     pub(super) held: Option<(Visit, OwnedSemaphorePermit)>,
+}
+
+/// What became of a client that asked for a WebSocket.
+pub struct Connected {
+    /// The socket or a refusal.
+    pub connection: Connection,
+    /// `code.ref` of the program's message.
+    pub code_ref: ItemHash,
+}
+
+impl Pool {
+    /// Opens a WebSocket to a program, creating its machine if there is none.
+    pub async fn connect(
+        &self,
+        item_hash: &ItemHash,
+        call: Call,
+        subprotocols: Vec<String>,
+    ) -> Result<Connected, CallFault> {
+        let mut visiting = self.visit(item_hash).await?;
+        let machine = visiting.machine.clone();
+        let code_ref = machine.code_ref.clone();
+        let mut connection = machine.handle.connect(call, subprotocols).await;
+        match &mut connection {
+            Ok(Connection::Open(socket)) => socket.guards.push(Box::new(visiting)),
+            Ok(Connection::Refused(answer)) => answer.body.hold(visiting),
+            Err(fault) => {
+                let died = matches!(fault, Fault::Died(_));
+                visiting.end(died.then(|| fault.clone())).await;
+            }
+        }
+        let connection = connection?;
+        Ok(Connected {
+            connection,
+            code_ref,
+        })
+    }
+
+    /// A call's place, and the machine that answers it.
+    pub(super) async fn visit(&self, item_hash: &ItemHash) -> Result<Visiting, CallFault> {
+        let Ok(place) = self.0.calls.clone().try_acquire_owned() else {
+            return Err(busy("this node answers as many calls as it can"));
+        };
+        let slot = self.slot(item_hash);
+        let Some(visit) = slot.visit() else {
+            return Err(busy("this program answers as many calls as it can"));
+        };
+        let machine = self.machine(&slot).await?;
+        Ok(Visiting {
+            pool: self.clone(),
+            slot,
+            machine,
+            held: Some((visit, place)),
+        })
+    }
 }
 
 impl Visiting {

@@ -188,6 +188,7 @@ class Exchange:
     def __init__(self, scope, flow):
         self.flow = flow
         self.scope = surroundings(scope) | {"method": scope["method"]}
+        self.more = True  # of the request
         self.status = 0
         self.headers = []
         self.last = b""
@@ -195,9 +196,9 @@ class Exchange:
         self.gone = asyncio.Event()
 
     async def receive(self):
-        piece, more = await self.flow.read()
-        if piece is not None:
-            return {"type": "http.request", "body": piece, "more_body": more}
+        if self.more:
+            piece, self.more = await self.flow.read()
+            return {"type": "http.request", "body": piece or b"", "more_body": self.more}
         await self.gone.wait()
         return {"type": "http.disconnect"}
 

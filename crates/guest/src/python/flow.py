@@ -22,6 +22,7 @@ class Flow:
         self.port = port
         self.call = call
         self.pieces = collections.deque([scope.pop("body", b"")])
+        self.first = True  # it came with the call and cost nothing
         self.more = scope.pop("more_body", False) or scope["type"] == "websocket"
         self.farewell = None
         self.arrived = asyncio.Event()
@@ -50,11 +51,12 @@ class Flow:
             self.arrived.clear()
             await self.arrived.wait()
         piece = self.pieces.popleft()
-        if self.more:
+        if self.more and not self.first:
             self.untold += len(piece.encode() if isinstance(piece, str) else piece) + CHUNK_COST
             if self.untold >= WINDOW_BYTES // 4:
                 self.port.send(CREDIT, self.call, self.untold)
                 self.untold = 0
+        self.first = False
         return piece, self.more or bool(self.pieces)
 
     def reply(self, head, body=b"", more=False):
