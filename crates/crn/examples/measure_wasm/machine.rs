@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use beth_crn::body::Body;
 use beth_crn::executor::{Call, Executor, LocalFile, Machine, Phases, Program};
 use beth_crn::wasm::{Wasm, WasmConfig};
 use beth_protocol::ItemHash;
@@ -131,7 +132,7 @@ async fn answered(machine: &Arc<dyn Machine>) {
         path: "/".into(),
         query: String::new(),
         headers: vec![(b"host".to_vec(), b"localhost".to_vec())],
-        body: Bytes::new(),
+        body: Body::empty(),
     };
     let answer = machine.call(call).await.unwrap();
     assert_eq!(answer.status, 200);
