@@ -238,6 +238,12 @@ pub trait Machine: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(Connection::Refused(answer))))
     }
 
+    /// Tells it of something that happened, as JSON; what it says to that.
+    fn event(&self, _kind: &'static str, _event: String) -> BoxFuture<'_, Result<Bytes, Fault>> {
+        let text = "this kind of program takes no events; let something call it";
+        Box::pin(std::future::ready(Err(Fault::NotHere(text.to_owned()))))
+    }
+
     /// Ends it, first politely, within five seconds.
     fn stop(&self) -> BoxFuture<'_, ()>;
 

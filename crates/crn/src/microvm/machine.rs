@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use beth_guest::frame::Kind;
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmpv::Value;
@@ -167,6 +168,17 @@ impl Machine for MicroMachine {
                     answer.body.hold(busy);
                     Ok(Connection::Refused(answer))
                 }
+                Err(failure) => Err(self.fault(failure).await),
+            }
+        }
+        .boxed()
+    }
+
+    fn event(&self, kind: &'static str, event: String) -> BoxFuture<'_, Result<Bytes, Fault>> {
+        async move {
+            let _busy = self.resume().await?;
+            match reply::event(&self.channel, kind, event, self.limit).await {
+                Ok(said) => Ok(said),
                 Err(failure) => Err(self.fault(failure).await),
             }
         }

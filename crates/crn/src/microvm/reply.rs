@@ -80,6 +80,29 @@ pub(super) async fn call(
     Ok(whole_or_begun(&reply, exchange)?)
 }
 
+/// Tells of an event and waits until it was dealt with.
+pub(super) async fn event(
+    channel: &Channel,
+    kind: &str,
+    event: String,
+    limit: Duration,
+) -> Result<Bytes, Failure> {
+    let mut exchange = channel.open_call(false)?;
+    let scope = frame::map([("type", kind.into()), ("body", event.into())]);
+    let payload = frame::map([("scope", scope)]);
+    let reply = async {
+        exchange.send(&payload).await?;
+        match exchange.next().await {
+            Some(Event::Head(reply)) => Ok(reply),
+            _ => Err(Failure::Ended),
+        }
+    };
+    let reply = tokio::time::timeout(limit, reply).await;
+    let reply = reply.map_err(|_| Failure::Fault(Fault::Timeout))??;
+    let said = answer(&reply)?.body;
+    Ok(said.as_whole().cloned().unwrap_or_default())
+}
+
 /// The answer in a reply, whose body goes on if the reply says so.
 pub(super) fn whole_or_begun(reply: &Value, exchange: Exchange) -> Result<Answer, Fault> {
     let mut answer = answer(reply)?;

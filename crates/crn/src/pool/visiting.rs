@@ -12,7 +12,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::slot::{Running, Slot, Visit};
 use super::{CallFault, Pool, busy};
-use crate::executor::{Call, Connection, Fault};
+use crate::executor::{Call, Connection, Fault, clip};
+use crate::limits;
+
+/// The type of an event's scope.
+const MESSAGE_EVENT: &str = "aleph.message";
 
 /// What a call holds: its place on the node, its visit of the slot, its machine.
 pub(super) struct Visiting {
@@ -56,6 +60,27 @@ impl Pool {
             connection,
             code_ref,
         })
+    }
+
+    /// Tells a program of an event (compute.md §10.3), creating its machine if
+    /// there is none. What it says to that is logged.
+    pub async fn deliver_event(
+        &self,
+        item_hash: &ItemHash,
+        event: &serde_json::Value,
+    ) -> Result<(), CallFault> {
+        let mut visiting = self.visit(item_hash).await?;
+        let machine = visiting.machine.clone();
+        let said = machine.handle.event(MESSAGE_EVENT, event.to_string()).await;
+        let died = said
+            .as_ref()
+            .err()
+            .filter(|fault| matches!(fault, Fault::Died(_)));
+        visiting.end(died.cloned()).await;
+        let said = said?;
+        let said = clip(&String::from_utf8_lossy(&said), limits::ERROR_BYTES_MAX);
+        tracing::info!(%item_hash, said, "a program was told of a message");
+        Ok(())
     }
 
     /// A call's place, and the machine that answers it.

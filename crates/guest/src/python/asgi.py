@@ -129,7 +129,7 @@ class Application:
         await asyncio.wait_for(self.lifespan.start(), LIFESPAN_SECONDS)
 
     async def answer(self, scope, flow):
-        exchange = (Socket if scope["type"] == "websocket" else Exchange)(scope, flow)
+        exchange = {"websocket": Socket, "http": Exchange}.get(scope["type"], Event)(scope, flow)
         task = asyncio.ensure_future(self.application(exchange.scope, exchange.receive, exchange.send))
         self.background.add(task)
         task.add_done_callback(self.background.discard)
@@ -305,6 +305,32 @@ class Socket(Exchange):
             self.flow.end({"code": 1000 if self.complete.done() else 1006, "reason": ""})
         else:
             await super().finish()
+
+
+class Event(Exchange):
+    """Something happened that nobody asks about: what is said to it is logged."""
+
+    def __init__(self, scope, flow):
+        self.flow = flow
+        self.event = flow.pieces.popleft()
+        self.scope = {"type": scope["type"], "asgi": VERSION, "body": self.event}
+        self.status = 0
+        self.last = b""
+        self.complete = asyncio.get_running_loop().create_future()
+        self.gone = asyncio.Event()
+
+    async def receive(self):
+        if self.event is None:
+            await self.gone.wait()
+        event, self.event = self.event, None
+        return {"type": self.scope["type"], "body": event, "more_body": False}
+
+    async def send(self, event):
+        said = event.get("body", b"")
+        self.last = (said.encode() if isinstance(said, str) else said)[:MAX_CHUNK_BYTES]
+
+    async def finish(self):
+        self.flow.reply({"status": 200, "headers": []}, self.last)
 
 
 def as_bytes(text):

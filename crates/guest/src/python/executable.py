@@ -59,8 +59,8 @@ class Executable:
                     raise RuntimeError(f"the program ended with status {ended.result()} before it listened") from None
 
     async def answer(self, scope, flow):
-        if scope["type"] == "websocket":
-            raise RuntimeError("programs that are executables take no WebSockets here")
+        if scope["type"] != "http":
+            raise RuntimeError("programs that are executables take neither WebSockets nor events here")
         reader, writer = await asyncio.open_connection(HOST, PORT)
         sending = None
         try:
