@@ -19,7 +19,6 @@
 //! Bounded are: machines (when all are in use a call is refused; an idle one
 //! makes room), calls on the node and per program, and programs remembered.
 
-mod amend;
 pub(crate) mod operate;
 mod slot;
 mod state;
@@ -281,7 +280,6 @@ impl Pool {
         let place = self.machine_place(memory_mib, executor.is_light()).await?;
         slot.starting();
         let code_ref = program.content.code.reference.clone();
-        let follows = amend::followed(&program.content);
         let persistent = program.content.on.persistent == Some(true);
         let patience = self.0.bounds.ready + limits::START_MARGIN;
         let started = tokio::time::timeout(patience, executor.start(program, slot.phases())).await;
@@ -291,8 +289,6 @@ impl Pool {
             handle,
             code_ref,
             persistent,
-            follows,
-            is_outdated: false.into(),
             place,
         });
         Ok(())

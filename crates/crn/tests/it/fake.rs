@@ -118,16 +118,6 @@ impl FakeCore {
         message
     }
 
-    /// Makes a STORE message lead to another file.
-    pub fn amend(&self, store: &ItemHash, bytes: Bytes) {
-        let file_hash = ItemHash::of_bytes(&bytes);
-        let mut shelves = self.shelves.lock().unwrap();
-        shelves.files.insert(file_hash.to_string(), bytes);
-        shelves
-            .references
-            .insert(store.to_string(), file_hash.to_string());
-    }
-
     /// Replaces what is served for a file, under its old name.
     pub fn corrupt(&self, bytes: &Bytes, other: &'static str) {
         let name = ItemHash::of_bytes(bytes).to_string();

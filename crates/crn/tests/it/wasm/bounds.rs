@@ -1,21 +1,8 @@
 //! What Wasm programs take of a node, and what goes when it is too much.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use beth_crn::core_node::CoreNode;
-use beth_crn::download::Files;
-use beth_crn::executor::Call;
-use beth_crn::pool::{Bounds, Executors, Pool};
-use beth_crn::program::Programs;
-use beth_crn::wasm::{Wasm, WasmConfig};
-use beth_protocol::ItemHash;
-use bytes::Bytes;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use crate::fake::{BEHAVIOURS, FakeCore, HELLO, TestNode, assemble};
+use crate::fake::{BEHAVIOURS, FakeCore, HELLO, TestNode, assemble, within};
 
 const HELLO_ANSWER: &str = "Hello from Wasm";
 
@@ -116,60 +103,28 @@ async fn the_newest_code_answers_once_the_machine_is_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn amended_code_answers_the_next_call() {
+async fn amended_code_answers_as_soon_as_the_node_hears_of_it() {
     let core = FakeCore::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let cancel = CancellationToken::new();
-    let pool = pool(&core, folder.path(), cancel.clone());
+    let node = TestNode::start(&core).await;
+    within(async {
+        while core.followers() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let code = core.store(assemble(HELLO));
     let latest = core.wasm_program(&code, json!({}));
-    let exact = core.wasm_program(&code, json!({"/code/use_latest": false}));
-    for program in [&latest, &exact] {
-        assert_eq!(said(&pool, program, "/p").await, HELLO_ANSWER);
-    }
+    assert_eq!(node.call(&latest, "/p").await, (200, HELLO_ANSWER.into()));
     core.amend(&code, assemble(BEHAVIOURS));
-    assert_eq!(
-        said(&pool, &latest, "/p").await,
-        HELLO_ANSWER,
-        "not told yet"
-    );
-    assert_eq!(
-        pool.amended(&code),
-        1,
-        "the other one wants the version it names"
-    );
-    assert_eq!(said(&pool, &latest, "/p").await, "printed");
-    assert_eq!(pool.amended(&latest), 0);
-    cancel.cancel();
-    pool.close().await;
-}
-
-/// A pool of Wasm functions alone.
-fn pool(core: &FakeCore, folder: &std::path::Path, cancel: CancellationToken) -> Pool {
-    let core = CoreNode::new(&core.url).unwrap();
-    let files = Files::open(core.clone(), folder).unwrap();
-    let programs = Programs::open(core, files, folder, BTreeMap::new()).unwrap();
-    let wasm = Arc::new(Wasm::new(WasmConfig::default(), folder.join("compiled")).unwrap());
-    let executors = Executors {
-        wasm: wasm.clone(),
-        microvm: wasm,
-    };
-    let bounds = Bounds {
-        reuse: Duration::from_secs(3600),
-        pause: None,
-        ready: Duration::from_secs(30),
-        memory_mib: 1024,
-    };
-    Pool::start(programs, executors, bounds, cancel)
-}
-
-async fn said(pool: &Pool, program: &ItemHash, path: &str) -> Bytes {
-    let call = Call {
-        method: "GET".into(),
-        path: path.into(),
-        query: String::new(),
-        headers: Vec::new(),
-        body: Bytes::new(),
-    };
-    pool.call(program, call).await.unwrap().answer.body
+    within(async {
+        loop {
+            let (status, text) = node.call(&latest, "/p").await;
+            assert_eq!(status, 200, "{text}");
+            if text == "printed" {
+                return;
+            }
+        }
+    })
+    .await;
+    node.stop().await;
 }

@@ -32,7 +32,7 @@ fn grants(internet: bool, aleph_api: bool) -> Value {
     json!({
         "/environment/internet": internet, "/environment/aleph_api": aleph_api,
         "/resources/memory": 256, "/resources/seconds": 30,
-        "/variables": {"NAME": "Ada", "NUMBER": 7},
+        "/variables": {"NAME": "Ada", "NUMBER": "7"},
     })
 }
 
