@@ -9,6 +9,7 @@ use beth_protocol::ItemHash;
 use serde::{Deserialize, Serialize};
 
 use crate::microvm::FirecrackerConfig;
+use crate::instance::InstancesConfig;
 use crate::wasm::WasmConfig;
 
 /// Everything a compute node can be told.
@@ -54,6 +55,8 @@ pub struct CrnConfig {
     pub well_known_files: BTreeMap<ItemHash, PathBuf>,
     /// Bounds of Wasm programs.
     pub wasm: WasmConfig,
+    /// Whole machines.
+    pub instances: InstancesConfig,
     /// An operator's own Firecracker, which then runs what QEMU would run.
     pub firecracker: Option<FirecrackerConfig>,
 }
@@ -91,6 +94,7 @@ impl Default for CrnConfig {
                 "151ba92f2eb90bce67e912af2f7a5c17d8654b3d29895b042107ea312a7eebda".into(),
             well_known_files: BTreeMap::new(),
             wasm: WasmConfig::default(),
+            instances: InstancesConfig::default(),
             firecracker: None,
         }
     }

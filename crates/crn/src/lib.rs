@@ -12,6 +12,7 @@
 //! | [`pool`] | the machines: one creation per program, idle expiry, what is known of each |
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
+//! | [`instance`] | whole machines under QEMU, which outlive the node |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
 //! one program never waits for another program's; everything a tenant supplies
@@ -23,6 +24,7 @@ pub mod core_node;
 pub mod download;
 pub mod executor;
 pub mod flight;
+pub mod instance;
 pub mod limits;
 pub mod microvm;
 pub mod node;

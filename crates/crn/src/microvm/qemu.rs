@@ -59,7 +59,7 @@ pub(super) struct Machine<'a> {
 }
 
 /// The program: the configured one, or the first on the path.
-pub(super) fn find(configured: Option<&Path>) -> Option<PathBuf> {
+pub(crate) fn find(configured: Option<&Path>) -> Option<PathBuf> {
     if let Some(path) = configured {
         return path.is_file().then(|| path.to_owned());
     }

@@ -89,6 +89,11 @@ impl FakeCore {
         }
     }
 
+    /// Who signs everything.
+    pub fn address(&self) -> String {
+        self.account.address().to_string()
+    }
+
     /// Stores a file; the hash of its STORE message.
     pub fn store(&self, bytes: Bytes) -> ItemHash {
         let file_hash = ItemHash::of_bytes(&bytes);

@@ -3,6 +3,7 @@
 
 mod api;
 mod fake;
+mod instance;
 mod firecracker;
 mod microvm;
 mod pool;
