@@ -5,12 +5,15 @@
 //! Answers are bounded in size and time. Nothing is retried here: whoever calls
 //! a program may call again.
 
+mod facts;
+
 use beth_protocol::{Content, ItemHash, Message, MessageType};
 use futures::StreamExt;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::limits;
+pub use facts::{Balance, Price};
 
 /// Why the core node gave no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -70,6 +73,11 @@ impl CoreNode {
         &self.url
     }
 
+    /// The client that talks to it.
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
     /// The message of this name, its hash verified; `None` when the node does
     /// not know it.
     pub async fn message(&self, item_hash: &ItemHash) -> Result<Option<Message>, CoreFault> {
@@ -123,6 +131,28 @@ impl CoreNode {
             },
             _ => None,
         })
+    }
+
+    /// Aggregates of an address by their keys: the one of `key`, or all of them.
+    /// Empty when there is none.
+    pub async fn aggregates(
+        &self,
+        address: &str,
+        key: Option<&str>,
+    ) -> Result<Map<String, Value>, CoreFault> {
+        let mut path = format!("/api/v0/aggregates/{}.json", encoded(address));
+        if let Some(key) = key {
+            path = format!("{path}?keys={}", encoded(key));
+        }
+        let Some(body) = self.query(&path).await? else {
+            return Ok(Map::new());
+        };
+        let mut body: Value =
+            serde_json::from_slice(&body).map_err(|error| self.nonsense(&path, error))?;
+        match body.get_mut("data").map(Value::take) {
+            Some(Value::Object(aggregates)) => Ok(aggregates),
+            _ => Err(self.nonsense(&path, "no aggregates")),
+        }
     }
 
     /// Begins the download of a file; `None` when the node does not have it.
@@ -204,6 +234,20 @@ pub enum Version {
     Exact,
 }
 
+/// A part of a URL, all but letters, digits and `-._` encoded.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' => {
+                encoded.push(byte as char);
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 /// The innermost cause says what happened; the outer ones repeat the URL.
 fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -214,6 +258,6 @@ fn reason(error: &reqwest::Error) -> String {
 }
 
 /// The HTTP client takes the process-wide TLS provider; the first one stays.
-fn install_tls() {
+pub(crate) fn install_tls() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }

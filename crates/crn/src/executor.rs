@@ -147,6 +147,12 @@ pub trait Executor: Send + Sync + 'static {
         Ok(0)
     }
 
+    /// True when an idle machine takes nothing that others could use, so that
+    /// thousands may be kept.
+    fn is_light(&self) -> bool {
+        false
+    }
+
     /// Does ahead of time what can be done (compile, build images). Idempotent;
     /// `start` does not depend on it.
     fn prepare<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, Result<(), Fault>>;
@@ -158,6 +164,9 @@ pub trait Executor: Send + Sync + 'static {
         program: Arc<Program>,
         phases: Phases,
     ) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>>;
+
+    /// Removes what was made ahead of time for a program that is no more.
+    fn forget(&self, _item_hash: &ItemHash) {}
 }
 
 /// Something that answers calls.
@@ -167,6 +176,16 @@ pub trait Machine: Send + Sync + 'static {
 
     /// Ends it, first politely, within five seconds.
     fn stop(&self) -> BoxFuture<'_, ()>;
+
+    /// Lets it use no processor until the next call, if nobody is being answered.
+    fn pause(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// True after [`pause`](Self::pause), until the next call.
+    fn is_paused(&self) -> bool {
+        false
+    }
 
     /// False once it ended by itself.
     fn is_alive(&self) -> bool;

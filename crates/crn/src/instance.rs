@@ -14,13 +14,15 @@
 //! | `seed`, `iso` | what the guest is told at its first start |
 //! | `link` | the network |
 //! | `qemu`, `guest`, `process`, `qmp`, `console` | the running machine |
-//! | `backup`, `migration`, `tar` | copies of its disks |
+//! | `backup`, `archive`, `restore`, `migration`, `tar` | copies of its disks |
+//! | `workloads` | what the routes ask |
 //!
 //! Invariants: guests do not end with the node, and an instance that shall run is
 //! taken up or started again by the next node; a disk is opened by one QEMU, with
 //! its format and its parent spelled out; no image of a stranger is opened before
 //! its header was read here; no instance waits for another.
 
+mod archive;
 mod backup;
 mod console;
 mod disks;
@@ -35,12 +37,14 @@ mod qcow2;
 mod qemu;
 mod qmp;
 mod record;
+mod restore;
 mod seed;
 mod shop;
 mod source;
 mod state;
 mod tar;
 mod tool;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -55,17 +59,18 @@ use tokio::sync::{OnceCell, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::backup::{Archive, BackupOrder, BackupStatus};
+pub use self::archive::{Archive, BackupStatus};
+pub use self::backup::BackupOrder;
 pub use self::console::ConsoleLine;
 pub use self::fault::InstanceFault;
-pub use self::link::{Addresses, Forward, Link, LinkRequest, Links, UserLinks};
+pub use self::link::{Addresses, Forward, Link, LinkRequest, Links, Tap, UserLinks};
 pub use self::migration::{Export, ExportedDisk, Import, ImportedDisk};
 pub use self::qcow2::{Format, Image, inspect};
 pub use self::record::Times;
 pub use self::source::Source;
 pub use self::state::{InstanceState, Phase};
 
-use self::backup::Backups;
+use self::archive::Backups;
 use self::console::Console;
 use self::keeper::{Command, Keeper, Order, Outcome};
 use self::record::Record;
@@ -77,6 +82,8 @@ use crate::limits;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InstancesConfig {
+    /// Whether this node runs instances.
+    pub enabled: bool,
     /// Memory of all instances together, in MiB. Unset: four fifths of what is
     /// free when the node starts.
     pub memory_mib: Option<u64>,
@@ -94,6 +101,7 @@ pub struct InstancesConfig {
 impl Default for InstancesConfig {
     fn default() -> InstancesConfig {
         InstancesConfig {
+            enabled: true,
             memory_mib: None,
             forward_address: IpAddr::from([0, 0, 0, 0]),
             shutdown_seconds: limits::INSTANCE_SHUTDOWN_DEADLINE.as_secs(),
@@ -218,7 +226,11 @@ impl Instances {
             if entries.len() >= limits::INSTANCES_MAX {
                 return Err(InstanceFault::NoRoom("too many instances".into()));
             }
-            let taken = |number| entries.values().any(|entry| entry.state.borrow().vm_id == number);
+            let taken = |number| {
+                entries
+                    .values()
+                    .any(|entry| entry.state.borrow().vm_id == number)
+            };
             let number = (limits::INSTANCE_NUMBER_FIRST..).find(|number| !taken(*number));
             Record::new(item_hash.clone(), number.unwrap_or_default(), content)
         };
@@ -348,7 +360,11 @@ impl Instances {
         state
     }
 
-    async fn order(&self, item_hash: &ItemHash, command: Command) -> Result<Outcome, InstanceFault> {
+    async fn order(
+        &self,
+        item_hash: &ItemHash,
+        command: Command,
+    ) -> Result<Outcome, InstanceFault> {
         let done = self.submit(item_hash, command)?;
         done.await.unwrap_or(Err(InstanceFault::Closing))
     }

@@ -19,17 +19,26 @@
 //! is hostile; every wait has a deadline from [`limits`].
 
 pub mod api;
+mod cache;
 pub mod config;
+pub mod contents;
 pub mod core_node;
 pub mod download;
 pub mod executor;
 pub mod flight;
+pub mod gpu;
+pub mod identity;
 pub mod instance;
 pub mod limits;
 pub mod microvm;
+pub mod network_settings;
 pub mod node;
+pub mod operator;
+pub mod payment;
 pub mod pool;
 pub mod program;
+pub mod reservation;
 pub mod wasm;
+pub mod workloads;
 
 pub use config::CrnConfig;

@@ -92,11 +92,53 @@ pub const CONTENT_BYTES_MAX: u64 = 4 << 20;
 /// Longest compilation of a component.
 pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Components that are mapped and linked at the same time.
+pub const WASM_RESIDENT_MAX: usize = 2048;
+
+/// Machines that take no memory while idle and run at the same time.
+pub const LIGHT_MACHINES_MAX: usize = 2048;
+
+/// Bytes of a memory or table that stay in place between two calls.
+pub const WASM_MEMORY_KEPT_BYTES: usize = 128 << 10;
+
+/// Percent of the memory that is free at the start which Wasm calls may take.
+pub const WASM_MEMORY_PERCENT: u64 = 50;
+
 /// Table elements of one call of a component.
 pub const TABLE_ELEMENTS_MAX: usize = 200_000;
 
 /// Host objects (headers, bodies, streams) that one call may hold.
 pub const WASM_RESOURCES_MAX: usize = 1024;
+
+/// Queries to the core node that components wait for at the same time.
+pub const WASM_QUERIES_MAX: usize = 16;
+
+/// Such queries of one call, all in all.
+pub const WASM_CALL_QUERIES_MAX: u32 = 256;
+
+/// Keys in one answer of `wasi:keyvalue`.
+pub const WASM_KEYS_MAX: usize = 1000;
+
+/// Largest file that a component may read.
+pub const WASM_BLOB_BYTES_MAX: u64 = 64 << 20;
+
+/// Most bytes of a file that a component may read at once.
+pub const WASM_BLOB_AT_ONCE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of all files kept because components read them.
+pub const WASM_FILES_BYTES_MAX: u64 = 1 << 30;
+
+/// Outgoing requests of all components at the same time.
+pub const WASM_REQUESTS_MAX: usize = 256;
+
+/// Outgoing requests of one call at the same time.
+pub const WASM_CALL_REQUESTS_MAX: usize = 16;
+
+/// Unused connections kept for outgoing requests, for each host.
+pub const WASM_IDLE_CONNECTIONS_MAX: usize = 4;
+
+/// Longest wait for the head of the answer to an outgoing request.
+pub const WASM_FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Lines kept of what a program printed.
 pub const LOG_LINES_MAX: usize = 1000;
@@ -132,13 +174,13 @@ pub const MEMORY_MIB_MIN: u64 = 64;
 pub const MEMORY_MIB_EXTRA: u64 = 64;
 
 /// Longest wait for QEMU's monitor.
-pub const MONITOR_DEADLINE: Duration = Duration::from_secs(10);
+pub const INSTANCE_MONITOR_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Answers and events of one monitor that wait to be read.
-pub const MONITOR_LINES_MAX: usize = 256;
+pub const INSTANCE_MONITOR_LINES_MAX: usize = 256;
 
 /// Longest line of a monitor or of a guest's agent.
-pub const MONITOR_LINE_BYTES_MAX: u64 = 1 << 20;
+pub const INSTANCE_MONITOR_LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// Longest wait for the agent inside a guest.
 pub const GUEST_AGENT_DEADLINE: Duration = Duration::from_secs(30);
@@ -199,3 +241,77 @@ pub const DISK_COPIES_MAX: usize = 2;
 
 /// How long a backup is kept.
 pub const BACKUP_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Longest wait for QEMU to do what its monitor was told.
+pub const MONITOR_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest line of QEMU's monitor.
+pub const MONITOR_LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Longest wait for a QEMU that was told to end.
+pub const QUIT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Random bytes that a clone is given before anything else.
+pub const WAKE_SEED_BYTES: usize = 64;
+
+/// Machines that are frozen into templates at the same time.
+pub const FREEZES_MAX: usize = 2;
+
+/// How long a program that could not be frozen is booted without a new attempt.
+pub const FREEZE_RETRY: Duration = Duration::from_secs(300);
+
+/// Room that a template must leave on its disk, in bytes.
+pub const TEMPLATE_FREE_BYTES_MIN: u64 = 256 << 20;
+
+/// How long an owner's delegations are believed.
+pub const DELEGATIONS_AGE_MAX: Duration = Duration::from_secs(120);
+
+/// Owners whose delegations are kept.
+pub const DELEGATIONS_MAX: usize = 4096;
+
+/// How long the first answer to an operation is given to whoever sends it again.
+pub const OPERATION_MEMORY: Duration = Duration::from_secs(240);
+
+/// How long a message that was read is kept in memory.
+pub const CONTENT_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// Messages kept in memory.
+pub const CONTENTS_MAX: usize = 2048;
+
+/// How often a machine that is to end is looked at for calls under way.
+pub const CALLS_CHECK_PERIOD: Duration = Duration::from_millis(20);
+
+/// Logs that are followed at the same time.
+pub const LOG_STREAMS_MAX: usize = 64;
+
+/// How often a followed log is looked at.
+pub const LOG_LOOK_PERIOD: Duration = Duration::from_millis(250);
+
+/// How long the network's settings are believed.
+pub const SETTINGS_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a price is believed.
+pub const PRICE_AGE_MAX: Duration = Duration::from_secs(300);
+
+/// How long a balance or a status is believed.
+pub const BALANCE_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// Prices, balances and statuses kept.
+pub const FACTS_MAX: usize = 4096;
+
+/// Rounds in a row that must find a message gone before its workload ends.
+pub const GONE_ROUNDS: u32 = 3;
+
+/// How long cards are kept for somebody.
+pub const RESERVATION: Duration = Duration::from_secs(60);
+
+/// How often a message that is not there yet is asked for.
+pub const MESSAGE_LOOK_PERIOD: Duration = Duration::from_millis(500);
+
+/// How often the registration of this node is looked for.
+pub const DISCOVERY_PERIOD: Duration = Duration::from_secs(300);
+
+/// Longest wait for one answer of the diagnostic program, its start included.
+pub const DIAGNOSIS_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How often programs that run uncalled are looked at.
+pub const REVIVE_PERIOD: Duration = Duration::from_secs(5);

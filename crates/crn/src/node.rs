@@ -5,27 +5,31 @@
 //!    … until cancelled: refuse new calls, let the ones under way end, stop machines
 //! ```
 
+mod assemble;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Api};
 use crate::config::CrnConfig;
 use crate::core_node::{CoreFault, CoreNode};
-use crate::download::Files;
 use crate::executor::Fault;
+use crate::instance::InstanceFault;
 use crate::limits;
 use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
-use crate::pool::{Bounds, Executors, Pool};
-use crate::program::Programs;
+use crate::payment::Flows;
+use crate::pool::Executors;
 use crate::wasm::Wasm;
+use crate::workloads::Workloads;
+use crate::workloads::network::Network;
 
 /// Why a node does not run.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,9 @@ pub enum Error {
     /// There is no place for microVMs.
     #[error(transparent)]
     MicroVm(#[from] MicroVmError),
+    /// There is no place for instances.
+    #[error(transparent)]
+    Instances(#[from] InstanceFault),
     /// Serving ended.
     #[error("the server failed: {0}")]
     Serve(#[source] std::io::Error),
@@ -81,9 +88,11 @@ pub async fn run(
 
 /// The executors that a configuration describes.
 pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
-    let wasm = Arc::new(Wasm::new(
+    let wasm = Arc::new(Wasm::with_network(
         config.wasm.clone(),
         config.folder.join("compiled"),
+        CoreNode::new(&config.core_node)?,
+        &config.folder.join("read"),
     )?);
     if let Some(firecracker) = &config.firecracker {
         let folder = config.folder.join("firecracker");
@@ -97,6 +106,7 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
     }
     microvm.acceleration = config.acceleration;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
+    microvm.templates_mib = config.templates_mib;
     Ok(Executors {
         wasm,
         microvm: Arc::new(MicroVm::new(microvm)?),
@@ -111,18 +121,51 @@ pub async fn run_with(
     ready: impl FnOnce(()),
     cancel: CancellationToken,
 ) -> Result<(), Error> {
-    let programs = programs(&config)?;
-    let memory_mib = config
-        .machine_memory_mib
-        .unwrap_or_else(|| api::available_memory_mib() * limits::MACHINE_MEMORY_PERCENT / 100);
-    let bounds = Bounds {
-        reuse: Duration::from_secs(config.reuse_seconds),
-        ready: Duration::from_secs(config.ready_timeout_seconds),
-        memory_mib,
-    };
+    run_given(config, Given::new(executors), listener, ready, cancel).await
+}
+
+/// What a node does not make itself.
+pub struct Given {
+    /// What runs programs.
+    pub executors: Executors,
+    /// What runs virtual machines, if anything.
+    pub instances: Option<Arc<dyn Workloads>>,
+    /// What sets up addresses and names, if anything.
+    pub network: Option<Arc<dyn Network>>,
+    /// Who knows of streams of tokens; the chains' nodes when nobody else.
+    pub flows: Option<Arc<dyn Flows>>,
+}
+
+impl Given {
+    /// Programs alone.
+    pub fn new(executors: Executors) -> Given {
+        Given {
+            executors,
+            instances: None,
+            network: None,
+            flows: None,
+        }
+    }
+}
+
+/// Runs a node of given parts on a given listener.
+pub async fn run_given(
+    config: CrnConfig,
+    given: Given,
+    listener: TcpListener,
+    ready: impl FnOnce(()),
+    cancel: CancellationToken,
+) -> Result<(), Error> {
+    let address = listener.local_addr().map_err(|source| Error::Listen {
+        address: config.listen,
+        source,
+    })?;
     let machines = CancellationToken::new();
-    let pool = Pool::start(programs, executors, bounds, machines.clone());
-    let api = Api::new(config, pool.clone());
+    let background = TaskTracker::new();
+    let parts = assemble::parts(config, given, address, &background, machines.clone())?;
+    let pool = parts.pool.clone();
+    assemble::background(&parts, &background);
+    let api = Api::new(parts);
     let ended = {
         let (api, cancel) = (api.clone(), cancel.clone());
         async move {
@@ -130,7 +173,7 @@ pub async fn run_with(
             api.drain();
         }
     };
-    let routes = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
+    let routes = api::router(api.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let listener = listener.tap_io(|stream| {
         // Small answers leave at once; a socket that refuses is only slower.
         let _ = stream.set_nodelay(true);
@@ -146,6 +189,9 @@ pub async fn run_with(
         }
     };
     machines.cancel();
+    api.close().await;
+    background.close();
+    background.wait().await;
     pool.close().await;
     served.map_err(Error::Serve)
 }
@@ -157,16 +203,4 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
             ErrorKind::AddrInUse => Error::PortTaken(address),
             _ => Error::Listen { address, source },
         })
-}
-
-fn programs(config: &CrnConfig) -> Result<Programs, Error> {
-    let folder = &config.folder;
-    let wrong = |source| Error::Folder {
-        folder: folder.clone(),
-        source,
-    };
-    std::fs::create_dir_all(folder).map_err(wrong)?;
-    let core = CoreNode::new(&config.core_node)?;
-    let files = Files::open(core.clone(), folder).map_err(wrong)?;
-    Programs::open(core, files, folder, config.well_known_files.clone()).map_err(wrong)
 }

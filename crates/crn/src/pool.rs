@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            prepare                     call
-//! NotPrepared ─────▶ Preparing ─▶ Prepared ─▶ Preparing ─▶ Starting ─▶ Running
+//! NotPrepared ─────▶ Preparing ─▶ Prepared ─▶ Preparing ─▶ Starting ─▶ Running ⇄ Paused
 //!      ▲                 │           ▲            │            │          │ idle for
 //!      │                 ▼           └────────────┼────────────┼──────────┤ reuse_seconds
 //!   (start)            Failed ◀───────────────────┴────────────┘          │
@@ -19,10 +19,11 @@
 //! Bounded are: machines (when all are in use a call is refused; an idle one
 //! makes room), calls on the node and per program, and programs remembered.
 
+mod operate;
 mod slot;
 mod state;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ use crate::executor::{Answer, Call, Executor, Fault, Program};
 use crate::limits;
 use crate::program::{ProgramFault, Programs};
 use slot::Slot;
-pub use state::{PhaseTime, ProgramState, State};
+pub use state::{PhaseTime, ProgramState, State, Times};
 
 /// Why a call got no answer from its program.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -85,6 +86,9 @@ impl Executors {
 pub struct Bounds {
     /// How long an unused machine lives.
     pub reuse: Duration,
+    /// How long an unused machine runs; `None`: until it ends. Persistent
+    /// programs always run.
+    pub pause: Option<Duration>,
     /// How long a start takes.
     pub ready: Duration,
     /// Memory of all machines together, in MiB.
@@ -100,7 +104,11 @@ struct Inner {
     executors: Executors,
     bounds: Bounds,
     slots: Mutex<HashMap<ItemHash, Arc<Slot>>>,
+    /// Programs that run though nobody calls.
+    kept: Mutex<HashSet<ItemHash>>,
     machines: Arc<Semaphore>,
+    /// Places of machines that take no memory while idle.
+    light_machines: Arc<Semaphore>,
     /// A permit a MiB.
     memory: Arc<Semaphore>,
     calls: Semaphore,
@@ -121,7 +129,9 @@ impl Pool {
             executors,
             bounds,
             slots: Mutex::default(),
+            kept: Mutex::default(),
             machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
+            light_machines: Arc::new(Semaphore::new(limits::LIGHT_MACHINES_MAX)),
             memory: Arc::new(Semaphore::new(permits(bounds.memory_mib) as usize)),
             calls: Semaphore::new(limits::CALLS_MAX),
             tasks: TaskTracker::new(),
@@ -130,7 +140,7 @@ impl Pool {
         let watched = pool.clone();
         pool.0
             .tasks
-            .spawn(async move { watched.stop_idle_machines().await });
+            .spawn(async move { watched.tend_idle_machines().await });
         pool
     }
 
@@ -267,9 +277,10 @@ impl Pool {
             slot.phases().end();
             return Ok(prepared.unwrap_or_else(|_| Err(not_ready(limits::PREPARE_DEADLINE, slot)))?);
         }
-        let place = self.machine_place(memory_mib).await?;
+        let place = self.machine_place(memory_mib, executor.is_light()).await?;
         slot.starting();
         let code_ref = program.content.code.reference.clone();
+        let persistent = program.content.on.persistent == Some(true);
         let patience = self.0.bounds.ready + limits::START_MARGIN;
         let started = tokio::time::timeout(patience, executor.start(program, slot.phases())).await;
         slot.phases().end();
@@ -277,6 +288,7 @@ impl Pool {
         slot.running(slot::Running {
             handle,
             code_ref,
+            persistent,
             place,
         });
         Ok(())
@@ -297,22 +309,35 @@ impl Pool {
     }
 
     /// A place for one more machine, taken from the longest idle ones if need be.
-    async fn machine_place(&self, memory_mib: u64) -> Result<slot::Place, CallFault> {
-        for _ in 0..=limits::MACHINES_MAX {
-            let machine = self.0.machines.clone().try_acquire_owned();
+    async fn machine_place(
+        &self,
+        memory_mib: u64,
+        is_light: bool,
+    ) -> Result<slot::Place, CallFault> {
+        let machines = match is_light {
+            true => &self.0.light_machines,
+            false => &self.0.machines,
+        };
+        for _ in 0..=limits::LIGHT_MACHINES_MAX.max(limits::MACHINES_MAX) {
+            let machine = machines.clone().try_acquire_owned();
             let memory = self.0.memory.clone();
             let memory = memory.try_acquire_many_owned(permits(memory_mib));
             let has_memory = memory.is_ok();
             if let (Ok(machine), Ok(memory)) = (machine, memory) {
                 return Ok(slot::Place {
                     _machine: machine,
+                    is_light,
                     memory,
                 });
             }
-            let helps = |slot: &slot::SlotInner| has_memory || slot.takes_memory();
+            let helps = |slot: &slot::SlotInner| match has_memory {
+                true => slot.is_light() == is_light,
+                false => slot.takes_memory(),
+            };
             let idle = self
                 .all()
                 .into_iter()
+                .filter(|slot| !self.is_kept(&slot.item_hash))
                 .filter_map(|slot| slot.idle_since_if(helps).map(|since| (since, slot)));
             let Some((_, slot)) = idle.min_by_key(|(since, _)| *since) else {
                 return Err(match has_memory {
@@ -332,7 +357,7 @@ impl Pool {
 
     /// Takes a machine out of its slot and ends it.
     async fn retire(&self, slot: &Arc<Slot>, machine: &Arc<slot::Running>, fault: Option<Fault>) {
-        let last_call = self.0.bounds.reuse.is_zero();
+        let last_call = self.0.bounds.reuse.is_zero() && !self.is_kept(&slot.item_hash);
         let taken = slot.take_machine(|slot| {
             slot.holds(machine)
                 && (fault.is_some()
@@ -347,7 +372,7 @@ impl Pool {
         }
     }
 
-    async fn stop_idle_machines(&self) {
+    async fn tend_idle_machines(&self) {
         let mut clock = tokio::time::interval(limits::IDLE_CHECK_PERIOD);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -356,15 +381,22 @@ impl Pool {
                 _ = clock.tick() => {}
             }
             for slot in self.all() {
+                let is_kept = self.is_kept(&slot.item_hash);
                 let expired = |slot: &slot::SlotInner| {
                     slot.is_dead()
-                        || slot
-                            .idle_since()
-                            .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
+                        || !is_kept
+                            && slot
+                                .idle_since()
+                                .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
                 };
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };
                     self.0.tasks.spawn(stop);
+                } else if let Some(pause) = self.0.bounds.pause
+                    && let Some(machine) = slot.unpaused(pause)
+                {
+                    let pause = async move { machine.handle.pause().await };
+                    self.0.tasks.spawn(pause);
                 }
             }
         }

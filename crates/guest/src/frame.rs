@@ -17,6 +17,8 @@
 //! | cancel | node | nil: nobody waits for this call any more |
 //! | halt | node | nil |
 //! | progress | guest | nil: the interpreter runs, the program comes next |
+//! | wake | node | `{unix_ns, seed}`: time has passed; `seed` for a clone: be another |
+//! | wake | guest | what ready says, once a clone is another |
 //! | exit | guest | `{status, error}`: the program has ended, the machine follows |
 
 use rmpv::Value;
@@ -60,13 +62,15 @@ pub enum Kind {
     Exit = 8,
     /// The interpreter runs, the program comes next.
     Progress = 9,
+    /// Time has passed.
+    Wake = 10,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        use Kind::{Cancel, Config, Exit, Halt, Hello, Progress, Ready, Reply, Run};
+        use Kind::{Cancel, Config, Exit, Halt, Hello, Progress, Ready, Reply, Run, Wake};
         [
-            Hello, Config, Ready, Run, Reply, Cancel, Halt, Exit, Progress,
+            Hello, Config, Ready, Run, Reply, Cancel, Halt, Exit, Progress, Wake,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

@@ -32,6 +32,8 @@ pub enum ProgramStage {
     Starting,
     /// A machine answers.
     Running,
+    /// A machine is there and stands still until the next call.
+    Paused,
     /// See the fault.
     Failed,
 }

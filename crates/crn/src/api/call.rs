@@ -84,7 +84,7 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
 }
 
 /// Percent-decoded; as received where that gives no text.
-fn decode_path(path: &str) -> String {
+pub(super) fn decode_path(path: &str) -> String {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -11,25 +11,22 @@
 //! name only when it and its particulars are whole.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use beth_protocol::ItemHash;
 use beth_protocol::time::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::disks::{self, blocking};
+use super::archive::{Archive, BackupStatus, Backups, Particulars};
+use super::disks::blocking;
 use super::fault::InstanceFault;
 use super::keeper::{Command, Keeper};
-use super::qcow2::{Format, inspect};
+use super::qcow2::Format;
 use super::qmp::{Qmp, ask_agent};
 use super::record::{DiskKind, move_into_place, now, write_whole};
 use super::tool::{self, Copy};
 use super::{Instances, qemu, shop, tar};
-use crate::limits;
 
 /// What a backup shall hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,162 +35,6 @@ pub struct BackupOrder {
     pub include_volumes: bool,
     /// Whether the guest is asked to bring its file systems to rest.
     pub freeze: bool,
-}
-
-/// A finished backup.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Archive {
-    /// `<item hash>-<YYYYmmddTHHMMSSZ>`.
-    pub backup_id: String,
-    /// The tar file.
-    pub path: PathBuf,
-    /// Its size.
-    pub size_bytes: u64,
-    /// Its SHA-256 in hex.
-    pub sha256: String,
-    /// Its members and the sizes of the images that they were made from.
-    pub source_sizes: BTreeMap<String, u64>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it may be removed.
-    pub expires_at: Timestamp,
-}
-
-/// How the latest backup or restoration stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum BackupStatus {
-    /// Nothing since the node began.
-    #[default]
-    Idle,
-    /// One is under way.
-    InProgress,
-    /// The latest backup is this one.
-    Done(Archive),
-    /// The latest one failed.
-    Failed(String),
-}
-
-/// Backups of one instance.
-#[derive(Clone, Debug)]
-pub(super) struct Backups {
-    folder: PathBuf,
-    item_hash: ItemHash,
-    status: Arc<Mutex<BackupStatus>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Particulars {
-    vm_hash: ItemHash,
-    created_at: String,
-    source_sizes: BTreeMap<String, u64>,
-}
-
-impl Backups {
-    pub(super) fn new(folder: &Path, item_hash: &ItemHash) -> Backups {
-        Backups {
-            folder: folder.to_owned(),
-            item_hash: item_hash.clone(),
-            status: Arc::default(),
-        }
-    }
-
-    pub(super) fn status(&self) -> BackupStatus {
-        self.lock().clone()
-    }
-
-    fn tell(&self, status: BackupStatus) {
-        *self.lock() = status;
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BackupStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Marks one as under way unless one is.
-    fn claim(&self) -> bool {
-        let mut status = self.lock();
-        let free = *status != BackupStatus::InProgress;
-        if free {
-            *status = BackupStatus::InProgress;
-        }
-        free
-    }
-
-    /// Finished, not expired, newest first; blocks.
-    fn list(&self) -> Vec<Archive> {
-        let mut archives = Vec::new();
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let id = name.strip_suffix(".tar");
-            if let Some(archive) = id.and_then(|id| self.archive(id)) {
-                archives.push(archive);
-            }
-        }
-        archives.sort_by(|one, other| other.backup_id.cmp(&one.backup_id));
-        archives
-    }
-
-    fn archive(&self, backup_id: &str) -> Option<Archive> {
-        let path = self.path(backup_id)?;
-        let bytes = fs::read(path.with_extension("tar.meta.json")).ok()?;
-        let particulars: Particulars = serde_json::from_slice(&bytes).ok()?;
-        let sum = fs::read_to_string(path.with_extension("tar.sha256")).ok()?;
-        let created_at = Timestamp::from_iso(&particulars.created_at)?;
-        let life = i64::try_from(limits::BACKUP_LIFE.as_micros()).unwrap_or(i64::MAX);
-        let expires_at = Timestamp::from_micros(created_at.micros().saturating_add(life));
-        (expires_at > now()).then_some(())?;
-        Some(Archive {
-            backup_id: backup_id.to_owned(),
-            size_bytes: fs::metadata(&path).ok()?.len(),
-            path,
-            sha256: sum.split_whitespace().next()?.to_owned(),
-            source_sizes: particulars.source_sizes,
-            created_at,
-            expires_at,
-        })
-    }
-
-    /// The tar file of an id of this instance; `None` for anything else.
-    fn path(&self, backup_id: &str) -> Option<PathBuf> {
-        let time = backup_id
-            .strip_prefix(self.item_hash.as_str())?
-            .strip_prefix('-')?;
-        let known = |letter: char| letter.is_ascii_digit() || letter == 'T' || letter == 'Z';
-        (!time.is_empty() && time.chars().all(known))
-            .then(|| self.folder.join(format!("{backup_id}.tar")))
-    }
-
-    fn delete(&self, backup_id: &str) -> std::io::Result<bool> {
-        let Some(path) = self.path(backup_id) else {
-            return Ok(false);
-        };
-        for name in ["tar.meta.json", "tar.sha256"] {
-            // An interrupted backup has not all of them.
-            drop(fs::remove_file(path.with_extension(name)));
-        }
-        match fs::remove_file(path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Removes what has expired and what was left half done; blocks.
-    fn sweep(&self) {
-        let kept: Vec<String> = self.list().into_iter().map(|one| one.backup_id).collect();
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let id = name.split('.').next().unwrap_or_default();
-            if self.path(id).is_none() || kept.iter().any(|kept| kept == id) {
-                continue;
-            }
-            // Whatever stays is tried again at the next backup.
-            match entry.path().is_dir() {
-                true => drop(fs::remove_dir_all(entry.path())),
-                false => drop(fs::remove_file(entry.path())),
-            }
-        }
-    }
 }
 
 impl Instances {
@@ -221,10 +62,22 @@ impl Instances {
         Some(self.backups(item_hash).ok()?.status())
     }
 
+    /// A failure was told; it is told once.
+    pub(super) fn forget_failure(&self, item_hash: &ItemHash) {
+        if let Ok(backups) = self.backups(item_hash) {
+            let mut status = backups.lock();
+            if matches!(*status, BackupStatus::Failed(_)) {
+                *status = BackupStatus::Idle;
+            }
+        }
+    }
+
     /// Finished backups, newest first, also of instances that are gone.
     pub async fn list_backups(&self, item_hash: &ItemHash) -> Vec<Archive> {
         let backups = Backups::new(&self.0.shop.backups, item_hash);
-        blocking(move || Ok(backups.list())).await.unwrap_or_default()
+        blocking(move || Ok(backups.list()))
+            .await
+            .unwrap_or_default()
     }
 
     /// One finished backup. `None`: there is none of this name, or it is of
@@ -232,7 +85,9 @@ impl Instances {
     pub async fn backup(&self, item_hash: &ItemHash, backup_id: &str) -> Option<Archive> {
         let backups = Backups::new(&self.0.shop.backups, item_hash);
         let backup_id = backup_id.to_owned();
-        blocking(move || Ok(backups.archive(&backup_id))).await.ok()?
+        blocking(move || Ok(backups.archive(&backup_id)))
+            .await
+            .ok()?
     }
 
     /// Removes a backup; whether there was one.
@@ -386,7 +241,11 @@ impl Keeper {
             let node = format!("backup-{}", source.node);
             let file = json!({"driver": "file", "filename": target.to_string_lossy()});
             let added = json!({"driver": "qcow2", "node-name": node, "file": file});
-            guest.qmp.execute("blockdev-add", added).await.map_err(monitor)?;
+            guest
+                .qmp
+                .execute("blockdev-add", added)
+                .await
+                .map_err(monitor)?;
             jobs.push(json!({"type": "blockdev-backup", "data": {
                 "job-id": node, "device": source.node, "target": node,
                 "sync": "full", "auto-dismiss": false,
@@ -464,62 +323,6 @@ impl Keeper {
             .await
             .map_err(InstanceFault::disk("write the backup"))
     }
-
-    pub(super) async fn restore(&mut self, image: &Path) -> Result<(), InstanceFault> {
-        let (path, declared) = (image.to_owned(), self.record.content.rootfs.size_mib << 20);
-        let found = blocking(move || Ok(inspect(&path)))
-            .await
-            .map_err(InstanceFault::disk("read the disk image"))??;
-        if found.format != Format::Qcow2 {
-            return Err(InstanceFault::Image(
-                "Uploaded file is not a valid QCOW2 disk image".into(),
-            ));
-        }
-        if found.size_bytes > declared {
-            return Err(InstanceFault::Image(format!(
-                "New rootfs virtual size ({} bytes) exceeds declared rootfs size ({declared} bytes). Restore cannot increase disk size.",
-                found.size_bytes
-            )));
-        }
-        tool::check(image).await?;
-        let fresh = self.folders.own.join("rootfs.restored");
-        disks::place(&fresh, async |part: &Path| {
-            let copy = Copy {
-                from: image,
-                format: Format::Qcow2,
-                into: Format::Qcow2,
-                without: None,
-                compressed: false,
-            };
-            tool::convert(copy, part).await?;
-            tool::resize(part, Format::Qcow2, declared).await
-        })
-        .await?;
-        self.halt().await;
-        self.put_root(&fresh).await?;
-        self.begin().await
-    }
-
-    /// Exchanges the root disk for a complete one. The record forgets the parent
-    /// first: between the two steps a start would fail rather than show the old
-    /// disk without its parent.
-    async fn put_root(&mut self, fresh: &Path) -> Result<(), InstanceFault> {
-        let root = self.folders.root();
-        let kept = self.folders.own.join("rootfs.before-restore.qcow2");
-        if self.record.parent.is_some() && tokio::fs::try_exists(&root).await.unwrap_or(false) {
-            let (from, to) = (root.clone(), kept.clone());
-            blocking(move || move_into_place(&from, &to))
-                .await
-                .map_err(InstanceFault::disk("put the old root disk aside"))?;
-        }
-        self.record.parent = None;
-        self.record.prepared = true;
-        self.save().await?;
-        let fresh = fresh.to_owned();
-        blocking(move || move_into_place(&fresh, &root))
-            .await
-            .map_err(InstanceFault::disk("put the new root disk in its place"))
-    }
 }
 
 /// Size of the disk that a guest sees now; its owner may have grown it.
@@ -557,7 +360,10 @@ async fn end_of_jobs(qmp: &mut Qmp) -> Result<(), String> {
 
 /// Ends what an earlier node began and could not end.
 pub(super) async fn cancel_stale_jobs(qmp: &mut Qmp) {
-    let jobs = qmp.execute("query-jobs", Value::Null).await.unwrap_or_default();
+    let jobs = qmp
+        .execute("query-jobs", Value::Null)
+        .await
+        .unwrap_or_default();
     for job in jobs.as_array().into_iter().flatten() {
         // One that has just ended refuses; it is dismissed below.
         drop(qmp.execute("job-cancel", json!({"id": job["id"]})).await);
@@ -570,7 +376,10 @@ pub(super) async fn cancel_stale_jobs(qmp: &mut Qmp) {
     for node in nodes.as_array().into_iter().flatten() {
         let name = node["node-name"].as_str().unwrap_or_default();
         if name.starts_with("backup-") {
-            drop(qmp.execute("blockdev-del", json!({"node-name": name})).await);
+            drop(
+                qmp.execute("blockdev-del", json!({"node-name": name}))
+                    .await,
+            );
         }
     }
 }

@@ -181,6 +181,9 @@ mod tests {
         assert!(files < 3 * limits::CONSOLE_FILE_BYTES_MAX, "{files}");
         let kept = console.kept();
         assert!(kept.last().unwrap().text.starts_with("xxx"));
-        assert!(kept.iter().all(|line| line.text.len() <= limits::LOG_LINE_BYTES_MAX));
+        assert!(
+            kept.iter()
+                .all(|line| line.text.len() <= limits::LOG_LINE_BYTES_MAX)
+        );
     }
 }

@@ -133,7 +133,11 @@ fn names(content: &InstanceContent) -> Result<Vec<Option<String>>, InstanceFault
 /// The stem of a volume's file. What is no letter, digit, `-` or `_` becomes `_`;
 /// separators are refused, and so is the name of the root disk.
 fn volume_name(name: &str) -> Result<String, InstanceFault> {
-    let refuse = |reason: &str| Err(InstanceFault::Unusable(format!("the volume {name:?} {reason}")));
+    let refuse = |reason: &str| {
+        Err(InstanceFault::Unusable(format!(
+            "the volume {name:?} {reason}"
+        )))
+    };
     if name.contains(['/', '\\', '\0']) || name.starts_with('.') {
         return refuse("has a path as its name; use letters, digits, '-' and '_'");
     }
@@ -241,8 +245,12 @@ async fn prepare_volume(
                 Some(parent) => Some(parent_image(parent, source, folders, disk.size_bytes).await?),
             };
             place(&path, async |part: &Path| {
-                make_volume(part, image.map(|image| (folders.parent(&image), image.format)), &disk)
-                    .await
+                make_volume(
+                    part,
+                    image.map(|image| (folders.parent(&image), image.format)),
+                    &disk,
+                )
+                .await
             })
             .await?;
             Ok(disk)
@@ -330,8 +338,8 @@ pub async fn place(
 ) -> Result<(), InstanceFault> {
     let number = PARTS.fetch_add(1, Ordering::Relaxed);
     let part = path.with_extension(format!("{}-{number}.part", std::process::id()));
-    let part = tempfile::TempPath::try_from_path(part)
-        .map_err(InstanceFault::disk("name a new disk"))?;
+    let part =
+        tempfile::TempPath::try_from_path(part).map_err(InstanceFault::disk("name a new disk"))?;
     make(&part).await?;
     let path = path.to_owned();
     blocking(move || {

@@ -157,7 +157,11 @@ impl Guest {
     /// Ends it: asks the guest, then QEMU, then the system. Returns when it is
     /// gone.
     pub async fn stop(mut self, patience: Duration) {
-        if self.qmp.execute("system_powerdown", Value::Null).await.is_ok()
+        if self
+            .qmp
+            .execute("system_powerdown", Value::Null)
+            .await
+            .is_ok()
             && timeout(patience, self.ended()).await.is_ok()
         {
             return;

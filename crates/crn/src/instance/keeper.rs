@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::backup::{BackupOrder, Backups};
+use super::archive::Backups;
+use super::backup::BackupOrder;
 use super::console::Console;
 use super::disks::{self, Folders};
 use super::fault::InstanceFault;
@@ -162,12 +163,13 @@ impl Keeper {
         if let Err(fault) = attached {
             tracing::warn!("instance {}: {fault}", self.record.item_hash);
         }
+        self.save_or_warn().await;
         if self.record.wanted {
             self.publish(Phase::Running, None);
         } else {
             self.halt().await;
+            self.save_or_warn().await;
         }
-        self.save_or_warn().await;
     }
 
     async fn obey(&mut self, order: Order) -> Next {
@@ -197,7 +199,11 @@ impl Keeper {
             Command::Import(import) => self.import(import).await,
             Command::Export => {
                 // Who asked may have gone; the export is kept all the same.
-                drop(order.answer.send(self.export().await.map(Outcome::Exported)));
+                drop(
+                    order
+                        .answer
+                        .send(self.export().await.map(Outcome::Exported)),
+                );
                 return next;
             }
         };
@@ -262,8 +268,9 @@ impl Keeper {
         self.guest = Some(guest);
         self.record.times.started_at = Some(now().micros());
         self.running_since = Some(Instant::now());
+        self.save().await?;
         self.publish(Phase::Running, None);
-        self.save().await
+        Ok(())
     }
 
     async fn launch_qemu(&self) -> Result<Guest, InstanceFault> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::InstanceFault;
 use crate::limits;
+use crate::workloads::Networking;
 
 /// A network card and what is behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,21 +30,23 @@ pub enum Link {
         /// Ports of this computer that lead to ports of the guest.
         forwards: Vec<Forward>,
     },
-    /// A tap device that somebody else made and keeps.
-    Tap {
-        /// Its name, at most 15 characters.
-        name: String,
-        /// Address of the guest's card, `02:…`.
-        mac: String,
-        /// What the guest is told.
-        addresses: Addresses,
-        /// What is shown in lists: the guest's own address without prefix.
-        ipv4: Option<String>,
-        /// As `ipv4`.
-        ipv6: Option<String>,
-        /// Ports of this computer that lead to ports of the guest.
-        forwards: Vec<Forward>,
-    },
+    /// A tap device.
+    Tap(Box<Tap>),
+}
+
+/// A tap device that somebody else made and keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tap {
+    /// Its name, at most 15 characters.
+    pub name: String,
+    /// Address of the guest's card, `02:…`.
+    pub mac: String,
+    /// What the guest is told.
+    pub addresses: Addresses,
+    /// What lists show of it, but for the ports.
+    pub shown: Networking,
+    /// Ports of this computer that lead to ports of the guest.
+    pub forwards: Vec<Forward>,
 }
 
 /// A port of this computer that leads to one of the guest.
@@ -83,7 +86,7 @@ impl Link {
                 gateway6: None,
                 nameservers: vec!["10.0.2.3".into()],
             }),
-            Link::Tap { addresses, .. } => Some(addresses.clone()),
+            Link::Tap(tap) => Some(tap.addresses.clone()),
         }
     }
 
@@ -91,7 +94,8 @@ impl Link {
     pub fn forwards(&self) -> &[Forward] {
         match self {
             Link::None => &[],
-            Link::User { forwards } | Link::Tap { forwards, .. } => forwards,
+            Link::User { forwards } => forwards,
+            Link::Tap(tap) => &tap.forwards,
         }
     }
 }

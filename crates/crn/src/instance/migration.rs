@@ -87,7 +87,9 @@ impl Instances {
             let content = self.0.shop.source.content(item_hash).await?;
             self.define(item_hash, content).await?;
         }
-        self.order(item_hash, Command::Import(import)).await.map(drop)
+        self.order(item_hash, Command::Import(import))
+            .await
+            .map(drop)
     }
 }
 
@@ -114,7 +116,9 @@ impl Keeper {
         let parent = parent.map(|parent| (self.folders.parent(parent), parent.format));
         let mut disks = Vec::new();
         let root = self.folders.root();
-        let without = parent.as_ref().map(|(path, format)| (path.as_path(), *format));
+        let without = parent
+            .as_ref()
+            .map(|(path, format)| (path.as_path(), *format));
         disks.push(export_disk(&folder, "rootfs.qcow2", (&root, Format::Qcow2), without).await?);
         for disk in &self.record.disks {
             if disk.kind == DiskKind::Persistent {
@@ -148,7 +152,9 @@ impl Keeper {
             }
         }
         if !has_root {
-            return Err(InstanceFault::Image("no disk is called rootfs.qcow2".into()));
+            return Err(InstanceFault::Image(
+                "no disk is called rootfs.qcow2".into(),
+            ));
         }
         self.record.prepared = true;
         self.save().await?;
@@ -167,7 +173,11 @@ impl Keeper {
                 let path = self.folders.parent(parent);
                 tool::rebase(&disk.path, (&path, parent.format)).await?;
             }
-            (_, true) => return Err(InstanceFault::Image("it stands on an unknown parent".into())),
+            (_, true) => {
+                return Err(InstanceFault::Image(
+                    "it stands on an unknown parent".into(),
+                ));
+            }
             (_, false) => self.record.parent = None,
         }
         tool::check(&disk.path).await?;

@@ -130,7 +130,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let mut process = Process::launch(Path::new("true"), &[], &log).unwrap();
-        timeout(limits::MONITOR_DEADLINE, process.ended())
+        timeout(limits::INSTANCE_MONITOR_DEADLINE, process.ended())
             .await
             .unwrap();
     }

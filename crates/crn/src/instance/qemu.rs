@@ -82,7 +82,10 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
         true => ("kvm", "host,migratable=on"),
         false => ("tcg,thread=multi", "max"),
     };
-    add("-name", format!("guest={},process={}", machine.name, machine.name));
+    add(
+        "-name",
+        format!("guest={},process={}", machine.name, machine.name),
+    );
     add("-uuid", machine.uuid.to_owned());
     add("-machine", "q35".into());
     add("-accel", accelerator.into());
@@ -105,7 +108,10 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     }
     network(machine.link, &mut add);
     add("-device", "virtio-rng-pci".into());
-    add("-device", "virtio-balloon-pci,free-page-reporting=on".into());
+    add(
+        "-device",
+        "virtio-balloon-pci,free-page-reporting=on".into(),
+    );
     for flag in ["-nodefaults", "-no-user-config", "-S"] {
         list.push(flag.into());
     }
@@ -149,7 +155,8 @@ fn network(link: &Link, add: &mut impl FnMut(&str, String)) {
             add("-netdev", value);
             String::new()
         }
-        Link::Tap { name, mac, .. } => {
+        Link::Tap(tap) => {
+            let (name, mac) = (&tap.name, &tap.mac);
             add(
                 "-netdev",
                 format!("tap,id=net,ifname={name},script=no,downscript=no"),
@@ -193,7 +200,8 @@ fn blockdev(drive: &Drive) -> Value {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::instance::link::{Addresses, Forward};
+    use crate::instance::link::{Addresses, Forward, Tap};
+    use crate::workloads::Networking;
 
     fn drives() -> Vec<Drive> {
         let drive = |name: &str, file: &str, format, read_only| Drive {
@@ -247,14 +255,20 @@ mod tests {
         let vectors: Value = serde_json::from_str(text).unwrap();
         let theirs: Vec<String> =
             serde_json::from_value(vectors["argv"]["plain_2048MiB_1vcpu"].clone()).unwrap();
-        let tap = Link::Tap {
+        let tap = Link::Tap(Box::new(Tap {
             name: "vmtap6".into(),
             mac: "52:54:00:00:00:06".into(),
             addresses: Addresses::default(),
-            ipv4: None,
-            ipv6: None,
+            shown: Networking {
+                ipv4_network: String::new(),
+                host_ipv4: String::new(),
+                ipv6_network: String::new(),
+                ipv6_ip: String::new(),
+                ipv4_ip: String::new(),
+                mapped_ports: Default::default(),
+            },
             forwards: Vec::new(),
-        };
+        }));
         let ours = line(true, &tap);
         assert_eq!(values(&ours, "-smp"), values(&theirs, "-smp"));
         assert_eq!(values(&ours, "-boot"), values(&theirs, "-boot"));
@@ -262,13 +276,16 @@ mod tests {
         assert_eq!(values(&ours, "-cpu"), values(&theirs, "-cpu"));
         assert!(values(&theirs, "-netdev")[0].ends_with("ifname=vmtap6,script=no,downscript=no"));
         assert!(values(&ours, "-netdev")[0].ends_with("ifname=vmtap6,script=no,downscript=no"));
-        for device in ["virtio-balloon-pci,free-page-reporting=on"] {
-            assert!(values(&ours, "-device").contains(&device));
-            assert!(values(&theirs, "-device").contains(&device));
-        }
+        let balloon = "virtio-balloon-pci,free-page-reporting=on";
+        assert!(values(&ours, "-device").contains(&balloon));
+        assert!(values(&theirs, "-device").contains(&balloon));
         let port = "name=org.qemu.guest_agent.0";
         for side in [&ours, &theirs] {
-            assert!(values(side, "-device").iter().any(|value| value.ends_with(port)));
+            assert!(
+                values(side, "-device")
+                    .iter()
+                    .any(|value| value.ends_with(port))
+            );
         }
         assert!(theirs.contains(&"-nodefaults".to_owned()));
         assert!(ours.contains(&"-nodefaults".to_owned()));
@@ -279,7 +296,11 @@ mod tests {
             .collect();
         assert_eq!(disks.len(), nodes.len());
         for (disk, node) in disks.iter().zip(&nodes) {
-            assert_eq!(disk.contains("readonly=on"), node["read-only"] == true, "{disk}");
+            assert_eq!(
+                disk.contains("readonly=on"),
+                node["read-only"] == true,
+                "{disk}"
+            );
         }
         assert_eq!(values(&theirs, "-m"), ["1953"]);
         assert_eq!(values(&ours, "-m"), ["2048M"]);
@@ -307,6 +328,10 @@ mod tests {
         assert_eq!(root["backing"]["read-only"], true);
         assert_eq!(root["backing"]["backing"], Value::Null);
         assert!(root["backing"].as_object().unwrap().contains_key("backing"));
-        assert!(line(false, &Link::None).iter().all(|word| word != "-netdev"));
+        assert!(
+            line(false, &Link::None)
+                .iter()
+                .all(|word| word != "-netdev")
+        );
     }
 }

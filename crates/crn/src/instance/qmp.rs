@@ -55,8 +55,8 @@ impl Qmp {
             if greeting.get("QMP").is_none() {
                 return Err("it is no QEMU monitor".to_owned());
             }
-            let (to_answers, answers) = mpsc::channel(limits::MONITOR_LINES_MAX);
-            let (to_events, events) = mpsc::channel(limits::MONITOR_LINES_MAX);
+            let (to_answers, answers) = mpsc::channel(limits::INSTANCE_MONITOR_LINES_MAX);
+            let (to_events, events) = mpsc::channel(limits::INSTANCE_MONITOR_LINES_MAX);
             let reading = tokio::spawn(sort_lines(reader, to_answers, to_events));
             let mut qmp = Qmp {
                 writer,
@@ -69,7 +69,7 @@ impl Qmp {
             qmp.execute("qmp_capabilities", Value::Null).await?;
             Ok(qmp)
         };
-        timeout(limits::MONITOR_DEADLINE, greet)
+        timeout(limits::INSTANCE_MONITOR_DEADLINE, greet)
             .await
             .unwrap_or_else(|_| Err("the monitor does not answer".to_owned()))
     }
@@ -97,7 +97,7 @@ impl Qmp {
                 return Ok(answer["return"].take());
             }
         };
-        timeout(limits::MONITOR_DEADLINE, exchange)
+        timeout(limits::INSTANCE_MONITOR_DEADLINE, exchange)
             .await
             .unwrap_or_else(|_| Err(format!("{command}: no answer")))
     }
@@ -129,7 +129,7 @@ async fn sort_lines(
 
 async fn line(reader: &mut BufReader<OwnedReadHalf>) -> Option<Value> {
     let mut line = Vec::new();
-    let mut bounded = reader.take(limits::MONITOR_LINE_BYTES_MAX);
+    let mut bounded = reader.take(limits::INSTANCE_MONITOR_LINE_BYTES_MAX);
     match bounded.read_until(b'\n', &mut line).await {
         Ok(0) | Err(_) => None,
         Ok(_) => serde_json::from_slice(&line).ok(),

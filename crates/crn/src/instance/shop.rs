@@ -137,7 +137,7 @@ fn missing_bytes(declared: u64, folder: &Path, item_hash: &ItemHash) -> u64 {
 }
 
 /// Bytes that the files of a folder take on disk.
-fn taken_bytes(folder: &Path, depth: u32) -> u64 {
+pub(super) fn taken_bytes(folder: &Path, depth: u32) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;

@@ -37,7 +37,10 @@ impl Source {
         let content = if message.item_type == ItemType::Inline {
             message.inline_content()
         } else {
-            let file = self.files.fetch(item_hash, limits::CONTENT_BYTES_MAX).await?;
+            let file = self
+                .files
+                .fetch(item_hash, limits::CONTENT_BYTES_MAX)
+                .await?;
             let bytes = tokio::fs::read(&file.path)
                 .await
                 .map_err(InstanceFault::disk("read the message"))?;

@@ -105,13 +105,23 @@ mod tests {
         std::fs::write(&one, b"hello").unwrap();
         std::fs::write(&two, vec![7; 3 << 20]).unwrap();
         let archive = folder.path().join("a.tar");
-        let members = [("rootfs.qcow2".to_owned(), &one), ("data.qcow2".to_owned(), &two)];
+        let members = [
+            ("rootfs.qcow2".to_owned(), &one),
+            ("data.qcow2".to_owned(), &two),
+        ];
         let hash = write(&archive, &members).unwrap();
         let bytes = std::fs::read(&archive).unwrap();
         assert_eq!(hash, const_hex::encode(Sha256::digest(&bytes)));
-        let listed = std::process::Command::new("tar").arg("tf").arg(&archive).output().unwrap();
+        let listed = std::process::Command::new("tar")
+            .arg("tf")
+            .arg(&archive)
+            .output()
+            .unwrap();
         assert!(listed.status.success());
-        assert_eq!(String::from_utf8_lossy(&listed.stdout), "rootfs.qcow2\ndata.qcow2\n");
+        assert_eq!(
+            String::from_utf8_lossy(&listed.stdout),
+            "rootfs.qcow2\ndata.qcow2\n"
+        );
         let got = std::process::Command::new("tar")
             .arg("xOf")
             .arg(&archive)

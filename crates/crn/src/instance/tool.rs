@@ -20,8 +20,7 @@ pub async fn create_overlay(
     size_bytes: u64,
 ) -> Result<(), InstanceFault> {
     let (size, format) = (size_bytes.to_string(), parent.1.name());
-    let mut arguments =
-        words(["create", "-q", "-f", "qcow2", "-F", format, "-b"]);
+    let mut arguments = words(["create", "-q", "-f", "qcow2", "-F", format, "-b"]);
     arguments.extend([parent.0.as_os_str(), path.as_os_str(), size.as_ref()]);
     run("qemu-img", &arguments).await
 }
@@ -72,8 +71,16 @@ pub async fn convert(copy: Copy<'_>, to: &Path) -> Result<(), InstanceFault> {
 
 /// Writes another backing file into an image without copying anything.
 pub async fn rebase(path: &Path, parent: (&Path, Format)) -> Result<(), InstanceFault> {
-    let mut arguments =
-        words(["rebase", "-q", "-u", "-f", "qcow2", "-F", parent.1.name(), "-b"]);
+    let mut arguments = words([
+        "rebase",
+        "-q",
+        "-u",
+        "-f",
+        "qcow2",
+        "-F",
+        parent.1.name(),
+        "-b",
+    ]);
     arguments.extend([parent.0.as_os_str(), path.as_os_str()]);
     run("qemu-img", &arguments).await
 }

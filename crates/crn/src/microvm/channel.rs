@@ -110,12 +110,10 @@ impl Channel {
         receiver.await.map_err(|_| Ended)
     }
 
-    /// Asks the guest to end.
-    pub(super) async fn halt(&self) {
-        let _ = self
-            .queue
-            .send(frame::encode(Kind::Halt, 0, &Value::Nil))
-            .await;
+    /// Sends what is no call and has no answer.
+    pub(super) async fn tell(&self, kind: Kind, payload: &Value) {
+        // A guest that has gone will not mind.
+        let _ = self.queue.send(frame::encode(kind, 0, payload)).await;
     }
 
     /// What the guest said last, when it said why it ends.

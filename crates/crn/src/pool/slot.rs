@@ -4,7 +4,7 @@
 //! [`finished`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use beth_protocol::ItemHash;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -39,6 +39,8 @@ pub(super) struct SlotInner {
 pub(super) struct Running {
     pub(super) handle: Box<dyn Machine>,
     pub(super) code_ref: ItemHash,
+    /// It runs even when nobody calls.
+    pub(super) persistent: bool,
     /// Its share of the node.
     pub(super) place: Place,
 }
@@ -46,6 +48,8 @@ pub(super) struct Running {
 /// What a machine takes of the node, given back when dropped.
 pub(super) struct Place {
     pub(super) _machine: OwnedSemaphorePermit,
+    /// Among the machines that take no memory while idle.
+    pub(super) is_light: bool,
     /// A permit a MiB.
     pub(super) memory: OwnedSemaphorePermit,
 }
@@ -227,6 +231,14 @@ impl Slot {
         inner.idle_since().filter(|_| when(&inner))
     }
 
+    /// The machine, when it has run unused for so long and may be paused.
+    pub(super) fn unpaused(&self, after: Duration) -> Option<Arc<Running>> {
+        let inner = self.lock();
+        let is_due = inner.idle_since()?.elapsed() >= after;
+        let machine = inner.machine.as_ref()?;
+        (is_due && !machine.persistent && !machine.handle.is_paused()).then(|| Arc::clone(machine))
+    }
+
     /// Neither machine nor work nor call.
     pub(super) fn is_at_rest(&self) -> bool {
         let inner = self.lock();
@@ -260,7 +272,7 @@ impl Slot {
         ProgramState {
             item_hash: self.item_hash.clone(),
             executor: inner.executor,
-            state: inner.state,
+            state: inner.state(),
             phases: phases
                 .map(|(name, time)| PhaseTime {
                     name,
@@ -285,6 +297,15 @@ impl Slot {
 }
 
 impl SlotInner {
+    fn state(&self) -> State {
+        match &self.machine {
+            Some(machine) if self.state == State::Running && machine.handle.is_paused() => {
+                State::Paused
+            }
+            _ => self.state,
+        }
+    }
+
     /// Since when the machine is unused.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.machine.is_some() && self.visits == 0).then_some(self.last_used)
@@ -295,6 +316,13 @@ impl SlotInner {
         self.machine
             .as_ref()
             .is_some_and(|machine| machine.place.memory.num_permits() > 0)
+    }
+
+    /// The machine is one that takes no memory while idle.
+    pub(super) fn is_light(&self) -> bool {
+        self.machine
+            .as_ref()
+            .is_some_and(|machine| machine.place.is_light)
     }
 
     /// The machine ended by itself.
@@ -345,7 +373,7 @@ impl Drop for Visit {
 }
 
 /// To the microsecond.
-fn milliseconds(time: std::time::Duration) -> f64 {
+fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e3
 }
 

@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::future::Either;
@@ -17,14 +16,17 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::Bounds;
+use super::factors::Services;
 use super::guest::Guest;
 use super::log::Log;
+use super::memory::Refused;
 use crate::executor::{Answer, Call, Fault, clip};
 use crate::limits;
 
 /// All that a call needs.
 pub(super) struct Work {
     pub(super) linked: ProxyPre<Guest>,
+    pub(super) services: Arc<Services>,
     pub(super) bounds: Bounds,
     pub(super) log: Log,
     pub(super) places: Arc<Semaphore>,
@@ -43,9 +45,9 @@ impl Work {
         sender: oneshot::Sender<Result<Answer, Fault>>,
     ) {
         let (outcome_sender, outcome) = oneshot::channel();
-        let refused: Arc<AtomicBool>;
+        let refused: Arc<Refused>;
         let guest = {
-            let mut store = Guest::store(engine, &self.bounds, &self.log);
+            let mut store = Guest::store(engine, &self.services, &self.bounds, &self.log);
             refused = store.data().memory_refused();
             let request = request(self.call);
             let linked = self.linked;
@@ -88,7 +90,7 @@ impl Work {
             Ok(Some(Ok(()))) => Fault::Raised {
                 traceback: "the program returned without an answer".into(),
             },
-            Ok(Some(Err(error))) => fault(&error, &self.bounds, refused.load(Ordering::Relaxed)),
+            Ok(Some(Err(error))) => fault(&error, &self.bounds, &refused),
         };
         drop(sender.send(Err(fault)));
     }
@@ -128,12 +130,17 @@ async fn collect(outcome: oneshot::Receiver<Outcome>) -> Option<Result<Answer, F
 }
 
 /// What to tell the caller about a guest that failed.
-fn fault(error: &wasmtime::Error, bounds: &Bounds, memory_refused: bool) -> Fault {
+fn fault(error: &wasmtime::Error, bounds: &Bounds, refused: &Refused) -> Fault {
     if error.is::<PoolConcurrencyLimitError>() {
         return Fault::NotHere("all places for Wasm calls are taken; try again".into());
     }
+    if refused.by_the_node() {
+        return Fault::NotHere(
+            "the node's memory for Wasm calls is taken; try again, or ask the operator to raise wasm.memory_mib_total".into(),
+        );
+    }
     let mut traceback = format!("{error:?}");
-    if memory_refused {
+    if refused.by_its_bound() {
         traceback = format!(
             "the program was refused memory beyond its {} MiB; ask for more in resources.memory\n{traceback}",
             bounds.memory_bytes >> 20

@@ -1,5 +1,9 @@
 //! Routes, against what upstream answers.
 
+mod follow;
+mod operator;
+mod paid;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use beth_crn::node;

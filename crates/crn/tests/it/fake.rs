@@ -1,6 +1,9 @@
 //! What the tests stand on: a core node that serves messages and files from
 //! memory, and compute nodes started against it.
 
+pub mod instances;
+pub mod wallet;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +18,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use beth_crn::CrnConfig;
 use beth_crn::executor::Executor;
-use beth_crn::node;
+use beth_crn::instance::InstancesConfig;
+use beth_crn::node::{self, Given};
 use beth_crn::pool::Executors;
 use beth_crn::wasm::Wasm;
 use beth_protocol::time::Timestamp;
@@ -50,6 +54,8 @@ struct Shelves {
     held: HashMap<String, Arc<Notify>>,
     /// How often each file was asked for.
     asked: HashMap<String, usize>,
+    /// Answers to anything else, by path; null is a fault.
+    facts: HashMap<String, Value>,
 }
 
 /// A core node as compute nodes see it.
@@ -68,6 +74,7 @@ impl FakeCore {
             .route("/api/v0/storage/by-ref/{hash}", get(reference))
             .route("/api/v0/storage/by-message-hash/{hash}", get(reference))
             .route("/api/v0/storage/raw/{hash}", get(raw))
+            .fallback(fact)
             .with_state(shelves.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -170,6 +177,31 @@ impl FakeCore {
         self.publish(MessageType::Program, &content)
     }
 
+    /// Who publishes everything here.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Answers that path from now on; null is status 503.
+    pub fn say(&self, path: &str, answer: Value) {
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.facts.insert(path.to_owned(), answer);
+    }
+
+    /// One key of an address' aggregates.
+    pub fn say_aggregate(&self, address: &str, key: &str, value: Value) {
+        let path = format!("/api/v0/aggregates/{address}.json");
+        self.say(&path, json!({"address": address, "data": {key: value}}));
+    }
+
+    /// Has a message that somebody else published.
+    pub fn insert(&self, message: &Value) -> ItemHash {
+        let name = message["item_hash"].as_str().unwrap();
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.messages.insert(name.to_owned(), message.clone());
+        ItemHash::parse(name).unwrap()
+    }
+
     /// Publishes any message.
     pub fn publish(&self, message_type: MessageType, content: &Value) -> ItemHash {
         let message = self.account.sign_message(
@@ -201,6 +233,14 @@ async fn messages(
     json!({"messages": list, "pagination_page": 1})
         .to_string()
         .into_response()
+}
+
+async fn fact(State(shelves): Shared, request: axum::extract::Request) -> Response {
+    match shelves.lock().unwrap().facts.get(request.uri().path()) {
+        Some(Value::Null) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Some(answer) => answer.to_string().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn reference(State(shelves): Shared, UrlPath(hash): UrlPath<String>) -> Response {
@@ -250,6 +290,16 @@ impl TestNode {
         other: Option<Arc<dyn Executor>>,
         change: impl FnOnce(&mut CrnConfig),
     ) -> TestNode {
+        TestNode::start_given(core, other, change, |_| {}).await
+    }
+
+    /// The same, with more parts.
+    pub async fn start_given(
+        core: &FakeCore,
+        other: Option<Arc<dyn Executor>>,
+        change: impl FnOnce(&mut CrnConfig),
+        give: impl FnOnce(&mut Given),
+    ) -> TestNode {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&core.url, folder.path());
         change(&mut config);
@@ -265,9 +315,11 @@ impl TestNode {
         let cancel = CancellationToken::new();
         let (ready_sender, ready) = tokio::sync::oneshot::channel();
         let ready_now = move |()| ready_sender.send(()).unwrap();
-        let ended = tokio::spawn(node::run_with(
+        let mut given = Given::new(executors);
+        give(&mut given);
+        let ended = tokio::spawn(node::run_given(
             config,
-            executors,
+            given,
             listener,
             ready_now,
             cancel.clone(),
@@ -352,6 +404,10 @@ pub fn config(core_node: &str, folder: &Path) -> CrnConfig {
         core_node: core_node.into(),
         folder: folder.join("crn"),
         domain_name: "crn.example.org".into(),
+        instances: InstancesConfig {
+            enabled: false,
+            ..InstancesConfig::default()
+        },
         ..CrnConfig::default()
     }
 }

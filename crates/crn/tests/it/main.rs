@@ -3,8 +3,8 @@
 
 mod api;
 mod fake;
-mod instance;
 mod firecracker;
+mod instance;
 mod microvm;
 mod pool;
 mod wasm;

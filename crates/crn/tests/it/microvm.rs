@@ -4,6 +4,7 @@
 //! own. All live on one runtime, because a machine belongs to the runtime that
 //! started it.
 
+mod clones;
 mod failures;
 pub mod fixture;
 mod kinds;

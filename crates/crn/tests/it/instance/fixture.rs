@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::fake::FakeCore;
 
 /// A boot under emulation on a busy computer.
-pub const BOOT: Duration = Duration::from_secs(170);
+pub const BOOT: Duration = Duration::from_secs(300);
 
 pub struct Ship {
     pub core: FakeCore,
@@ -105,15 +105,17 @@ pub fn ssh_address(instances: &Instances, item_hash: &ItemHash) -> SocketAddr {
 
 /// Process number of its QEMU, from what the node remembers.
 pub fn qemu_pid(folder: &Path, item_hash: &ItemHash) -> i32 {
-    let path = folder.join("instances").join(item_hash.as_str()).join("instance.json");
+    let path = folder
+        .join("instances")
+        .join(item_hash.as_str())
+        .join("instance.json");
     let record: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     record["process"]["pid"].as_i64().unwrap() as i32
 }
 
 /// Whether a process runs.
 pub fn is_alive(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.contains(") Z "))
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// Somebody with a key.
@@ -125,7 +127,16 @@ impl Person {
     pub fn new() -> Person {
         let folder = tempfile::tempdir().unwrap();
         let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", "someone@example", "-f"])
+            .args([
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                "someone@example",
+                "-f",
+            ])
             .arg(folder.path().join("key"))
             .status();
         assert!(made.unwrap().success());

@@ -10,7 +10,16 @@ async fn an_image_that_leads_to_another_file_is_refused() {
     let ship = Ship::new().await;
     let path = ship.folder.path().join("spy.qcow2");
     let made = std::process::Command::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/shadow"])
+        .args([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            "raw",
+            "-b",
+            "/etc/shadow",
+        ])
         .arg(&path)
         .status();
     assert!(made.unwrap().success());
@@ -41,10 +50,6 @@ async fn messages_that_ask_for_too_much_are_refused() {
         ),
         (
             json!({"resources": {"vcpus": 1, "memory": 100_000}}),
-            "no room",
-        ),
-        (
-            json!({"rootfs": {"parent": {"ref": image, "use_latest": false}, "persistence": "host", "size_mib": 4_000_000}}),
             "no room",
         ),
         (

@@ -11,7 +11,11 @@ struct Reaper(std::path::PathBuf);
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        for entry in std::fs::read_dir(self.0.join("instances")).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(self.0.join("instances"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let Ok(bytes) = std::fs::read(entry.path().join("instance.json")) else {
                 continue;
             };
@@ -60,7 +64,8 @@ async fn a_debian_boots_lets_its_owner_in_and_survives() {
     assert!(size_mib > 3000, "the root disk did not grow: {told}");
     let logs = node.logs(&hash).await.unwrap();
     assert!(
-        logs.iter().any(|line| line.text.contains("Debian GNU/Linux 12")),
+        logs.iter()
+            .any(|line| line.text.contains("Debian GNU/Linux 12")),
         "{logs:?}"
     );
 
@@ -96,8 +101,18 @@ async fn a_debian_boots_lets_its_owner_in_and_survives() {
     say("restarted");
 
     node.erase(&hash).await.unwrap();
-    assert!(matches!(node.run(&hash).await, Err(InstanceFault::Unknown(_))));
-    assert!(!ship.folder.path().join("instances").join(hash.as_str()).exists());
+    assert!(matches!(
+        node.run(&hash).await,
+        Err(InstanceFault::Unknown(_))
+    ));
+    assert!(
+        !ship
+            .folder
+            .path()
+            .join("instances")
+            .join(hash.as_str())
+            .exists()
+    );
     node.close().await;
     assert!(began.elapsed() < 3 * BOOT);
 }

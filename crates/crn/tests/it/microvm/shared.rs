@@ -229,7 +229,18 @@ fn output_and_phases_are_reported() {
         }
         let phases = PHASES.get().unwrap().list();
         let names: Vec<&str> = phases.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, ["create", "kernel", "init", "python", "application"]);
+        let all = [
+            "template",
+            "create",
+            "kernel",
+            "init",
+            "python",
+            "application",
+            "freeze",
+            "clone",
+            "wake",
+        ];
+        assert_eq!(names, all);
         assert!(phases.iter().all(|(_, took)| !took.is_zero()), "{phases:?}");
     });
 }
