@@ -246,7 +246,8 @@ impl Inner {
         let spawned = Instant::now();
         let mut inherited = origin.inherited;
         inherited.extend([guest_port, guest_log, its_monitor]);
-        let mut child = spawn::spawn(command, inherited).await.map_err(|error| {
+        let spawning = spawn::spawn(command, inherited, self.jail(&machine));
+        let (mut child, cell) = spawning.await.map_err(|error| {
             Fault::NotHere(format!("{} does not start: {error}", plan.qemu.display()))
         })?;
         let output = Output::after(origin.log);
@@ -260,6 +261,7 @@ impl Inner {
         Ok(Boot {
             guest: Guest {
                 child,
+                cell,
                 line: Line::new(port),
                 output,
             },

@@ -1,6 +1,7 @@
 //! The pool under an operator's hand: keeping, stopping and forgetting
 //! programs that nobody calls.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use beth_protocol::ItemHash;
@@ -67,6 +68,19 @@ impl Pool {
             .is_some_and(|slot: &Arc<Slot>| slot.is_at_rest())
         {
             slots.remove(item_hash);
+        }
+    }
+
+    /// The programs that are known.
+    pub fn names(&self) -> HashSet<ItemHash> {
+        let slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.keys().cloned().collect()
+    }
+
+    /// Waits until no call is under way.
+    pub async fn quiet(&self) {
+        while self.0.calls.available_permits() < limits::CALLS_MAX {
+            tokio::time::sleep(limits::CALLS_CHECK_PERIOD).await;
         }
     }
 
