@@ -66,6 +66,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let mut config = MicroVmConfig::new(folder.path().join("work"));
         config.acceleration = Acceleration::Tcg;
+        config.ready_timeout_seconds = 180;
         assert!(
             config.runtime().is_file(),
             "the guest files are missing: run scripts/guest.sh"
