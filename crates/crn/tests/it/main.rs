@@ -4,6 +4,7 @@
 mod api;
 mod fake;
 mod firecracker;
+mod hostile;
 mod microvm;
 mod pool;
 mod wasm;
