@@ -14,10 +14,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use beth_crn::body::Body;
 use beth_crn::executor::{Call, Executor, LocalFile, Machine, Phases, Program};
 use beth_crn::microvm::{MicroVm, MicroVmConfig, kvm_self_test_main};
 use beth_protocol::ItemHash;
-use bytes::Bytes;
 use serde_json::json;
 
 const APPLICATION: &str = include_str!("../../../examples/fastapi/main.py");
@@ -175,7 +175,7 @@ async fn answer(machine: &dyn Machine) {
         path: "/".into(),
         query: String::new(),
         headers: Vec::new(),
-        body: Bytes::new(),
+        body: Body::empty(),
     };
     assert_eq!(machine.call(call).await.unwrap().status, 200);
 }

@@ -11,6 +11,7 @@
 //! | [`api`] | routes, bodies and headers of compute.md §3–§11 |
 //! | [`pool`] | the machines: one creation per program, idle expiry, what is known of each |
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
+//! | [`body`] | requests and answers in pieces, bounded |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
 //! | [`jail`] | what the process of a machine may touch |
 //!
@@ -19,6 +20,7 @@
 //! is hostile; every wait has a deadline from [`limits`].
 
 pub mod api;
+pub mod body;
 mod cache;
 pub mod config;
 pub mod contents;
@@ -39,6 +41,7 @@ pub mod pool;
 pub mod program;
 pub mod reservation;
 pub mod wasm;
+pub mod watch;
 pub mod workloads;
 
 pub use config::CrnConfig;

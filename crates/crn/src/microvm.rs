@@ -25,6 +25,7 @@ mod acceleration;
 mod assets;
 mod birth;
 mod boot;
+mod caller;
 mod channel;
 mod confine;
 mod cpio;
@@ -34,7 +35,9 @@ mod lines;
 mod machine;
 mod monitor;
 mod qemu;
+mod reply;
 mod setup;
+mod socket;
 mod spawn;
 mod template;
 

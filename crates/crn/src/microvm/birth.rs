@@ -65,14 +65,20 @@ impl Inner {
         if let Some(template) = self.template(plan, phases).await? {
             match self.clone_of(&template, plan, phases).await {
                 Ok(machine) => return Ok(machine),
-                Err(fault) if is_of_program(&fault) => return Err(fault),
+                Err(fault @ (Fault::BadProgram(_) | Fault::Setup { .. })) => return Err(fault),
+                // No processes, no memory: the template is not to blame.
+                Err(fault @ Fault::NotHere(_)) => {
+                    tracing::warn!(plan.name, "a template cannot be cloned now: {fault}");
+                }
                 Err(fault) => {
-                    let program = plan.name.as_str();
                     tracing::warn!(
-                        program,
-                        "a template does not work, so it is removed: {fault}"
+                        plan.name,
+                        "a template does not work and is removed: {fault}"
                     );
                     self.templates.remove(&plan.name);
+                    if is_of_program(&fault) {
+                        return Err(fault);
+                    }
                 }
             }
         }

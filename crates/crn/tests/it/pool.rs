@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use beth_crn::body::Body;
 use beth_crn::executor::{Answer, Call, Executor, Fault, Machine, Phases, Program};
 use beth_protocol::ItemHash;
 use beth_protocol::content::ProgramContent;
@@ -94,7 +95,7 @@ impl Machine for ScriptedMachine {
                 return futures::future::ready(Ok(Answer {
                     status: 307,
                     headers: headers.into(),
-                    body: Bytes::from_static(b"moved"),
+                    body: "moved".into(),
                 }))
                 .boxed();
             }
@@ -102,7 +103,7 @@ impl Machine for ScriptedMachine {
                 return futures::future::ready(Ok(Answer {
                     status: 99,
                     headers: Vec::new(),
-                    body: Bytes::new(),
+                    body: Body::empty(),
                 }))
                 .boxed();
             }
@@ -111,7 +112,7 @@ impl Machine for ScriptedMachine {
         let answer = answer.map(|text| Answer {
             status: 200,
             headers: Vec::new(),
-            body: Bytes::from_static(text.as_bytes()),
+            body: text.into(),
         });
         futures::future::ready(answer).boxed()
     }

@@ -100,7 +100,8 @@ fn clones_differ_in_what_is_random_and_know_the_time() {
 #[test]
 fn many_at_once_wait_for_one_boot() {
     run(async {
-        let fixture = different();
+        let mut fixture = different();
+        fixture.program.content.resources.vcpus = 2;
         let executor = fixture.executor();
         let started = join_all((0..5).map(|_| start(&executor, &fixture))).await;
         let boots = started
