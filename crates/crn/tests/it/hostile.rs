@@ -2,3 +2,5 @@
 //! machines, where they try to take everything. Others keep running.
 
 mod escape;
+mod files;
+mod guests;
