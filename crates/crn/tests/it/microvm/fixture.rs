@@ -131,6 +131,21 @@ impl Fixture {
         MicroVm::new(self.config.clone()).unwrap()
     }
 
+    /// The code as it is on the disk now.
+    pub fn measured(mut self) -> Fixture {
+        self.program.code = file(&self.program.code.path);
+        self
+    }
+
+    pub fn layers(&self) -> Vec<beth_crn::jail::Layer> {
+        self.executor().layers()
+    }
+
+    pub async fn start_on(&self, executor: &MicroVm) -> Result<Box<dyn Machine>, Fault> {
+        let program = Arc::new(self.program.clone());
+        executor.start(program, Phases::default()).await
+    }
+
     pub async fn start(&self) -> Result<Box<dyn Machine>, Fault> {
         self.executor()
             .start(Arc::new(self.program.clone()), Phases::default())
