@@ -14,6 +14,7 @@
 //! | [`body`] | requests and answers in pieces, bounded |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
 //! | [`jail`] | what the process of a machine may touch |
+//! | [`instance`] | whole machines under QEMU, which outlive the node |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
 //! one program never waits for another program's; everything a tenant supplies
@@ -30,6 +31,7 @@ pub mod executor;
 pub mod flight;
 pub mod gpu;
 pub mod identity;
+pub mod instance;
 pub mod jail;
 pub mod limits;
 pub mod microvm;

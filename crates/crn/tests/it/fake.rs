@@ -20,6 +20,7 @@ use axum::routing::get;
 use beth_crn::CrnConfig;
 use beth_crn::core_node::CoreNode;
 use beth_crn::executor::Executor;
+use beth_crn::instance::InstancesConfig;
 use beth_crn::node::{self, Given};
 use beth_crn::pool::Executors;
 use beth_crn::wasm::Wasm;
@@ -103,6 +104,11 @@ impl FakeCore {
         }
     }
 
+    /// Who signs everything.
+    pub fn address(&self) -> String {
+        self.account.address().to_string()
+    }
+
     /// Stores a file; the hash of its STORE message.
     pub fn store(&self, bytes: Bytes) -> ItemHash {
         let file_hash = ItemHash::of_bytes(&bytes);
@@ -116,6 +122,16 @@ impl FakeCore {
             .references
             .insert(message.to_string(), file_hash.to_string());
         message
+    }
+
+    /// Makes a STORE message lead to another file; nobody is told.
+    pub fn redirect(&self, store: &ItemHash, bytes: Bytes) {
+        let file_hash = ItemHash::of_bytes(&bytes);
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.files.insert(file_hash.to_string(), bytes);
+        shelves
+            .references
+            .insert(store.to_string(), file_hash.to_string());
     }
 
     /// Replaces what is served for a file, under its old name.
@@ -466,6 +482,10 @@ pub fn config(core_node: &str, folder: &Path) -> CrnConfig {
         core_node: core_node.into(),
         folder: folder.join("crn"),
         domain_name: "crn.example.org".into(),
+        instances: InstancesConfig {
+            enabled: false,
+            ..InstancesConfig::default()
+        },
         ..CrnConfig::default()
     }
 }

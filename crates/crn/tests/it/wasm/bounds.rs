@@ -97,7 +97,7 @@ async fn the_newest_code_answers_once_the_machine_is_made_anew() {
     let exact = core.wasm_program(&code, json!({"/code/use_latest": false}));
     assert_eq!(node.call(&latest, "/p").await, (200, HELLO_ANSWER.into()));
     assert_eq!(node.call(&exact, "/p").await, (200, HELLO_ANSWER.into()));
-    core.amend(&code, assemble(BEHAVIOURS));
+    core.redirect(&code, assemble(BEHAVIOURS));
     assert_eq!(node.call(&latest, "/p").await, (200, "printed".into()));
     node.stop().await;
 }
