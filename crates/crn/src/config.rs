@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use beth_protocol::ItemHash;
 use serde::{Deserialize, Serialize};
 
+use crate::lan::LanConfig;
 use crate::wasm::WasmConfig;
 
 /// Everything a compute node can be told.
@@ -53,6 +54,8 @@ pub struct CrnConfig {
     pub well_known_files: BTreeMap<ItemHash, PathBuf>,
     /// Bounds of Wasm programs.
     pub wasm: WasmConfig,
+    /// The guest network.
+    pub lan: LanConfig,
 }
 
 /// How microVMs are run.
@@ -88,6 +91,7 @@ impl Default for CrnConfig {
                 "151ba92f2eb90bce67e912af2f7a5c17d8654b3d29895b042107ea312a7eebda".into(),
             well_known_files: BTreeMap::new(),
             wasm: WasmConfig::default(),
+            lan: LanConfig::default(),
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | [`api`] | routes, bodies and headers of compute.md §3–§11 |
 //! | [`pool`] | the machines: one creation per program, idle expiry, what is known of each |
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
+//! | [`lan`] | the guest network: addresses, links, ports and rules |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
@@ -23,6 +24,7 @@ pub mod core_node;
 pub mod download;
 pub mod executor;
 pub mod flight;
+pub mod lan;
 pub mod limits;
 pub mod microvm;
 pub mod node;

@@ -130,3 +130,12 @@ pub const MEMORY_MIB_MIN: u64 = 64;
 
 /// What the guest's kernel takes, in MiB: added to what the program asks for.
 pub const MEMORY_MIB_EXTRA: u64 = 64;
+
+/// Ports of one guest that lead to it; of more, the lowest count.
+pub const GUEST_PORTS_MAX: usize = 128;
+
+/// Name servers that guests are told.
+pub const NAME_SERVERS_MAX: usize = 4;
+
+/// Longest run of a program that changes the host's network.
+pub const HOST_COMMAND_DEADLINE: Duration = Duration::from_secs(15);

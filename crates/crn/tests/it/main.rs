@@ -3,6 +3,7 @@
 
 mod api;
 mod fake;
+mod lan;
 mod microvm;
 mod pool;
 mod wasm;
