@@ -4,8 +4,9 @@
 mod api;
 mod fake;
 mod firecracker;
-mod instance;
 mod hostile;
+mod instance;
+mod lan;
 mod microvm;
 mod pool;
 mod sockets;
