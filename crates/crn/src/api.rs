@@ -27,6 +27,7 @@ mod network;
 mod notify;
 mod reserve;
 mod settings;
+mod socket;
 mod status;
 mod system;
 mod validation;

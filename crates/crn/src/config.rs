@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use beth_protocol::ItemHash;
 use serde::{Deserialize, Serialize};
 
+use crate::jail::Mode;
 use crate::microvm::{FirecrackerConfig, TEMPLATES_MIB};
 use crate::wasm::WasmConfig;
 
@@ -49,6 +50,13 @@ pub struct CrnConfig {
     pub templates_mib: u64,
     /// How microVMs are run.
     pub acceleration: Acceleration,
+    /// Whether the processes of machines are jailed.
+    pub jail: Mode,
+    /// First of the 10,000 user ids that machines get, each its own.
+    pub jail_first_user: u32,
+    /// Largest body of a request to a program, and of its answer, in MiB.
+    /// 0: any; either way they pass in pieces.
+    pub program_body_mib: u64,
     /// Whether everybody may read what programs print, and their tracebacks.
     /// False: only who connects from this computer, not through a proxy.
     pub public_logs: bool,
@@ -181,6 +189,9 @@ impl Default for CrnConfig {
             machine_memory_mib: None,
             templates_mib: TEMPLATES_MIB,
             acceleration: Acceleration::Auto,
+            jail: Mode::Auto,
+            jail_first_user: 200_000,
+            program_body_mib: 0,
             public_logs: false,
             allocation_signers: Vec::new(),
             allocation_token_hash:
@@ -202,6 +213,13 @@ impl Default for CrnConfig {
             wasm: WasmConfig::default(),
             firecracker: None,
         }
+    }
+}
+
+impl CrnConfig {
+    /// [`program_body_mib`](Self::program_body_mib) in bytes; `None`: any.
+    pub fn program_body_limit(&self) -> Option<u64> {
+        (self.program_body_mib > 0).then(|| self.program_body_mib.saturating_mul(1 << 20))
     }
 }
 

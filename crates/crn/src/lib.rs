@@ -11,13 +11,16 @@
 //! | [`api`] | routes, bodies and headers of compute.md §3–§11 |
 //! | [`pool`] | the machines: one creation per program, idle expiry, what is known of each |
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
+//! | [`body`] | requests and answers in pieces, bounded |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
+//! | [`jail`] | what the process of a machine may touch |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
 //! one program never waits for another program's; everything a tenant supplies
 //! is hostile; every wait has a deadline from [`limits`].
 
 pub mod api;
+pub mod body;
 mod cache;
 pub mod config;
 pub mod contents;
@@ -27,6 +30,7 @@ pub mod executor;
 pub mod flight;
 pub mod gpu;
 pub mod identity;
+pub mod jail;
 pub mod limits;
 pub mod microvm;
 pub mod network_settings;

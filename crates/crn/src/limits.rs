@@ -2,13 +2,39 @@
 
 use std::time::Duration;
 
-/// Largest request body of any route, programs included (compute.md §3.2).
+/// Largest request body of the node's own routes (compute.md §3.2).
 pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Longest time a client may take to send its body.
+/// Longest time a client may take to send such a body, or the next piece of one
+/// for a program.
 pub const REQUEST_BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Largest answer of a program.
+/// Least that a client sends of a body to a program, on average, beyond a grace
+/// of [`REQUEST_BODY_DEADLINE`]. The program's own slowness does not count.
+pub const REQUEST_BYTES_PER_SECOND_MIN: u64 = 1024;
+
+/// Largest body that travels with the head of its call or answer.
+pub const BODY_WHOLE_BYTES_MAX: u64 = 64 << 10;
+
+/// Longest message of a WebSocket, either way.
+pub const MESSAGE_BYTES_MAX: usize = beth_guest::frame::MAX_MESSAGE_BYTES;
+
+/// Subprotocols of a WebSocket that a program is told of.
+pub const SUBPROTOCOLS_MAX: usize = 32;
+
+/// How often the client of a WebSocket is pinged.
+pub const SOCKET_PING_PERIOD: Duration = Duration::from_secs(30);
+
+/// Longest silence of such a client, pongs included.
+pub const SOCKET_SILENCE_DEADLINE: Duration = Duration::from_secs(90);
+
+/// Longest wait for one end of a WebSocket after the other has closed.
+pub const SOCKET_CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Longest silence in the middle of a program's answer.
+pub const ANSWER_IDLE_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Largest answer of a program that comes in one piece.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Headers of such an answer.
@@ -191,6 +217,12 @@ pub const WAKE_SEED_BYTES: usize = 64;
 
 /// Machines that are frozen into templates at the same time.
 pub const FREEZES_MAX: usize = 2;
+
+/// Clones that may become ready at the same time, on however few processors.
+pub const WAKES_MIN: usize = 2;
+
+/// How long a clone may keep others waiting until it is ready.
+pub const WAKE_TURN: Duration = Duration::from_secs(1);
 
 /// How long a program that could not be frozen is booted without a new attempt.
 pub const FREEZE_RETRY: Duration = Duration::from_secs(300);

@@ -102,6 +102,8 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
         microvm.guest_folder.clone_from(folder);
     }
     microvm.acceleration = config.acceleration;
+    microvm.jail = config.jail;
+    microvm.jail_first_user = config.jail_first_user;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
     microvm.templates_mib = config.templates_mib;
     Ok(Executors {

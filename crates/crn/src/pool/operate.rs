@@ -95,7 +95,7 @@ impl Pool {
                 header("content-type", "application/json"),
                 header(EVENT_HEADER, "aleph.message"),
             ],
-            body: message.to_string().into(),
+            body: message.to_string().into_bytes().into(),
         };
         let answered = self.call(item_hash, call).await?;
         Ok(answered.answer.status)

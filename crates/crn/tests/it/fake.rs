@@ -18,6 +18,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use beth_crn::CrnConfig;
+use beth_crn::core_node::CoreNode;
 use beth_crn::executor::Executor;
 use beth_crn::node::{self, Given};
 use beth_crn::pool::Executors;
@@ -115,6 +116,16 @@ impl FakeCore {
             .references
             .insert(message.to_string(), file_hash.to_string());
         message
+    }
+
+    /// Makes a STORE message lead to another file.
+    pub fn amend(&self, store: &ItemHash, bytes: Bytes) {
+        let file_hash = ItemHash::of_bytes(&bytes);
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.files.insert(file_hash.to_string(), bytes);
+        shelves
+            .references
+            .insert(store.to_string(), file_hash.to_string());
     }
 
     /// Replaces what is served for a file, under its old name.
@@ -354,8 +365,13 @@ impl TestNode {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&core.url, folder.path());
         change(&mut config);
-        let wasm =
-            Arc::new(Wasm::new(config.wasm.clone(), config.folder.join("compiled")).unwrap());
+        let wasm = Wasm::with_network(
+            config.wasm.clone(),
+            config.folder.join("compiled"),
+            CoreNode::new(&config.core_node).unwrap(),
+            &config.folder.join("read"),
+        );
+        let wasm = Arc::new(wasm.unwrap());
         let microvm = other.unwrap_or_else(|| wasm.clone());
         let executors = Executors {
             wasm: wasm.clone(),

@@ -6,4 +6,5 @@ mod fake;
 mod firecracker;
 mod microvm;
 mod pool;
+mod sockets;
 mod wasm;
