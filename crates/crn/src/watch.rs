@@ -265,11 +265,10 @@ impl Watch {
                 .run_until_cancelled(pool.tell(&program, &message))
                 .await;
             match told {
-                Some(Ok(status)) => tracing::debug!("{program} was told of a message: {status}"),
                 Some(Err(fault)) => {
-                    tracing::info!("{program} cannot be told of a message: {fault}")
+                    tracing::info!("{program} cannot be told of a message: {fault}");
                 }
-                None => {}
+                Some(Ok(())) | None => {}
             }
         });
     }

@@ -83,9 +83,14 @@ impl Pool {
         slots.keys().cloned().collect()
     }
 
-    /// Tells a program of a message that it waits for; the status of its
-    /// answer. Nobody outside can make a call with this header.
-    pub async fn tell(&self, item_hash: &ItemHash, message: &Value) -> Result<u16, CallFault> {
+    /// Tells a program of a message that it waits for: as an event (compute.md
+    /// §10.3), or, where a program knows nothing but requests, as one that nobody
+    /// outside can make.
+    pub async fn tell(&self, item_hash: &ItemHash, message: &Value) -> Result<(), CallFault> {
+        let is_component = self.state(item_hash).and_then(|state| state.executor) == Some("wasm");
+        if !is_component {
+            return self.deliver_event(item_hash, message).await;
+        }
         let header = |name: &str, value: &str| (name.into(), value.into());
         let call = Call {
             method: "POST".into(),
@@ -98,7 +103,8 @@ impl Pool {
             body: message.to_string().into_bytes().into(),
         };
         let answered = self.call(item_hash, call).await?;
-        Ok(answered.answer.status)
+        tracing::info!(%item_hash, status = answered.answer.status, "a program was told of a message");
+        Ok(())
     }
 
     /// Waits until no call is under way.
