@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use beth_protocol::ItemHash;
 use serde::{Deserialize, Serialize};
 
+use crate::instance::InstancesConfig;
 use crate::jail::Mode;
 use crate::microvm::{FirecrackerConfig, TEMPLATES_MIB};
 use crate::wasm::WasmConfig;
@@ -97,6 +98,8 @@ pub struct CrnConfig {
     pub well_known_files: BTreeMap<ItemHash, PathBuf>,
     /// Bounds of Wasm programs.
     pub wasm: WasmConfig,
+    /// Whole machines.
+    pub instances: InstancesConfig,
     /// An operator's own Firecracker, which then runs what QEMU would run.
     pub firecracker: Option<FirecrackerConfig>,
 }
@@ -211,6 +214,7 @@ impl Default for CrnConfig {
             checks: CheckConfig::default(),
             well_known_files: BTreeMap::new(),
             wasm: WasmConfig::default(),
+            instances: InstancesConfig::default(),
             firecracker: None,
         }
     }

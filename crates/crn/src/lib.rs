@@ -13,6 +13,7 @@
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
 //! | [`body`] | requests and answers in pieces, bounded |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
+//! | [`instance`] | whole machines under QEMU, which outlive the node |
 //! | [`jail`] | what the process of a machine may touch |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
@@ -30,6 +31,7 @@ pub mod executor;
 pub mod flight;
 pub mod gpu;
 pub mod identity;
+pub mod instance;
 pub mod jail;
 pub mod limits;
 pub mod microvm;

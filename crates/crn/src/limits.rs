@@ -203,6 +203,74 @@ pub const MEMORY_MIB_MIN: u64 = 64;
 /// What the guest's kernel takes, in MiB: added to what the program asks for.
 pub const MEMORY_MIB_EXTRA: u64 = 64;
 
+/// Longest wait for QEMU's monitor.
+pub const INSTANCE_MONITOR_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Answers and events of one monitor that wait to be read.
+pub const INSTANCE_MONITOR_LINES_MAX: usize = 256;
+
+/// Longest line of a monitor or of a guest's agent.
+pub const INSTANCE_MONITOR_LINE_BYTES_MAX: u64 = 1 << 20;
+
+/// Longest wait for the agent inside a guest.
+pub const GUEST_AGENT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Longest wait for a guest that was asked to shut down.
+pub const INSTANCE_SHUTDOWN_DEADLINE: Duration = Duration::from_secs(50);
+
+/// Longest wait for a QEMU that was asked to end.
+pub const INSTANCE_QUIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest wait for a QEMU that was killed.
+pub const INSTANCE_KILL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Longest wait until a new QEMU listens.
+pub const INSTANCE_LAUNCH_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether it does.
+pub const INSTANCE_LAUNCH_PERIOD: Duration = Duration::from_millis(20);
+
+/// Pause before an instance whose QEMU died is started again; it doubles.
+pub const INSTANCE_RESTART_PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Longest such pause.
+pub const INSTANCE_RESTART_PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// An instance that ran this long is healthy again.
+pub const INSTANCE_HEALTHY_AFTER: Duration = Duration::from_secs(600);
+
+/// Commands that wait for one instance.
+pub const INSTANCE_COMMANDS_MAX: usize = 8;
+
+/// Instances of one node, stopped ones included.
+pub const INSTANCES_MAX: usize = 4096;
+
+/// Lowest number of an instance.
+pub const INSTANCE_NUMBER_FIRST: u32 = 4;
+
+/// Lines that wait for one who follows a console.
+pub const CONSOLE_LINES_MAX: usize = 1024;
+
+/// Size at which a console's file is put aside; two are kept.
+pub const CONSOLE_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Longest run of `qemu-img` or `mkfs.ext4`.
+pub const IMAGE_TOOL_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// Longest name of a volume.
+pub const VOLUME_NAME_BYTES_MAX: usize = 100;
+
+/// First port of the node that may lead to a guest (compute.md §23).
+pub const FORWARD_PORT_FIRST: u16 = 24_000;
+
+/// Last such port.
+pub const FORWARD_PORT_LAST: u16 = 65_534;
+
+/// Backups and exports that copy disks at the same time.
+pub const DISK_COPIES_MAX: usize = 2;
+
+/// How long a backup is kept.
+pub const BACKUP_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Longest wait for QEMU to do what its monitor was told.
 pub const MONITOR_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -53,15 +53,16 @@ use futures::future::BoxFuture;
 use tokio::sync::{OnceCell, Semaphore};
 
 pub use acceleration::Choice;
+pub(crate) use acceleration::{Probe, choose};
 pub use assets::default_guest_folder;
 pub use firecracker::{Firecracker, FirecrackerConfig};
 pub use kvm::kvm_self_test_main;
+pub(crate) use qemu::find as find_qemu;
 
 use crate::config::Acceleration;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};
 use crate::jail::{self, JailError, Jails};
 use crate::limits;
-use acceleration::Probe;
 use assets::{ADVICE, Assets};
 use machine::MicroMachine;
 use qemu::{Memory, Processor};
@@ -318,7 +319,7 @@ impl Inner {
         };
         self.choice
             .get_or_try_init(|| async {
-                let choice = acceleration::choose(self.config.acceleration, probe).await?;
+                let choice = choose(self.config.acceleration, probe).await?;
                 let how = if choice.kvm { "KVM" } else { "emulation (TCG)" };
                 tracing::info!("microVMs run on {how}: {}", choice.reason);
                 Ok(choice)

@@ -17,11 +17,13 @@ use axum::serve::ListenerExt;
 use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Api};
 use crate::config::CrnConfig;
 use crate::core_node::{CoreFault, CoreNode};
 use crate::executor::Fault;
+use crate::instance::InstanceFault;
 use crate::limits;
 use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
 use crate::payment::Flows;
@@ -62,6 +64,9 @@ pub enum Error {
     /// There is no place for microVMs.
     #[error(transparent)]
     MicroVm(#[from] MicroVmError),
+    /// There is no place for instances.
+    #[error(transparent)]
+    Instances(#[from] InstanceFault),
     /// Serving ended.
     #[error("the server failed: {0}")]
     Serve(#[source] std::io::Error),
@@ -164,8 +169,10 @@ pub async fn run_given(
     })?;
     let drain = Duration::from_secs(config.drain_seconds);
     let machines = CancellationToken::new();
-    let parts = assemble::parts(config, given, address, machines.clone())?;
-    let (pool, background) = (parts.pool.clone(), assemble::background(&parts));
+    let background = TaskTracker::new();
+    let parts = assemble::parts(config, given, address, &background, machines.clone())?;
+    let pool = parts.pool.clone();
+    assemble::background(&parts, &background);
     let api = Api::new(parts);
     let routes = api::router(api.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let listener = listener.tap_io(|stream| {

@@ -38,7 +38,7 @@ pub struct Choice {
 }
 
 /// Decides. The error says why machines cannot run as the operator wants.
-pub(super) async fn choose(wanted: Acceleration, probe: Probe<'_>) -> Result<Choice, String> {
+pub(crate) async fn choose(wanted: Acceleration, probe: Probe<'_>) -> Result<Choice, String> {
     if wanted == Acceleration::Tcg {
         return Ok(Choice {
             kvm: false,
@@ -56,11 +56,11 @@ pub(super) async fn choose(wanted: Acceleration, probe: Probe<'_>) -> Result<Cho
 }
 
 /// Where the self-test is and where its answer is kept.
-pub(super) struct Probe<'a> {
+pub(crate) struct Probe<'a> {
     /// A program that understands `kvm-self-test`; `None`: this one.
-    pub(super) program: Option<&'a Path>,
+    pub(crate) program: Option<&'a Path>,
     /// A folder of the node.
-    pub(super) folder: &'a Path,
+    pub(crate) folder: &'a Path,
 }
 
 impl Probe<'_> {

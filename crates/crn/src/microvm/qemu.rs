@@ -79,7 +79,7 @@ pub(super) enum Memory<'a> {
 }
 
 /// The program: the configured one, or the first on the path.
-pub(super) fn find(configured: Option<&Path>) -> Option<PathBuf> {
+pub(crate) fn find(configured: Option<&Path>) -> Option<PathBuf> {
     if let Some(path) = configured {
         return path.is_file().then(|| path.to_owned());
     }

@@ -14,6 +14,7 @@ use crate::contents::Contents;
 use crate::core_node::CoreNode;
 use crate::download::Files;
 use crate::identity::Identity;
+use crate::instance::{Ground, Instances, Source, UserLinks};
 use crate::limits;
 use crate::network_settings::SettingsReader;
 use crate::operator::LocalToken;
@@ -21,13 +22,15 @@ use crate::payment::{ChainFlows, Monitor, Payments};
 use crate::pool::{Bounds, Pool};
 use crate::program::Programs;
 use crate::watch::Watch;
-use crate::workloads::{Machines, ProgramWorkloads};
+use crate::workloads::{Machines, ProgramWorkloads, Workloads};
 
-/// Everything but the server; it ends with `cancel`.
+/// Everything but the server; it ends with `cancel`, and so do the tasks that it
+/// adds to `background`.
 pub(super) fn parts(
     config: CrnConfig,
     given: Given,
     address: SocketAddr,
+    background: &TaskTracker,
     cancel: CancellationToken,
 ) -> Result<Parts, Error> {
     let folder = config.folder.clone();
@@ -44,17 +47,25 @@ pub(super) fn parts(
     let programs =
         Programs::open(core.clone(), files.clone(), &folder, well_known).map_err(wrong)?;
     let pool = Pool::start(programs, given.executors, bounds(&config), cancel.clone());
-    let contents = Contents::new(core.clone(), files);
+    let contents = Contents::new(core.clone(), files.clone());
     let settings = SettingsReader::new(core.clone(), &config.settings_address);
     let flows = ChainFlows::new(core.client().clone(), &config.rpc_avax, &config.rpc_base);
     let flows = given.flows.unwrap_or_else(|| Arc::new(flows));
     let receiver = config.receiver().map(str::to_owned);
+    let instances = match given.instances {
+        None if config.instances.enabled => {
+            let instances = instances(&config, &core, &files)?;
+            background.spawn(end_with(instances.clone(), cancel.clone()));
+            Some(Arc::new(instances) as Arc<dyn Workloads>)
+        }
+        given => given,
+    };
     let payments = Payments::new(core, settings.clone(), flows, receiver);
     let workloads = ProgramWorkloads::new(pool.clone(), contents.clone());
     Ok(Parts {
         identity: Identity::open(config.node_hash.as_deref(), &folder),
         token: LocalToken::open(&folder).map_err(wrong)?,
-        machines: Machines::new(Arc::new(workloads), given.instances),
+        machines: Machines::new(Arc::new(workloads), instances),
         config,
         address,
         pool,
@@ -65,6 +76,26 @@ pub(super) fn parts(
         room: given.room,
         cancel,
     })
+}
+
+fn instances(config: &CrnConfig, core: &CoreNode, files: &Files) -> Result<Instances, Error> {
+    let ground = Ground {
+        folder: config.folder.clone(),
+        source: Source {
+            core: core.clone(),
+            files: files.clone(),
+            well_known: config.well_known_files.clone(),
+        },
+        links: Arc::new(UserLinks::new(config.instances.forward_address)),
+        acceleration: config.acceleration,
+    };
+    Ok(Instances::start(&config.instances, ground)?)
+}
+
+/// The node's hand leaves its instances; their guests live on.
+async fn end_with(instances: Instances, cancel: CancellationToken) {
+    cancel.cancelled().await;
+    instances.close().await;
 }
 
 fn bounds(config: &CrnConfig) -> Bounds {
@@ -81,8 +112,7 @@ fn bounds(config: &CrnConfig) -> Bounds {
 
 /// What a node does without being asked; all of it ends with the parts'
 /// `cancel`.
-pub(super) fn background(parts: &Parts) -> TaskTracker {
-    let tasks = TaskTracker::new();
+pub(super) fn background(parts: &Parts, tasks: &TaskTracker) {
     let cancel = &parts.cancel;
     let monitor = Monitor::new(
         parts.payments.clone(),
@@ -116,5 +146,4 @@ pub(super) fn background(parts: &Parts) -> TaskTracker {
             cancel.run_until_cancelled(pool.revive_kept()).await;
         }
     });
-    tasks
 }

@@ -20,6 +20,7 @@ use axum::routing::get;
 use beth_crn::CrnConfig;
 use beth_crn::core_node::CoreNode;
 use beth_crn::executor::Executor;
+use beth_crn::instance::InstancesConfig;
 use beth_crn::node::{self, Given};
 use beth_crn::pool::Executors;
 use beth_crn::wasm::Wasm;
@@ -101,6 +102,11 @@ impl FakeCore {
             account,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// Who signs everything.
+    pub fn address(&self) -> String {
+        self.account.address().to_string()
     }
 
     /// Stores a file; the hash of its STORE message.
@@ -214,22 +220,14 @@ impl FakeCore {
         ItemHash::parse(name).unwrap()
     }
 
-    /// A new version of a stored file.
-    pub fn amend(&self, original: &ItemHash, bytes: Bytes) {
-        let file_hash = ItemHash::of_bytes(&bytes);
+    /// A new version of a stored file, of which whoever follows is told.
+    pub fn renew(&self, original: &ItemHash, bytes: Bytes) {
         let content = json!({
-            "address": self.account.address(), "time": 2.5, "item_type": "storage", "item_hash": file_hash,
-            "ref": original,
+            "address": self.account.address(), "time": 2.5, "item_type": "storage",
+            "item_hash": ItemHash::of_bytes(&bytes), "ref": original,
         });
-        let message = self.publish(MessageType::Store, &content);
-        let mut shelves = self.shelves.lock().unwrap();
-        shelves.files.insert(file_hash.to_string(), bytes);
-        shelves
-            .references
-            .insert(original.to_string(), file_hash.to_string());
-        let frame = shelves.messages[message.as_str()].to_string();
-        drop(shelves);
-        self.frame(Some(frame));
+        self.amend(original, bytes);
+        self.announce(MessageType::Store, &content);
     }
 
     /// Publishes a message and tells whoever follows.
@@ -476,6 +474,10 @@ pub fn config(core_node: &str, folder: &Path) -> CrnConfig {
         core_node: core_node.into(),
         folder: folder.join("crn"),
         domain_name: "crn.example.org".into(),
+        instances: InstancesConfig {
+            enabled: false,
+            ..InstancesConfig::default()
+        },
         ..CrnConfig::default()
     }
 }

@@ -169,7 +169,8 @@ async fn said(pool: &Pool, program: &ItemHash, path: &str) -> Bytes {
         path: path.into(),
         query: String::new(),
         headers: Vec::new(),
-        body: Bytes::new(),
+        body: Bytes::new().into(),
     };
-    pool.call(program, call).await.unwrap().answer.body
+    let answered = pool.call(program, call).await.unwrap();
+    answered.answer.body.collect(1 << 20).await.unwrap()
 }
