@@ -13,8 +13,8 @@
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
 //! | [`body`] | requests and answers in pieces, bounded |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
-//! | [`instance`] | whole machines under QEMU, which outlive the node |
 //! | [`jail`] | what the process of a machine may touch |
+//! | [`instance`] | whole machines under QEMU, which outlive the node |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
 //! one program never waits for another program's; everything a tenant supplies

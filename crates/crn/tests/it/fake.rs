@@ -124,8 +124,8 @@ impl FakeCore {
         message
     }
 
-    /// Makes a STORE message lead to another file.
-    pub fn amend(&self, store: &ItemHash, bytes: Bytes) {
+    /// Makes a STORE message lead to another file; nobody is told.
+    pub fn redirect(&self, store: &ItemHash, bytes: Bytes) {
         let file_hash = ItemHash::of_bytes(&bytes);
         let mut shelves = self.shelves.lock().unwrap();
         shelves.files.insert(file_hash.to_string(), bytes);
@@ -220,14 +220,22 @@ impl FakeCore {
         ItemHash::parse(name).unwrap()
     }
 
-    /// A new version of a stored file, of which whoever follows is told.
-    pub fn renew(&self, original: &ItemHash, bytes: Bytes) {
+    /// A new version of a stored file.
+    pub fn amend(&self, original: &ItemHash, bytes: Bytes) {
+        let file_hash = ItemHash::of_bytes(&bytes);
         let content = json!({
-            "address": self.account.address(), "time": 2.5, "item_type": "storage",
-            "item_hash": ItemHash::of_bytes(&bytes), "ref": original,
+            "address": self.account.address(), "time": 2.5, "item_type": "storage", "item_hash": file_hash,
+            "ref": original,
         });
-        self.amend(original, bytes);
-        self.announce(MessageType::Store, &content);
+        let message = self.publish(MessageType::Store, &content);
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.files.insert(file_hash.to_string(), bytes);
+        shelves
+            .references
+            .insert(original.to_string(), file_hash.to_string());
+        let frame = shelves.messages[message.as_str()].to_string();
+        drop(shelves);
+        self.frame(Some(frame));
     }
 
     /// Publishes a message and tells whoever follows.

@@ -5,6 +5,7 @@ mod api;
 mod fake;
 mod firecracker;
 mod instance;
+mod hostile;
 mod microvm;
 mod pool;
 mod sockets;

@@ -53,7 +53,7 @@ async fn a_new_version_runs_at_the_next_call() {
         "content": {"address": "0x0000000000000000000000000000000000000001", "ref": code},
     });
     core.frame(Some(foreign.to_string()));
-    core.renew(&code, assemble(BEHAVIOURS));
+    core.amend(&code, assemble(BEHAVIOURS));
     node.reaches(&program, "prepared").await;
     let (_, after) = node.call(&program, "/").await;
     assert_ne!(before, after);
