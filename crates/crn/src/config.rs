@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance::InstancesConfig;
 use crate::jail::Mode;
+use crate::lan::LanConfig;
 use crate::microvm::{FirecrackerConfig, TEMPLATES_MIB};
 use crate::wasm::WasmConfig;
 
@@ -102,6 +103,8 @@ pub struct CrnConfig {
     pub instances: InstancesConfig,
     /// An operator's own Firecracker, which then runs what QEMU would run.
     pub firecracker: Option<FirecrackerConfig>,
+    /// The guest network.
+    pub lan: LanConfig,
 }
 
 /// What is kept back from workloads.
@@ -216,6 +219,7 @@ impl Default for CrnConfig {
             wasm: WasmConfig::default(),
             instances: InstancesConfig::default(),
             firecracker: None,
+            lan: LanConfig::default(),
         }
     }
 }

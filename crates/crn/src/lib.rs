@@ -12,6 +12,7 @@
 //! | [`pool`] | the machines: one creation per program, idle expiry, what is known of each |
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
 //! | [`body`] | requests and answers in pieces, bounded |
+//! | [`lan`] | the guest network: addresses, links, ports and rules |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
 //! | [`jail`] | what the process of a machine may touch |
 //! | [`instance`] | whole machines under QEMU, which outlive the node |
@@ -33,6 +34,7 @@ pub mod gpu;
 pub mod identity;
 pub mod instance;
 pub mod jail;
+pub mod lan;
 pub mod limits;
 pub mod microvm;
 pub mod network_settings;

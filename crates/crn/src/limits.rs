@@ -381,3 +381,11 @@ pub const MOVED_DISKS_MAX: usize = 64;
 
 /// Most that is read of what a component says to an event.
 pub const EVENT_ANSWER_BYTES_MAX: u64 = 64 << 10;
+/// Ports of one guest that lead to it; of more, the lowest count.
+pub const GUEST_PORTS_MAX: usize = 128;
+
+/// Name servers that guests are told.
+pub const NAME_SERVERS_MAX: usize = 4;
+
+/// Longest run of a program that changes the host's network.
+pub const HOST_COMMAND_DEADLINE: Duration = Duration::from_secs(15);

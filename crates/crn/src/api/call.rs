@@ -32,14 +32,19 @@ pub(super) async fn by_path(State(api): State<Arc<Api>>, request: Request) -> Re
 
 /// Any path that no other route claims, on any host name.
 pub(super) async fn by_host(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let name = host_of(&request);
-    if let Some(item_hash) = host::item_hash_of_host(name) {
+    let name = host_of(&request).to_owned();
+    if let Some(item_hash) = host::item_hash_of_host(&name) {
         let path = decode_path(request.uri().path());
         return run(&api, &item_hash, path, request).await;
     }
-    let is_own_name = host::is_own_name(name, &api.config.domain_name);
+    let is_own_name = host::is_own_name(&name, &api.config.domain_name);
     if is_own_name && request.method() == Method::GET && request.uri().path() == "/" {
         return Html(landing_page(&api)).into_response();
+    }
+    let may_be_named = !is_own_name && !host::is_below(&name, &api.config.domain_name);
+    if may_be_named && let Some(item_hash) = host::txt::item_hash_of_name(&name).await {
+        let path = decode_path(request.uri().path());
+        return run(&api, &item_hash, path, request).await;
     }
     ApiError::numbered(StatusCode::NOT_FOUND, "Invalid message reference").into_response()
 }

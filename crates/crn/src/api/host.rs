@@ -1,5 +1,7 @@
 //! Host names of programs: the base32 form of an item hash (compute.md §10.1).
 
+pub(super) mod txt;
+
 use std::net::IpAddr;
 
 use beth_protocol::ItemHash;
@@ -66,6 +68,14 @@ pub(super) fn is_own_name(host: &str, domain_name: &str) -> bool {
     name.eq_ignore_ascii_case(domain_name)
         || name == "localhost"
         || address.parse::<IpAddr>().is_ok()
+}
+
+/// True for names below the node's own: labels of programs, or nothing.
+pub(super) fn is_below(host: &str, domain_name: &str) -> bool {
+    let name = host.split(':').next().unwrap_or_default();
+    let name = name.trim_end_matches('.').to_lowercase();
+    name.strip_suffix(&domain_name.to_lowercase())
+        .is_some_and(|label| label.ends_with('.'))
 }
 
 #[cfg(test)]

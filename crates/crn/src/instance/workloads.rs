@@ -11,12 +11,13 @@ use super::backup::BackupOrder;
 use super::disks::blocking;
 use super::fault::InstanceFault;
 use super::link::Link;
+use super::migration::{Import, ImportedDisk};
 use super::shop::taken_bytes;
 use super::state::{InstanceState, Phase};
 use super::{Instances, Volumes, record};
 use crate::workloads::{
     self, Backup, BackupStep, BackupWish, Before, Demand, Done, Kind, Known, LogLine, MappedPort,
-    Networking, Restored, Steps, WorkloadFault, Workloads,
+    MovedDisk, Networking, Restored, Steps, WorkloadFault, Workloads,
 };
 
 impl From<InstanceFault> for WorkloadFault {
@@ -300,5 +301,38 @@ impl Workloads for Instances {
             };
             Ok(Instances::restore(self, item_hash, &path).await?)
         })
+    }
+
+    fn export<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Done<Vec<MovedDisk>>> {
+        Box::pin(async {
+            let exported = Instances::export(self, item_hash).await?;
+            let disks = exported.disks.into_iter().map(|disk| MovedDisk {
+                name: disk.name,
+                path: disk.path,
+                size_bytes: disk.size_bytes,
+                sha256: disk.sha256,
+            });
+            Ok(disks.collect())
+        })
+    }
+
+    fn discard_export<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, ()> {
+        Box::pin(Instances::discard_export(self, item_hash))
+    }
+
+    fn import<'a>(
+        &'a self,
+        item_hash: &'a ItemHash,
+        disks: Vec<MovedDisk>,
+    ) -> BoxFuture<'a, Done<()>> {
+        let disks = disks.into_iter().map(|disk| ImportedDisk {
+            name: disk.name,
+            path: disk.path,
+            sha256: disk.sha256,
+        });
+        let import = Import {
+            disks: disks.collect(),
+        };
+        Box::pin(async { Ok(Instances::import(self, item_hash, import).await?) })
     }
 }

@@ -5,6 +5,7 @@ mod migration;
 mod operator;
 mod paid;
 mod public;
+mod rounds;
 mod scene;
 mod scheduler;
 mod watch;

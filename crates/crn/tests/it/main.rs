@@ -6,6 +6,7 @@ mod fake;
 mod firecracker;
 mod hostile;
 mod instance;
+mod lan;
 mod microvm;
 mod pool;
 mod sockets;
