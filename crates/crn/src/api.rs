@@ -22,10 +22,12 @@ mod error;
 mod host;
 mod json;
 mod machines;
+mod migration;
 mod network;
 mod notify;
 mod reserve;
 mod settings;
+mod socket;
 mod status;
 mod system;
 mod validation;
@@ -63,7 +65,7 @@ use crate::network_settings::SettingsReader;
 use crate::operator::{Doorkeeper, LocalToken, Replays};
 use crate::payment::Payments;
 use crate::pool::Pool;
-use crate::reservation::{Lack, Reservations};
+use crate::reservation::{Lack, Reservations, Room};
 use crate::workloads::Machines;
 use crate::workloads::network::Network;
 
@@ -82,6 +84,7 @@ pub struct Api {
     payments: Payments,
     identity: Identity,
     network: Option<Arc<dyn Network>>,
+    room: Option<Room>,
     client: reqwest::Client,
     auth: AllocationAuth,
     door: Doorkeeper,
@@ -90,6 +93,7 @@ pub struct Api {
     reservations: Reservations,
     expiries: machines::Expiries,
     restores: machines::Restores,
+    migrations: migration::Migrations,
     capability: OnceCell<Value>,
     log_streams: Arc<Semaphore>,
     allocating: Mutex<()>,
@@ -120,6 +124,8 @@ pub struct Parts {
     pub token: LocalToken,
     /// Sets up addresses and names, if something does.
     pub network: Option<Arc<dyn Network>>,
+    /// What there is for others; measured when nobody says.
+    pub room: Option<Room>,
     /// Ends what the routes began.
     pub cancel: CancellationToken,
 }
@@ -143,11 +149,13 @@ impl Api {
             payments: parts.payments,
             identity: parts.identity,
             network: parts.network,
+            room: parts.room,
             token: parts.token,
             replays: Replays::default(),
             reservations: Reservations::default(),
             expiries: machines::Expiries::default(),
             restores: machines::Restores::default(),
+            migrations: migration::Migrations::default(),
             capability: OnceCell::new(),
             log_streams: Arc::new(Semaphore::new(limits::LOG_STREAMS_MAX)),
             allocating: Mutex::new(()),
@@ -218,6 +226,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/beth/v1/programs", open(beth::programs))
         .route("/beth/v1/programs/{hash}", open(beth::program))
         .route("/beth/v1/programs/{hash}/logs", open(beth::logs))
+        .route("/beth/v1/machines", open(beth::machines))
+        .route("/beth/v1/machines/{hash}", open(beth::machine))
+        .route("/beth/v1/machines/{hash}/logs", open(beth::machine_logs))
         .route_layer(middleware::from_fn(cors::allow_all))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
@@ -227,6 +238,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(public)
         .merge(own)
         .merge(machines::router(&api))
+        .merge(migration::router())
         .route("/control/allocations", post(control::allocations))
         .route("/control/network/recreate", post(network::recreate))
         .route("/control/proxy/regenerate", post(network::regenerate))

@@ -9,6 +9,7 @@ use beth_protocol::ItemHash;
 use serde::{Deserialize, Serialize};
 
 use crate::instance::InstancesConfig;
+use crate::jail::Mode;
 use crate::microvm::{FirecrackerConfig, TEMPLATES_MIB};
 use crate::wasm::WasmConfig;
 
@@ -40,6 +41,8 @@ pub struct CrnConfig {
     pub pause_seconds: u64,
     /// How long a machine may take until it can answer, in seconds.
     pub ready_timeout_seconds: u64,
+    /// How long calls under way may go on when the node ends, in seconds.
+    pub drain_seconds: u64,
     /// Memory of all microVMs together, in MiB. Unset: four fifths of what is
     /// free when the node starts.
     pub machine_memory_mib: Option<u64>,
@@ -48,6 +51,13 @@ pub struct CrnConfig {
     pub templates_mib: u64,
     /// How microVMs are run.
     pub acceleration: Acceleration,
+    /// Whether the processes of machines are jailed.
+    pub jail: Mode,
+    /// First of the 10,000 user ids that machines get, each its own.
+    pub jail_first_user: u32,
+    /// Largest body of a request to a program, and of its answer, in MiB.
+    /// 0: any; either way they pass in pieces.
+    pub program_body_mib: u64,
     /// Whether everybody may read what programs print, and their tracebacks.
     /// False: only who connects from this computer, not through a proxy.
     pub public_logs: bool,
@@ -77,6 +87,9 @@ pub struct CrnConfig {
     pub enable_confidential: bool,
     /// Whether graphics cards are given to machines.
     pub enable_gpus: bool,
+    /// Whether machines may arrive from nodes on this computer: for private
+    /// networks.
+    pub allow_private_sources: bool,
     /// What is kept back from workloads.
     pub admission: AdmissionConfig,
     /// What the self-check of the network asks.
@@ -175,9 +188,13 @@ impl Default for CrnConfig {
             reuse_seconds: 3600,
             pause_seconds: 5,
             ready_timeout_seconds: 120,
+            drain_seconds: 30,
             machine_memory_mib: None,
             templates_mib: TEMPLATES_MIB,
             acceleration: Acceleration::Auto,
+            jail: Mode::Auto,
+            jail_first_user: 200_000,
+            program_body_mib: 0,
             public_logs: false,
             allocation_signers: Vec::new(),
             allocation_token_hash:
@@ -192,6 +209,7 @@ impl Default for CrnConfig {
             ipv6_address_pool: "fc00:1:2:3::/64".into(),
             enable_confidential: false,
             enable_gpus: false,
+            allow_private_sources: false,
             admission: AdmissionConfig::default(),
             checks: CheckConfig::default(),
             well_known_files: BTreeMap::new(),
@@ -199,6 +217,13 @@ impl Default for CrnConfig {
             instances: InstancesConfig::default(),
             firecracker: None,
         }
+    }
+}
+
+impl CrnConfig {
+    /// [`program_body_mib`](Self::program_body_mib) in bytes; `None`: any.
+    pub fn program_body_limit(&self) -> Option<u64> {
+        (self.program_body_mib > 0).then(|| self.program_body_mib.saturating_mul(1 << 20))
     }
 }
 

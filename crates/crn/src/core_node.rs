@@ -10,7 +10,7 @@ mod facts;
 use beth_protocol::{Content, ItemHash, Message, MessageType};
 use futures::StreamExt;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::limits;
 pub use facts::{Balance, Price};
@@ -133,28 +133,6 @@ impl CoreNode {
         })
     }
 
-    /// Aggregates of an address by their keys: the one of `key`, or all of them.
-    /// Empty when there is none.
-    pub async fn aggregates(
-        &self,
-        address: &str,
-        key: Option<&str>,
-    ) -> Result<Map<String, Value>, CoreFault> {
-        let mut path = format!("/api/v0/aggregates/{}.json", encoded(address));
-        if let Some(key) = key {
-            path = format!("{path}?keys={}", encoded(key));
-        }
-        let Some(body) = self.query(&path).await? else {
-            return Ok(Map::new());
-        };
-        let mut body: Value =
-            serde_json::from_slice(&body).map_err(|error| self.nonsense(&path, error))?;
-        match body.get_mut("data").map(Value::take) {
-            Some(Value::Object(aggregates)) => Ok(aggregates),
-            _ => Err(self.nonsense(&path, "no aggregates")),
-        }
-    }
-
     /// Begins the download of a file; `None` when the node does not have it.
     pub async fn file(&self, hash: &ItemHash) -> Result<Option<reqwest::Response>, CoreFault> {
         self.request(&format!("/api/v0/storage/raw/{hash}")).await
@@ -232,20 +210,6 @@ pub enum Version {
     Latest,
     /// The one of the message itself.
     Exact,
-}
-
-/// A part of a URL, all but letters, digits and `-._` encoded.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' => {
-                encoded.push(byte as char);
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 /// The innermost cause says what happened; the outer ones repeat the URL.

@@ -359,4 +359,24 @@ mod tests {
             "{fault:?}"
         );
     }
+
+    #[test]
+    fn what_was_unused_for_longest_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, age_seconds: u64| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, [0; 10]).unwrap();
+            let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age_seconds);
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        write("new", 1);
+        write("old", 300);
+        write("older", 600);
+        let has = |name: &str| folder.path().join(name).exists();
+        assert_eq!(evict(folder.path(), 40, 10).unwrap(), 0);
+        assert_eq!(evict(folder.path(), 30, 10).unwrap(), 1);
+        assert!(has("new") && has("old") && !has("older"));
+        assert_eq!(evict(folder.path(), 5, 100).unwrap(), 2, "all it can");
+    }
 }

@@ -11,14 +11,17 @@
 //! | [`api`] | routes, bodies and headers of compute.md §3–§11 |
 //! | [`pool`] | the machines: one creation per program, idle expiry, what is known of each |
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
+//! | [`body`] | requests and answers in pieces, bounded |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
 //! | [`instance`] | whole machines under QEMU, which outlive the node |
+//! | [`jail`] | what the process of a machine may touch |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
 //! one program never waits for another program's; everything a tenant supplies
 //! is hostile; every wait has a deadline from [`limits`].
 
 pub mod api;
+pub mod body;
 mod cache;
 pub mod config;
 pub mod contents;
@@ -29,6 +32,7 @@ pub mod flight;
 pub mod gpu;
 pub mod identity;
 pub mod instance;
+pub mod jail;
 pub mod limits;
 pub mod microvm;
 pub mod network_settings;
@@ -39,6 +43,7 @@ pub mod pool;
 pub mod program;
 pub mod reservation;
 pub mod wasm;
+pub mod watch;
 pub mod workloads;
 
 pub use config::CrnConfig;

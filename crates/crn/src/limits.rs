@@ -2,13 +2,39 @@
 
 use std::time::Duration;
 
-/// Largest request body of any route, programs included (compute.md §3.2).
+/// Largest request body of the node's own routes (compute.md §3.2).
 pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Longest time a client may take to send its body.
+/// Longest time a client may take to send such a body, or the next piece of one
+/// for a program.
 pub const REQUEST_BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Largest answer of a program.
+/// Least that a client sends of a body to a program, on average, beyond a grace
+/// of [`REQUEST_BODY_DEADLINE`]. The program's own slowness does not count.
+pub const REQUEST_BYTES_PER_SECOND_MIN: u64 = 1024;
+
+/// Largest body that travels with the head of its call or answer.
+pub const BODY_WHOLE_BYTES_MAX: u64 = 64 << 10;
+
+/// Longest message of a WebSocket, either way.
+pub const MESSAGE_BYTES_MAX: usize = beth_guest::frame::MAX_MESSAGE_BYTES;
+
+/// Subprotocols of a WebSocket that a program is told of.
+pub const SUBPROTOCOLS_MAX: usize = 32;
+
+/// How often the client of a WebSocket is pinged.
+pub const SOCKET_PING_PERIOD: Duration = Duration::from_secs(30);
+
+/// Longest silence of such a client, pongs included.
+pub const SOCKET_SILENCE_DEADLINE: Duration = Duration::from_secs(90);
+
+/// Longest wait for one end of a WebSocket after the other has closed.
+pub const SOCKET_CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Longest silence in the middle of a program's answer.
+pub const ANSWER_IDLE_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Largest answer of a program that comes in one piece.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Headers of such an answer.
@@ -53,8 +79,12 @@ pub const PREPARE_DEADLINE: Duration = Duration::from_secs(300);
 /// How much longer than an executor's own limit a start may take.
 pub const START_MARGIN: Duration = Duration::from_secs(15);
 
-/// Longest wait for calls under way when the node ends.
+/// Longest wait for calls and operations under way when a machine or the node
+/// ends.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest wait for connections when the node ends and calls have ended.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often idle machines are looked for.
 pub const IDLE_CHECK_PERIOD: Duration = Duration::from_millis(500);
@@ -256,6 +286,12 @@ pub const WAKE_SEED_BYTES: usize = 64;
 /// Machines that are frozen into templates at the same time.
 pub const FREEZES_MAX: usize = 2;
 
+/// Clones that may become ready at the same time, on however few processors.
+pub const WAKES_MIN: usize = 2;
+
+/// How long a clone may keep others waiting until it is ready.
+pub const WAKE_TURN: Duration = Duration::from_secs(1);
+
 /// How long a program that could not be frozen is booted without a new attempt.
 pub const FREEZE_RETRY: Duration = Duration::from_secs(300);
 
@@ -272,10 +308,10 @@ pub const DELEGATIONS_MAX: usize = 4096;
 pub const OPERATION_MEMORY: Duration = Duration::from_secs(240);
 
 /// How long a message that was read is kept in memory.
-pub const CONTENT_AGE_MAX: Duration = Duration::from_secs(3600);
+pub const CONTENT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Messages kept in memory.
-pub const CONTENTS_MAX: usize = 2048;
+pub const CONTENTS_MAX: usize = 2 * PROGRAMS_MAX;
 
 /// How often a machine that is to end is looked at for calls under way.
 pub const CALLS_CHECK_PERIOD: Duration = Duration::from_millis(20);
@@ -315,3 +351,30 @@ pub const DIAGNOSIS_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How often programs that run uncalled are looked at.
 pub const REVIVE_PERIOD: Duration = Duration::from_secs(5);
+
+/// Pauses before the message stream is opened again: the first, and the longest.
+pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// See [`RECONNECT_PAUSE_MIN`].
+pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(8);
+
+/// Silence of the message stream after which it is asked for a sign of life.
+pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Programs that are told of messages at the same time.
+pub const TRIGGERED_CALLS_MAX: usize = 64;
+
+/// How long it is remembered that a program was told of a message.
+pub const TOLD_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// Such pairs remembered.
+pub const TOLD_MAX: usize = 10_000;
+
+/// Machines that move at the same time, in or out.
+pub const MIGRATIONS_MAX: usize = 1;
+
+/// How long copies of a machine that leaves are kept.
+pub const EXPORT_LIFE: Duration = Duration::from_secs(1800);
+
+/// Disks of a machine that arrives.
+pub const MOVED_DISKS_MAX: usize = 64;

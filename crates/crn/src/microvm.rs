@@ -25,7 +25,9 @@ mod acceleration;
 mod assets;
 mod birth;
 mod boot;
+mod caller;
 mod channel;
+mod confine;
 mod cpio;
 mod firecracker;
 mod kvm;
@@ -33,7 +35,9 @@ mod lines;
 mod machine;
 mod monitor;
 mod qemu;
+mod reply;
 mod setup;
+mod socket;
 mod spawn;
 mod template;
 
@@ -57,6 +61,7 @@ pub(crate) use qemu::find as find_qemu;
 
 use crate::config::Acceleration;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::jail::{self, JailError, Jails};
 use crate::limits;
 use assets::{ADVICE, Assets};
 use machine::MicroMachine;
@@ -83,6 +88,10 @@ pub struct MicroVmConfig {
     pub self_test: Option<PathBuf>,
     /// How long a machine may take until it can answer, in seconds.
     pub ready_timeout_seconds: u64,
+    /// Whether QEMU is jailed.
+    pub jail: jail::Mode,
+    /// First of the user ids that machines get.
+    pub jail_first_user: u32,
     /// Room of all templates together, in MiB; 0: machines boot.
     pub templates_mib: u64,
 }
@@ -97,6 +106,8 @@ impl MicroVmConfig {
             qemu: None,
             self_test: None,
             ready_timeout_seconds: 60,
+            jail: jail::Mode::Auto,
+            jail_first_user: 200_000,
             templates_mib: TEMPLATES_MIB,
         }
     }
@@ -109,10 +120,18 @@ impl MicroVmConfig {
 
 /// The executor could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot create {folder}: {source}; check its parent folder")]
-pub struct MicroVmError {
-    folder: PathBuf,
-    source: std::io::Error,
+pub enum MicroVmError {
+    /// Its folder cannot be used.
+    #[error("cannot create {}: {source}; check its parent folder", .folder.display())]
+    Folder {
+        /// Where.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The processes of machines cannot be jailed.
+    #[error(transparent)]
+    Jail(#[from] JailError),
 }
 
 /// What this node has for microVMs, for `beth doctor`.
@@ -143,27 +162,37 @@ pub struct MicroVm(Arc<Inner>);
 
 struct Inner {
     config: MicroVmConfig,
+    jails: Jails,
     choice: OnceCell<Choice>,
     tsc_khz: OnceCell<u64>,
     assets: Mutex<Option<(assets::Stamp, Assets)>>,
     templates: Templates,
     freezes: Semaphore,
+    wakes: Semaphore,
 }
 
 impl MicroVm {
     /// Succeeds without QEMU, kernel or KVM: `start` then says what is missing.
     pub fn new(config: MicroVmConfig) -> Result<MicroVm, MicroVmError> {
         let folder = config.work_folder.clone();
-        let templates = std::fs::create_dir_all(&folder)
-            .and_then(|()| Templates::open(folder.join("templates"), config.templates_mib))
-            .map_err(|source| MicroVmError { folder, source })?;
+        let wrong = |source| MicroVmError::Folder {
+            folder: folder.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&folder).map_err(wrong)?;
+        let templates = Templates::open(folder.join("templates"), config.templates_mib);
+        let templates = templates.map_err(wrong)?;
+        let (mode, first_user) = (config.jail, config.jail_first_user);
+        let jails = Jails::open(mode, first_user, &folder.join("jails"))?;
         Ok(MicroVm(Arc::new(Inner {
             config,
+            jails,
             choice: OnceCell::new(),
             tsc_khz: OnceCell::new(),
             assets: Mutex::default(),
             templates,
             freezes: Semaphore::new(limits::FREEZES_MAX),
+            wakes: Semaphore::new(processors().max(limits::WAKES_MIN)),
         })))
     }
 
@@ -363,6 +392,9 @@ fn memory_mib(resources: &MachineResources) -> u64 {
 
 /// A machine has no more processors than this computer.
 fn vcpus_max() -> u64 {
-    let here = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    here.min(limits::VCPUS_MAX)
+    (processors() as u64).min(limits::VCPUS_MAX)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -11,6 +11,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use futures::FutureExt;
@@ -27,6 +28,7 @@ use crate::limits;
 use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
 use crate::payment::Flows;
 use crate::pool::Executors;
+use crate::reservation::Room;
 use crate::wasm::Wasm;
 use crate::workloads::Workloads;
 use crate::workloads::network::Network;
@@ -105,6 +107,8 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
         microvm.guest_folder.clone_from(folder);
     }
     microvm.acceleration = config.acceleration;
+    microvm.jail = config.jail;
+    microvm.jail_first_user = config.jail_first_user;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
     microvm.templates_mib = config.templates_mib;
     Ok(Executors {
@@ -134,6 +138,8 @@ pub struct Given {
     pub network: Option<Arc<dyn Network>>,
     /// Who knows of streams of tokens; the chains' nodes when nobody else.
     pub flows: Option<Arc<dyn Flows>>,
+    /// What there is for others; measured each time when nobody says.
+    pub room: Option<Room>,
 }
 
 impl Given {
@@ -144,6 +150,7 @@ impl Given {
             instances: None,
             network: None,
             flows: None,
+            room: None,
         }
     }
 }
@@ -160,32 +167,35 @@ pub async fn run_given(
         address: config.listen,
         source,
     })?;
+    let drain = Duration::from_secs(config.drain_seconds);
     let machines = CancellationToken::new();
     let background = TaskTracker::new();
     let parts = assemble::parts(config, given, address, &background, machines.clone())?;
     let pool = parts.pool.clone();
     assemble::background(&parts, &background);
     let api = Api::new(parts);
-    let ended = {
-        let (api, cancel) = (api.clone(), cancel.clone());
-        async move {
-            cancel.cancelled().await;
-            api.drain();
-        }
-    };
     let routes = api::router(api.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let listener = listener.tap_io(|stream| {
         // Small answers leave at once; a socket that refuses is only slower.
         let _ = stream.set_nodelay(true);
     });
+    let closing = CancellationToken::new();
+    let ended = closing.clone().cancelled_owned();
     let server = axum::serve(listener, routes).with_graceful_shutdown(ended);
     let mut server = server.into_future().boxed();
     ready(());
+    // While calls under way end, within a bound, everybody else is told to try
+    // another node; only then nobody is answered any more.
+    let drained = async {
+        cancel.cancelled().await;
+        api.drain();
+        drop(tokio::time::timeout(drain, pool.quiet()).await);
+        closing.cancel();
+    };
     let served = tokio::select! {
         served = &mut server => served,
-        () = cancel.cancelled() => {
-            // Calls under way may end, within a bound.
-            tokio::time::timeout(limits::DRAIN_DEADLINE, server).await.unwrap_or(Ok(()))
+        () = drained => {
+            tokio::time::timeout(limits::CLOSE_DEADLINE, server).await.unwrap_or(Ok(()))
         }
     };
     machines.cancel();

@@ -19,9 +19,11 @@
 //! Bounded are: machines (when all are in use a call is refused; an idle one
 //! makes room), calls on the node and per program, and programs remembered.
 
-mod operate;
+mod amend;
+pub(crate) mod operate;
 mod slot;
 mod state;
+mod visiting;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +40,7 @@ use crate::limits;
 use crate::program::{ProgramFault, Programs};
 use slot::Slot;
 pub use state::{PhaseTime, ProgramState, State, Times};
+pub use visiting::Connected;
 
 /// Why a call got no answer from its program.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -54,7 +57,7 @@ pub enum CallFault {
 }
 
 /// A program's answer and what the response says about it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answered {
     /// What the program said.
     pub answer: Answer,
@@ -111,7 +114,7 @@ struct Inner {
     light_machines: Arc<Semaphore>,
     /// A permit a MiB.
     memory: Arc<Semaphore>,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
     tasks: TaskTracker,
     cancel: CancellationToken,
 }
@@ -133,7 +136,7 @@ impl Pool {
             machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
             light_machines: Arc::new(Semaphore::new(limits::LIGHT_MACHINES_MAX)),
             memory: Arc::new(Semaphore::new(permits(bounds.memory_mib) as usize)),
-            calls: Semaphore::new(limits::CALLS_MAX),
+            calls: Arc::new(Semaphore::new(limits::CALLS_MAX)),
             tasks: TaskTracker::new(),
             cancel,
         }));
@@ -146,25 +149,23 @@ impl Pool {
 
     /// Calls a program, creating its machine if there is none.
     pub async fn call(&self, item_hash: &ItemHash, call: Call) -> Result<Answered, CallFault> {
-        let Ok(_place) = self.0.calls.try_acquire() else {
-            return Err(busy("this node answers as many calls as it can"));
-        };
-        let slot = self.slot(item_hash);
-        let Some(_visit) = slot.visit() else {
-            return Err(busy("this program answers as many calls as it can"));
-        };
-        let machine = self.machine(&slot).await?;
+        let mut visiting = self.visit(item_hash).await?;
+        let machine = visiting.machine.clone();
+        let code_ref = machine.code_ref.clone();
         let answer = machine.handle.call(call).await;
-        if matches!(answer, Err(Fault::Died(_))) || !machine.handle.is_alive() {
-            let fault = answer.as_ref().err().cloned();
-            self.retire(&slot, &machine, fault).await;
-        } else if self.0.bounds.reuse.is_zero() {
-            self.retire(&slot, &machine, None).await;
+        match answer {
+            Ok(mut answer) if answer.body.as_whole().is_none() => {
+                answer.body.hold(visiting);
+                Ok(Answered { answer, code_ref })
+            }
+            answer => {
+                let died = matches!(answer, Err(Fault::Died(_)));
+                let fault = answer.as_ref().err().filter(|_| died).cloned();
+                visiting.end(fault).await;
+                let answer = answer?;
+                Ok(Answered { answer, code_ref })
+            }
         }
-        Ok(Answered {
-            answer: answer?,
-            code_ref: machine.code_ref.clone(),
-        })
     }
 
     /// Does ahead of time what a call would have to wait for.
@@ -280,6 +281,7 @@ impl Pool {
         let place = self.machine_place(memory_mib, executor.is_light()).await?;
         slot.starting();
         let code_ref = program.content.code.reference.clone();
+        let follows = amend::followed(&program.content);
         let persistent = program.content.on.persistent == Some(true);
         let patience = self.0.bounds.ready + limits::START_MARGIN;
         let started = tokio::time::timeout(patience, executor.start(program, slot.phases())).await;
@@ -289,6 +291,8 @@ impl Pool {
             handle,
             code_ref,
             persistent,
+            follows,
+            is_outdated: false.into(),
             place,
         });
         Ok(())
@@ -392,7 +396,8 @@ impl Pool {
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };
                     self.0.tasks.spawn(stop);
-                } else if let Some(pause) = self.0.bounds.pause
+                } else if !is_kept
+                    && let Some(pause) = self.0.bounds.pause
                     && let Some(machine) = slot.unpaused(pause)
                 {
                     let pause = async move { machine.handle.pause().await };

@@ -219,6 +219,19 @@ pub enum Restored {
     Stored(ItemHash),
 }
 
+/// A disk that leaves for another node, or comes from one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedDisk {
+    /// `rootfs.qcow2`, or another.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Its SHA-256 in hexadecimal digits.
+    pub sha256: String,
+}
+
 /// What an owner sends to begin a confidential machine (compute.md §19).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -345,6 +358,27 @@ pub trait Workloads: Send + Sync + 'static {
         _image: Restored,
     ) -> BoxFuture<'a, Done<()>> {
         unsupported("Restore only supported for QEMU VMs")
+    }
+
+    /// Ends it and makes copies of its disks for another node; when that fails it
+    /// runs again.
+    fn export<'a>(&'a self, _item_hash: &'a ItemHash) -> BoxFuture<'a, Done<Vec<MovedDisk>>> {
+        unsupported("Migration only supported for QEMU instances")
+    }
+
+    /// Removes those copies.
+    fn discard_export<'a>(&'a self, _item_hash: &'a ItemHash) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+
+    /// Begins a machine with disks that another node made copies of; the files
+    /// are taken away.
+    fn import<'a>(
+        &'a self,
+        _item_hash: &'a ItemHash,
+        _disks: Vec<MovedDisk>,
+    ) -> BoxFuture<'a, Done<()>> {
+        unsupported("Migration only supported for QEMU instances")
     }
 
     /// Begins a confidential machine with its owner's session.

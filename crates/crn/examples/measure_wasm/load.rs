@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::ground::{Core, Node};
-use crate::{account, again, report};
+use crate::{account, again, processor_time, report};
 
 const CONNECTIONS: u32 = 32;
 const SECONDS: u32 = 4;
@@ -30,8 +30,26 @@ pub fn measure(component: &str) {
     BufReader::new(node.stdout.take().unwrap())
         .read_line(&mut url)
         .unwrap();
-    let mut clients = again(Some(1), &["clients", url.trim()]);
-    assert!(clients.status().unwrap().success());
+    let flood = |kind: &str| {
+        let mut clients = again(Some(1), &["clients", url.trim(), kind]);
+        let clients = clients.stderr(Stdio::inherit()).output().unwrap();
+        assert!(clients.status.success());
+        let said = String::from_utf8(clients.stdout).unwrap();
+        let (number, report) = said.split_once('\n').unwrap();
+        print!("{report}");
+        number.parse::<f64>().unwrap()
+    };
+    let before = processor_time(node.id());
+    let requests = flood("flood");
+    let took = processor_time(node.id()) - before;
+    println!(
+        "of the node's processor time {:.1} µs each: {:.0} requests/s of one processor that it has for itself",
+        took.as_secs_f64() * 1e6 / requests,
+        requests / took.as_secs_f64()
+    );
+    if requests > f64::from(2 * STEADY_RATE * SECONDS) {
+        flood("steady");
+    }
     drop(node.stdin.take());
     assert!(node.wait().unwrap().success());
 }
@@ -49,13 +67,16 @@ pub async fn serve(component: Bytes) {
     node.stop().await;
 }
 
-/// As fast as it goes, and then at a steady rate.
-pub async fn clients(url: &str) {
+/// As fast as it goes, or at a steady rate. Prints the number first.
+pub async fn clients(url: &str, is_flood: bool) {
     let (address, path) = url
         .trim_start_matches("http://")
         .split_once('/')
         .expect("an address and a path");
     let request = format!("GET /{path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    if !is_flood {
+        return steady(address, &request).await;
+    }
     let begun = Instant::now();
     let lanes = (0..CONNECTIONS).map(|_| {
         let (address, request) = (address.to_owned(), request.clone());
@@ -73,11 +94,9 @@ pub async fn clients(url: &str) {
         times.extend(lane.await.unwrap());
     }
     let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
+    println!("{}", times.len());
     println!("HTTP, node on one processor, {CONNECTIONS} connections: {rate:.0} requests/s");
     report("of which each", times);
-    if rate > 2.0 * f64::from(STEADY_RATE) {
-        steady(address, &request).await;
-    }
 }
 
 /// Requests at a fixed rate, whether or not the earlier ones were answered.
@@ -102,6 +121,7 @@ async fn steady(address: &str, request: &str) {
     for lane in lanes.collect::<Vec<_>>() {
         times.extend(lane.await.unwrap());
     }
+    println!("{}", times.len());
     report(&format!("at {STEADY_RATE} requests/s"), times);
 }
 

@@ -39,7 +39,7 @@ fn main() {
             (Some("executor"), path) => machine::measure(component(path)).await,
             (Some("thousand"), _) => machine::thousand(component(None)).await,
             (Some("node"), path) => load::serve(component(path)).await,
-            (Some("clients"), Some(url)) => load::clients(url).await,
+            (Some("clients"), Some(url)) => load::clients(url, word(2) == Some("flood")).await,
             (Some("cold"), path) => cold::measure(component(path)).await,
             (_, _) => everything(&words),
         }
@@ -87,6 +87,16 @@ fn component(path: Option<&str>) -> Bytes {
 
 fn account() -> beth_protocol::Account {
     beth_protocol::Account::ethereum(&"22".repeat(32)).unwrap()
+}
+
+/// What a process has had of the processors, in steps of 10 ms.
+fn processor_time(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // Its name is in brackets and may have spaces; user and system follow later.
+    let after = stat.rsplit_once(')').unwrap().1;
+    let ticks = after.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// Prints the median, the fastest, the 99th of a hundred and the slowest.

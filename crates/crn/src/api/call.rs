@@ -9,8 +9,10 @@ use axum::response::{Html, IntoResponse, Response};
 use beth_protocol::ItemHash;
 
 use super::error::ApiError;
-use super::{Api, answer, body, error, host, host_of};
+use super::{Api, answer, body, error, host, host_of, socket};
+use crate::body::Witness;
 use crate::executor::Call;
+use crate::pool::operate::EVENT_HEADER;
 
 /// `/vm/{ref}{suffix}`, any method.
 pub(super) async fn by_path(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -61,7 +63,9 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
         return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     let (parts, body) = request.into_parts();
-    let body = match body::read(body).await {
+    let witness = Witness::default();
+    let limit = api.config.program_body_limit();
+    let body = match body::stream(&parts.headers, body, limit, &witness).await {
         Ok(body) => body,
         Err(error) => return error.into_response(),
     };
@@ -69,6 +73,7 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
     let headers = parts
         .headers
         .iter()
+        .filter(|(name, _)| *name != EVENT_HEADER)
         .map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
     let call = Call {
         method: parts.method.as_str().to_owned(),
@@ -77,9 +82,16 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
         headers: headers.collect(),
         body,
     };
+    if socket::is_asked(&parts) {
+        return socket::connect(api, item_hash, parts, call).await;
+    }
     match api.pool.call(item_hash, call).await {
-        Ok(answered) => answer::response(item_hash, answered, is_head),
-        Err(fault) => error::of_call(&fault),
+        Ok(answered) => answer::response(item_hash, answered, is_head, limit),
+        // A program that fails for want of its request's body is not to blame.
+        Err(fault) => match witness.fault() {
+            Some(fault) => body::refusal(&fault).into_response(),
+            None => error::of_call(&fault),
+        },
     }
 }
 

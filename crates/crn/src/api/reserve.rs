@@ -25,9 +25,12 @@ impl Api {
         let settings = self.settings.read().await.unwrap_or_default();
         let policy = self.config.admission.clone();
         let folder = self.config.folder.clone();
-        let mut room = tokio::task::spawn_blocking(move || super::system::room(&folder, &policy))
-            .await
-            .unwrap_or_default();
+        let mut room = match &self.room {
+            Some(room) => room.clone(),
+            None => tokio::task::spawn_blocking(move || super::system::room(&folder, &policy))
+                .await
+                .unwrap_or_default(),
+        };
         crate::gpu::name_models(&mut room.gpus, &settings.compatible_gpus);
         if !self.config.enable_gpus {
             room.gpus.clear();

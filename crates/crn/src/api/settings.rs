@@ -106,7 +106,7 @@ fn own(config: &CrnConfig, node_hash: Option<ItemHash>) -> Value {
         "NODE_HASH": node_hash,
         "OWNER_ADDRESS": config.owner.clone().unwrap_or_default(),
         "REUSE_TIMEOUT": config.reuse_seconds as f64,
-        "DRAIN_TIMEOUT": crate::limits::DRAIN_DEADLINE.as_secs_f64(),
+        "DRAIN_TIMEOUT": config.drain_seconds as f64,
         "WATCH_FOR_MESSAGES": config.watch,
         "WATCH_FOR_UPDATES": config.watch,
         "API_SERVER": config.core_node.trim_end_matches('/'),

@@ -4,7 +4,7 @@
 use beth_protocol::content::payment::PaymentType;
 use beth_protocol::decimal::Decimal;
 use beth_protocol::{Chain, ItemHash};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{CoreFault, CoreNode};
 
@@ -29,15 +29,29 @@ pub struct Price {
 impl CoreNode {
     /// One key of an owner's aggregates; `None` when there is none.
     pub async fn aggregate(&self, owner: &str, key: &str) -> Result<Option<Value>, CoreFault> {
+        let found = self.aggregates(owner, Some(key)).await?.remove(key);
+        Ok(found.filter(|value| !value.is_null()))
+    }
+
+    /// An owner's aggregates by their keys: the one of `key`, or all of them.
+    /// Empty when there is none.
+    pub async fn aggregates(
+        &self,
+        owner: &str,
+        key: Option<&str>,
+    ) -> Result<Map<String, Value>, CoreFault> {
         let Some(owner) = address(owner) else {
-            return Ok(None);
+            return Ok(Map::new());
         };
-        let path = format!("/api/v0/aggregates/{owner}.json?keys={key}");
+        let keys = key.map_or(String::new(), |key| format!("?keys={}", encoded(key)));
+        let path = format!("/api/v0/aggregates/{owner}.json{keys}");
         let Some(mut body) = self.json(&path).await? else {
-            return Ok(None);
+            return Ok(Map::new());
         };
-        let found = body.get_mut("data").and_then(|data| data.get_mut(key));
-        Ok(found.map(Value::take).filter(|value| !value.is_null()))
+        match body.get_mut("data").map(Value::take) {
+            Some(Value::Object(aggregates)) => Ok(aggregates),
+            _ => Err(self.nonsense(&path, "no aggregates")),
+        }
     }
 
     /// The status of a message (`processed`, `forgotten`, …); `None` when the
@@ -124,6 +138,20 @@ impl CoreNode {
 fn address(text: &str) -> Option<&str> {
     let fits = !text.is_empty() && text.len() <= 128;
     (fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(text)
+}
+
+/// A part of a URL, all but letters, digits and `-._` encoded.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' => {
+                encoded.push(byte as char);
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]

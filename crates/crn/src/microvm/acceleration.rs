@@ -23,7 +23,8 @@ use crate::config::Acceleration;
 
 const SELF_TEST_VERB: &str = "kvm-self-test";
 const SELF_TEST_DEADLINE: Duration = Duration::from_secs(1);
-const DEVICE: &str = "/dev/kvm";
+/// Where KVM is.
+pub(super) const DEVICE: &str = "/dev/kvm";
 const UNUSABLE: &str = "KVM is not usable";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 

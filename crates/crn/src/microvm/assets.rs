@@ -9,6 +9,7 @@
 //!
 //! The archive is made once and kept under the hash of its bytes.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs, io};
@@ -133,6 +134,8 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let file = tempfile::NamedTempFile::new_in(folder)?;
     fs::write(file.path(), bytes)?;
+    // Machines have users of their own.
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644))?;
     file.persist(path)?;
     Ok(())
 }

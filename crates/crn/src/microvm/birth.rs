@@ -65,14 +65,20 @@ impl Inner {
         if let Some(template) = self.template(plan, phases).await? {
             match self.clone_of(&template, plan, phases).await {
                 Ok(machine) => return Ok(machine),
-                Err(fault) if is_of_program(&fault) => return Err(fault),
+                Err(fault @ (Fault::BadProgram(_) | Fault::Setup { .. })) => return Err(fault),
+                // No processes, no memory: the template is not to blame.
+                Err(fault @ Fault::NotHere(_)) => {
+                    tracing::warn!(plan.name, "a template cannot be cloned now: {fault}");
+                }
                 Err(fault) => {
-                    let program = plan.name.as_str();
                     tracing::warn!(
-                        program,
-                        "a template does not work, so it is removed: {fault}"
+                        plan.name,
+                        "a template does not work and is removed: {fault}"
                     );
                     self.templates.remove(&plan.name);
+                    if is_of_program(&fault) {
+                        return Err(fault);
+                    }
                 }
             }
         }
@@ -144,13 +150,34 @@ impl Inner {
         template
     }
 
+    /// Clones use all the processors they get until they answer: a few at a time
+    /// are ready sooner than all at once. One that takes its time holds nobody up.
     async fn clone_of(
         &self,
         template: &Template,
         plan: &Plan,
         phases: &Phases,
     ) -> Result<Booted, Fault> {
+        phases.begin("turn");
+        let place = self.wakes.acquire().await;
         phases.begin("clone");
+        let mut cloning = std::pin::pin!(self.cloned(template, plan, phases));
+        let early = tokio::time::timeout(limits::WAKE_TURN, &mut cloning).await;
+        drop(place);
+        let machine = match early {
+            Ok(machine) => machine,
+            Err(_) => cloning.await,
+        };
+        phases.end();
+        machine
+    }
+
+    async fn cloned(
+        &self,
+        template: &Template,
+        plan: &Plan,
+        phases: &Phases,
+    ) -> Result<Booted, Fault> {
         let state = template
             .state()
             .map_err(|error| Fault::Internal(format!("opening a template: {error}")))?;
@@ -165,9 +192,7 @@ impl Inner {
         let boot = self.launch(plan, origin).await?;
         let (stage, output) = (Stage::new(), boot.guest.output.clone());
         let thaw = boot.thaw(number, wake, &stage, phases);
-        let machine = self.in_time(thaw, &stage, &output).await;
-        phases.end();
-        machine
+        self.in_time(thaw, &stage, &output).await
     }
 
     async fn boot(&self, plan: &Plan, phases: &Phases) -> Result<Booted, Fault> {
@@ -221,7 +246,8 @@ impl Inner {
         let spawned = Instant::now();
         let mut inherited = origin.inherited;
         inherited.extend([guest_port, guest_log, its_monitor]);
-        let mut child = spawn::spawn(command, inherited).await.map_err(|error| {
+        let spawning = spawn::spawn(command, inherited, self.jail(&machine));
+        let (mut child, cell) = spawning.await.map_err(|error| {
             Fault::NotHere(format!("{} does not start: {error}", plan.qemu.display()))
         })?;
         let output = Output::after(origin.log);
@@ -235,6 +261,7 @@ impl Inner {
         Ok(Boot {
             guest: Guest {
                 child,
+                cell,
                 line: Line::new(port),
                 output,
             },

@@ -24,6 +24,7 @@ use super::channel::{Frame, Line};
 use super::lines::Lines;
 use super::monitor::Monitor;
 use crate::executor::{Fault, Phases, clip};
+use crate::jail::Cell;
 use crate::limits;
 
 /// A machine that is not ready yet.
@@ -37,6 +38,8 @@ pub(super) struct Boot {
 /// QEMU and the ways to hear of its guest.
 pub(super) struct Guest {
     pub(super) child: Child,
+    /// Dropped after the child.
+    pub(super) cell: Cell,
     pub(super) line: Line,
     pub(super) output: Output,
 }

@@ -35,6 +35,7 @@ use super::MicroVmError;
 use super::lines::Lines;
 use super::spawn;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::jail::Jails;
 use crate::limits;
 use machine::{FireMachine, Process};
 use plan::Plan;
@@ -75,7 +76,7 @@ impl Firecracker {
         folder: PathBuf,
         ready_timeout_seconds: u64,
     ) -> Result<Firecracker, MicroVmError> {
-        std::fs::create_dir_all(&folder).map_err(|source| MicroVmError {
+        std::fs::create_dir_all(&folder).map_err(|source| MicroVmError::Folder {
             folder: folder.clone(),
             source,
         })?;
@@ -168,7 +169,8 @@ impl Inner {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let child = spawn::spawn(command, Vec::new()).await.map_err(|error| {
+        let spawning = spawn::spawn(command, Vec::new(), Jails::off().jail("firecracker"));
+        let (child, _) = spawning.await.map_err(|error| {
             let binary = self.config.binary.display();
             Fault::NotHere(format!("{binary} does not start: {error}"))
         })?;

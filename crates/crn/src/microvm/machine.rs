@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beth_guest::frame::{self, Kind, member};
+use beth_guest::frame::Kind;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -32,10 +32,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::boot::{Booted, Guest, Output, describe, farewell_text};
-use super::channel::{Channel, Ended};
+use super::channel::Channel;
 use super::monitor::Monitor;
+use super::reply::{self, Failure};
 use super::setup;
-use crate::executor::{Answer, Call, Fault, Machine, clip};
+use super::socket;
+use crate::executor::{Answer, Call, Connection, Fault, Machine};
+use crate::jail::Cell;
 use crate::limits;
 
 /// A microVM that answers calls.
@@ -58,11 +61,12 @@ impl MicroMachine {
         let (ended, end) = watch::channel(None);
         let Guest {
             child,
+            cell,
             line,
             output,
         } = booted.guest;
         let channel = line.open(&output.tasks, kill.clone());
-        output.tasks.spawn(own(child, kill.clone(), ended));
+        output.tasks.spawn(own(child, cell, kill.clone(), ended));
         MicroMachine {
             channel,
             monitor: tokio::sync::Mutex::new(booted.monitor),
@@ -97,6 +101,19 @@ impl MicroMachine {
             .is_ok_and(|end| end.is_ok())
     }
 
+    /// Why a call failed; nonsense ends the machine.
+    async fn fault(&self, failure: Failure) -> Fault {
+        match failure {
+            Failure::Ended => Fault::Died(self.cause().await),
+            Failure::Fault(fault) => {
+                if matches!(fault, Fault::Died(_)) {
+                    self.kill.cancel();
+                }
+                fault
+            }
+        }
+    }
+
     /// Why it ended, from the best witness.
     async fn cause(&self) -> String {
         self.wait_for_end(limits::MACHINE_KILL_DEADLINE).await;
@@ -123,16 +140,46 @@ impl MicroMachine {
 impl Machine for MicroMachine {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
         async move {
+            let busy = self.resume().await?;
+            match reply::call(&self.channel, call, self.limit).await {
+                Ok(mut answer) => {
+                    answer.body.hold(busy);
+                    Ok(answer)
+                }
+                Err(failure) => Err(self.fault(failure).await),
+            }
+        }
+        .boxed()
+    }
+
+    fn connect(
+        &self,
+        call: Call,
+        subprotocols: Vec<String>,
+    ) -> BoxFuture<'_, Result<Connection, Fault>> {
+        async move {
+            let busy = self.resume().await?;
+            match socket::connect(&self.channel, call, &subprotocols, self.limit).await {
+                Ok(Connection::Open(mut socket)) => {
+                    socket.guards.push(Box::new(busy));
+                    Ok(Connection::Open(socket))
+                }
+                Ok(Connection::Refused(mut answer)) => {
+                    answer.body.hold(busy);
+                    Ok(Connection::Refused(answer))
+                }
+                Err(failure) => Err(self.fault(failure).await),
+            }
+        }
+        .boxed()
+    }
+
+    fn event(&self, kind: &'static str, event: String) -> BoxFuture<'_, Result<Bytes, Fault>> {
+        async move {
             let _busy = self.resume().await?;
-            let scope = scope(call);
-            match tokio::time::timeout(self.limit, self.channel.call(&scope)).await {
-                Err(_) => Err(Fault::Timeout),
-                Ok(Err(Ended)) => Err(Fault::Died(self.cause().await)),
-                Ok(Ok(reply)) => answer(&reply).inspect_err(|fault| {
-                    if matches!(fault, Fault::Died(_)) {
-                        self.kill.cancel();
-                    }
-                }),
+            match reply::event(&self.channel, kind, event, self.limit).await {
+                Ok(said) => Ok(said),
+                Err(failure) => Err(self.fault(failure).await),
             }
         }
         .boxed()
@@ -208,7 +255,12 @@ impl Drop for Busy {
     }
 }
 
-async fn own(mut child: Child, kill: CancellationToken, ended: watch::Sender<Option<String>>) {
+async fn own(
+    mut child: Child,
+    cell: Cell,
+    kill: CancellationToken,
+    ended: watch::Sender<Option<String>>,
+) {
     let status = tokio::select! {
         status = child.wait() => status,
         () = kill.cancelled() => {
@@ -216,111 +268,8 @@ async fn own(mut child: Child, kill: CancellationToken, ended: watch::Sender<Opt
             child.wait().await
         }
     };
+    drop(cell);
     let text = status.map_or_else(|error| error.to_string(), describe);
     ended.send_replace(Some(text));
     kill.cancel();
-}
-
-pub(super) fn scope(call: Call) -> Value {
-    let bytes = |bytes: Vec<u8>| Value::Binary(bytes);
-    let headers = call
-        .headers
-        .into_iter()
-        .map(|(name, value)| Value::Array(vec![bytes(name), bytes(value)]));
-    let scope = frame::map([
-        ("type", "http".into()),
-        ("method", call.method.into()),
-        ("path", call.path.into()),
-        ("query_string", call.query.into()),
-        ("headers", Value::Array(headers.collect())),
-        ("body", bytes(call.body.to_vec())),
-    ]);
-    frame::map([("scope", scope)])
-}
-
-pub(super) fn answer(reply: &Value) -> Result<Answer, Fault> {
-    if let Some(traceback) = member(reply, "traceback").as_str() {
-        let traceback = if traceback.is_empty() {
-            member(reply, "error").as_str().unwrap_or_default()
-        } else {
-            traceback
-        };
-        return Err(Fault::Raised {
-            traceback: clip(traceback, limits::TRACEBACK_BYTES_MAX),
-        });
-    }
-    let nonsense = || Fault::Died("its answer was no answer".to_owned());
-    let start = member(reply, "headers");
-    let body = member(member(reply, "body"), "body")
-        .as_slice()
-        .ok_or_else(nonsense)?;
-    if body.len() > limits::ANSWER_BYTES_MAX {
-        let traceback = format!(
-            "the answer is longer than {} bytes",
-            limits::ANSWER_BYTES_MAX
-        );
-        return Err(Fault::Raised { traceback });
-    }
-    let status = member(start, "status")
-        .as_u64()
-        .and_then(|status| u16::try_from(status).ok())
-        .ok_or_else(nonsense)?;
-    let mut headers = Vec::new();
-    for header in member(start, "headers").as_array().ok_or_else(nonsense)? {
-        match header.as_array().map(Vec::as_slice) {
-            Some([name, value]) => {
-                let (name, value) = (
-                    name.as_slice().ok_or_else(nonsense)?,
-                    value.as_slice().ok_or_else(nonsense)?,
-                );
-                headers.push((name.to_ascii_lowercase(), value.to_vec()));
-            }
-            _ => return Err(nonsense()),
-        }
-    }
-    Ok(Answer {
-        status,
-        headers,
-        body: Bytes::copy_from_slice(body),
-    })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_and_tracebacks_are_told_apart() {
-        let headers = Value::Array(vec![Value::Array(vec![
-            Value::Binary(b"X-A".to_vec()),
-            Value::Binary(b"1".to_vec()),
-        ])]);
-        let good = frame::map([
-            (
-                "headers",
-                frame::map([("status", 201.into()), ("headers", headers)]),
-            ),
-            (
-                "body",
-                frame::map([("body", Value::Binary(b"hi".to_vec()))]),
-            ),
-        ]);
-        let answer_ = answer(&good).unwrap();
-        assert_eq!((answer_.status, &answer_.body[..]), (201, &b"hi"[..]));
-        assert_eq!(answer_.headers, [(b"x-a".to_vec(), b"1".to_vec())]);
-        let raised = frame::map([
-            ("error", "boom".into()),
-            ("traceback", "Traceback: boom".into()),
-        ]);
-        assert!(
-            matches!(answer(&raised), Err(Fault::Raised { traceback }) if traceback == "Traceback: boom")
-        );
-        for nonsense in [Value::Nil, frame::map([("headers", Value::Nil)]), 7.into()] {
-            assert!(
-                matches!(answer(&nonsense), Err(Fault::Died(_))),
-                "{nonsense}"
-            );
-        }
-    }
 }

@@ -21,6 +21,7 @@ use crate::operator::LocalToken;
 use crate::payment::{ChainFlows, Monitor, Payments};
 use crate::pool::{Bounds, Pool};
 use crate::program::Programs;
+use crate::watch::Watch;
 use crate::workloads::{Machines, ProgramWorkloads, Workloads};
 
 /// Everything but the server; it ends with `cancel`, and so do the tasks that it
@@ -38,6 +39,8 @@ pub(super) fn parts(
         source,
     };
     std::fs::create_dir_all(&folder).map_err(wrong)?;
+    // Where clients on this computer find the node, whatever port it took.
+    std::fs::write(folder.join("listening"), address.to_string()).map_err(wrong)?;
     let core = CoreNode::new(&config.core_node)?;
     let files = Files::open(core.clone(), &folder).map_err(wrong)?;
     let well_known = config.well_known_files.clone();
@@ -70,6 +73,7 @@ pub(super) fn parts(
         settings,
         payments,
         network: given.network,
+        room: given.room,
         cancel,
     })
 }
@@ -117,6 +121,17 @@ pub(super) fn background(parts: &Parts, tasks: &TaskTracker) {
     );
     let period = Duration::from_secs(parts.config.payment_interval_seconds.max(1));
     tasks.spawn(monitor.run(period, cancel.clone()));
+    if parts.config.watch {
+        let watch = Watch::new(
+            parts.contents.clone(),
+            parts.machines.clone(),
+            parts.pool.clone(),
+            parts.settings.clone(),
+            parts.network.clone(),
+            cancel.clone(),
+        );
+        tasks.spawn(watch.run());
+    }
     if let Some(owner) = parts.config.owner.clone() {
         let core = parts.contents.core().clone();
         let domain_name = parts.config.domain_name.clone();

@@ -1,13 +1,20 @@
 //! The pool under an operator's hand: keeping, stopping and forgetting
 //! programs that nobody calls.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use beth_protocol::ItemHash;
+use serde_json::Value;
 
 use super::slot::{Running, Slot};
 use super::{CallFault, Pool};
+use crate::executor::Call;
 use crate::limits;
+
+/// Header of calls that no client made: it names the event. Clients' headers of
+/// this name are taken away.
+pub(crate) const EVENT_HEADER: &str = "aleph-event";
 
 impl Pool {
     /// From now on this program's machine is not stopped for being idle, and
@@ -67,6 +74,37 @@ impl Pool {
             .is_some_and(|slot: &Arc<Slot>| slot.is_at_rest())
         {
             slots.remove(item_hash);
+        }
+    }
+
+    /// The programs that are known.
+    pub fn names(&self) -> HashSet<ItemHash> {
+        let slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.keys().cloned().collect()
+    }
+
+    /// Tells a program of a message that it waits for; the status of its
+    /// answer. Nobody outside can make a call with this header.
+    pub async fn tell(&self, item_hash: &ItemHash, message: &Value) -> Result<u16, CallFault> {
+        let header = |name: &str, value: &str| (name.into(), value.into());
+        let call = Call {
+            method: "POST".into(),
+            path: "/".into(),
+            query: String::new(),
+            headers: vec![
+                header("content-type", "application/json"),
+                header(EVENT_HEADER, "aleph.message"),
+            ],
+            body: message.to_string().into_bytes().into(),
+        };
+        let answered = self.call(item_hash, call).await?;
+        Ok(answered.answer.status)
+    }
+
+    /// Waits until no call is under way.
+    pub async fn quiet(&self) {
+        while self.0.calls.available_permits() < limits::CALLS_MAX {
+            tokio::time::sleep(limits::CALLS_CHECK_PERIOD).await;
         }
     }
 

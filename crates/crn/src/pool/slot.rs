@@ -3,6 +3,7 @@
 //! Every method locks, looks or changes, and unlocks; nothing here waits but
 //! [`finished`].
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -39,6 +40,10 @@ pub(super) struct SlotInner {
 pub(super) struct Running {
     pub(super) handle: Box<dyn Machine>,
     pub(super) code_ref: ItemHash,
+    /// Messages whose newer versions make it outdated.
+    pub(super) follows: Vec<ItemHash>,
+    /// One of them has a newer version.
+    pub(super) is_outdated: AtomicBool,
     /// It runs even when nobody calls.
     pub(super) persistent: bool,
     /// Its share of the node.
@@ -128,6 +133,17 @@ impl Slot {
             inner.take();
         }
         inner.machine.clone()
+    }
+
+    /// Notes that a message has a newer version; whether the machine follows it.
+    pub(super) fn outdate(&self, reference: &ItemHash) -> bool {
+        let inner = self.lock();
+        let Some(machine) = &inner.machine else {
+            return false;
+        };
+        let is_outdated = machine.follows.contains(reference);
+        machine.is_outdated.fetch_or(is_outdated, Ordering::Relaxed);
+        is_outdated
     }
 
     /// The work under way, or that which `spawn` begins.
@@ -316,6 +332,13 @@ impl SlotInner {
         self.machine
             .as_ref()
             .is_some_and(|machine| machine.place.memory.num_permits() > 0)
+    }
+
+    /// The machine is made of something that has a newer version.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.machine
+            .as_ref()
+            .is_some_and(|machine| machine.is_outdated.load(Ordering::Relaxed))
     }
 
     /// The machine is one that takes no memory while idle.

@@ -82,21 +82,28 @@ impl Engine {
         linked.map_err(|error| {
             Fault::BadProgram(format!(
                 "the component does not fit this node: {}; build it for the world wasi:http/proxy 0.2 \
-                 (it exports wasi:http/incoming-handler and imports nothing but WASI 0.2)",
+                 (it exports wasi:http/incoming-handler, and imports what docs/functions.md lists)",
                 one_line(&error)
             ))
         })
     }
 
     /// The place of a call among its program's and among the node's.
-    async fn places(&self, work: &Work, deadline: Instant) -> Option<[OwnedSemaphorePermit; 2]> {
-        let own = work.places.clone().try_acquire_owned().ok();
-        let at_once = own.zip(self.slots.clone().try_acquire_owned().ok());
+    async fn places(
+        &self,
+        own: &Arc<Semaphore>,
+        deadline: Instant,
+    ) -> Option<[OwnedSemaphorePermit; 2]> {
+        let at_once = own
+            .clone()
+            .try_acquire_owned()
+            .ok()
+            .zip(self.slots.clone().try_acquire_owned().ok());
         if let Some((own, slot)) = at_once {
             return Some([own, slot]);
         }
         let in_turn = async {
-            let own = work.places.clone().acquire_owned().await?;
+            let own = own.clone().acquire_owned().await?;
             Ok::<_, AcquireError>([own, self.slots.clone().acquire_owned().await?])
         };
         tokio::time::timeout_at(deadline, in_turn).await.ok()?.ok()
@@ -106,7 +113,7 @@ impl Engine {
     pub(super) async fn run(&self, work: Work) -> Result<Answer, Fault> {
         let limit = work.bounds.deadline;
         let deadline = Instant::now() + limit;
-        let Some(places) = self.places(&work, deadline).await else {
+        let Some(places) = self.places(&work.places, deadline).await else {
             return Err(Fault::NotHere(
                 "all places for Wasm calls are taken; try again, or ask the operator to raise wasm.calls_max".into(),
             ));

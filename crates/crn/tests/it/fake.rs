@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use beth_crn::CrnConfig;
+use beth_crn::core_node::CoreNode;
 use beth_crn::executor::Executor;
 use beth_crn::instance::InstancesConfig;
 use beth_crn::node::{self, Given};
@@ -27,7 +29,7 @@ use beth_protocol::{Account, ItemHash, MessageType};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 /// Every wait of a test ends here at the latest.
@@ -56,6 +58,8 @@ struct Shelves {
     asked: HashMap<String, usize>,
     /// Answers to anything else, by path; null is a fault.
     facts: HashMap<String, Value>,
+    /// Frames for whoever follows; `None` breaks the connections.
+    frames: Option<broadcast::Sender<Option<String>>>,
 }
 
 /// A core node as compute nodes see it.
@@ -68,12 +72,16 @@ pub struct FakeCore {
 
 impl FakeCore {
     pub async fn start() -> FakeCore {
-        let shelves = Arc::new(Mutex::new(Shelves::default()));
+        let shelves = Arc::new(Mutex::new(Shelves {
+            frames: Some(broadcast::channel(64).0),
+            ..Shelves::default()
+        }));
         let router = Router::new()
             .route("/api/v0/messages.json", get(messages))
             .route("/api/v0/storage/by-ref/{hash}", get(reference))
             .route("/api/v0/storage/by-message-hash/{hash}", get(reference))
             .route("/api/v0/storage/raw/{hash}", get(raw))
+            .route("/api/ws0/messages", get(follow))
             .fallback(fact)
             .with_state(shelves.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -114,6 +122,16 @@ impl FakeCore {
             .references
             .insert(message.to_string(), file_hash.to_string());
         message
+    }
+
+    /// Makes a STORE message lead to another file.
+    pub fn amend(&self, store: &ItemHash, bytes: Bytes) {
+        let file_hash = ItemHash::of_bytes(&bytes);
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.files.insert(file_hash.to_string(), bytes);
+        shelves
+            .references
+            .insert(store.to_string(), file_hash.to_string());
     }
 
     /// Replaces what is served for a file, under its old name.
@@ -202,6 +220,45 @@ impl FakeCore {
         ItemHash::parse(name).unwrap()
     }
 
+    /// A new version of a stored file.
+    pub fn amend(&self, original: &ItemHash, bytes: Bytes) {
+        let file_hash = ItemHash::of_bytes(&bytes);
+        let content = json!({
+            "address": self.account.address(), "time": 2.5, "item_type": "storage", "item_hash": file_hash,
+            "ref": original,
+        });
+        let message = self.publish(MessageType::Store, &content);
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.files.insert(file_hash.to_string(), bytes);
+        shelves
+            .references
+            .insert(original.to_string(), file_hash.to_string());
+        let frame = shelves.messages[message.as_str()].to_string();
+        drop(shelves);
+        self.frame(Some(frame));
+    }
+
+    /// Publishes a message and tells whoever follows.
+    pub fn announce(&self, message_type: MessageType, content: &Value) -> ItemHash {
+        let name = self.publish(message_type, content);
+        let frame = self.shelves.lock().unwrap().messages[name.as_str()].to_string();
+        self.frame(Some(frame));
+        name
+    }
+
+    /// How many follow.
+    pub fn followers(&self) -> usize {
+        let shelves = self.shelves.lock().unwrap();
+        shelves.frames.as_ref().unwrap().receiver_count()
+    }
+
+    /// A frame for whoever follows; `None` breaks the connections.
+    pub fn frame(&self, frame: Option<String>) {
+        let shelves = self.shelves.lock().unwrap();
+        // Nobody may follow.
+        let _ = shelves.frames.as_ref().unwrap().send(frame);
+    }
+
     /// Publishes any message.
     pub fn publish(&self, message_type: MessageType, content: &Value) -> ItemHash {
         let message = self.account.sign_message(
@@ -233,6 +290,17 @@ async fn messages(
     json!({"messages": list, "pagination_page": 1})
         .to_string()
         .into_response()
+}
+
+async fn follow(State(shelves): Shared, upgrade: WebSocketUpgrade) -> Response {
+    let mut frames = shelves.lock().unwrap().frames.as_ref().unwrap().subscribe();
+    upgrade.on_upgrade(async move |mut socket| {
+        while let Ok(Some(frame)) = frames.recv().await {
+            if socket.send(Message::text(frame)).await.is_err() {
+                return;
+            }
+        }
+    })
 }
 
 async fn fact(State(shelves): Shared, request: axum::extract::Request) -> Response {
@@ -303,8 +371,13 @@ impl TestNode {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&core.url, folder.path());
         change(&mut config);
-        let wasm =
-            Arc::new(Wasm::new(config.wasm.clone(), config.folder.join("compiled")).unwrap());
+        let wasm = Wasm::with_network(
+            config.wasm.clone(),
+            config.folder.join("compiled"),
+            CoreNode::new(&config.core_node).unwrap(),
+            &config.folder.join("read"),
+        );
+        let wasm = Arc::new(wasm.unwrap());
         let microvm = other.unwrap_or_else(|| wasm.clone());
         let executors = Executors {
             wasm: wasm.clone(),
@@ -370,6 +443,11 @@ impl TestNode {
             }
         })
         .await
+    }
+
+    /// Tells the node to end.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
     }
 
     /// Ends the node and waits for it.

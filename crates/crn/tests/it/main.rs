@@ -7,4 +7,5 @@ mod firecracker;
 mod instance;
 mod microvm;
 mod pool;
+mod sockets;
 mod wasm;

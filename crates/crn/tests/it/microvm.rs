@@ -10,3 +10,4 @@ pub mod fixture;
 mod kinds;
 mod life;
 mod shared;
+mod streams;

@@ -1,6 +1,6 @@
 """Holds one program inside a microVM and answers the node's calls.
 
-    node ── frames ──▶ Port ──▶ Runner ──▶ program.answer(scope) ──▶ reply frame
+    node ── frames ──▶ Port ──▶ Runner ──▶ program.answer(scope, flow) ──▶ frames
 
 beth-init starts it with the number of the port, the drive with the code and the
 drive with the data, and /run/beth/config as the node sent it. The frames are
@@ -14,10 +14,11 @@ import os
 import sys
 import time
 import msgpack
+import beth_flow
 import beth_wake
 
 HOME = sys.path.pop(0)  # the program must not find our modules
-READY, RUN, REPLY, CANCEL, HALT, PROGRESS, WAKE = 3, 4, 5, 6, 7, 9, 10
+READY, RUN, CANCEL, HALT, PROGRESS, WAKE = 3, 4, 6, 7, 9, 10
 HEADER_BYTES = 9
 READ_BYTES = 65_536
 MAX_TRACEBACK = 65_536
@@ -136,24 +137,27 @@ class Runner:
 
     def on_frame(self, kind, call, payload):
         if kind == RUN:
-            self.calls[call] = asyncio.ensure_future(self.answer(call, payload["scope"]))
-        elif kind == CANCEL and call in self.calls:
-            self.calls[call].cancel()
+            flow = beth_flow.Flow(self.port, call, payload["scope"])
+            self.calls[call] = flow, asyncio.ensure_future(self.answer(call, payload["scope"], flow))
+        elif call in self.calls:
+            flow, task = self.calls[call]
+            task.cancel() if kind == CANCEL else flow.on_frame(kind, payload)
         elif kind == WAKE:
             self.wake(payload)
         elif kind == HALT:
             self.ended.set()
 
-    async def answer(self, call, scope):
+    async def answer(self, call, scope, flow):
         try:
-            reply = await self.program.answer(scope)
+            await self.program.answer(scope, flow)
         except asyncio.CancelledError:
-            reply = {"error": "cancelled", "traceback": ""}
+            flow.fail("cancelled", "")
         except BaseException as error:
             summary, trace = describe(error)
-            reply = {"error": summary, "traceback": trace}
+            if flow.begun:
+                print(trace, file=sys.stderr)
+            flow.fail(summary, trace)
         del self.calls[call]
-        self.port.send(REPLY, call, reply)
 
     def wake(self, payload):
         try:

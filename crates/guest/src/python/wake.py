@@ -20,6 +20,7 @@ import time
 
 ROUNDS = 12  # the interpreter specialises what ran eight times
 WARM_UP_SECONDS = 20
+DEVICE = os.open("/dev/urandom", os.O_WRONLY)
 RNDADDENTROPY, RNDRESEEDCRNG = 0x40085203, 0x5207
 
 
@@ -30,12 +31,8 @@ def wake(payload):
 
 
 def reseed(seed):
-    device = os.open("/dev/urandom", os.O_WRONLY)
-    try:
-        fcntl.ioctl(device, RNDADDENTROPY, struct.pack("ii", len(seed) * 8, len(seed)) + seed)
-        fcntl.ioctl(device, RNDRESEEDCRNG)
-    finally:
-        os.close(device)
+    fcntl.ioctl(DEVICE, RNDADDENTROPY, struct.pack("ii", len(seed) * 8, len(seed)) + seed)
+    fcntl.ioctl(DEVICE, RNDRESEEDCRNG)
     if (ssl := sys.modules.get("_ssl")) is not None:
         ssl.RAND_add(os.urandom(32), 32.0)
     if (random := sys.modules.get("random")) is not None:
@@ -58,6 +55,7 @@ async def rehearse(runner, config):
         await asyncio.wait_for(perform(type(runner), calls), WARM_UP_SECONDS)
     except BaseException as error:
         print(f"warming up failed: {error!r}", file=sys.stderr)
+    reseed(os.urandom(64))  # OpenSSL makes its generators when they are first used
     gc.collect()
     gc.freeze()  # a collection in a clone need not write to what is here
 

@@ -26,7 +26,7 @@ use super::vsock::{Vsock, read_all};
 use crate::executor::{Answer, Call, Fault, Machine};
 use crate::limits;
 use crate::microvm::lines::Lines;
-use crate::microvm::machine::{answer, scope};
+use crate::microvm::reply::{answer, scope};
 
 /// Largest reply: the largest answer and 1 MiB around it.
 const REPLY_BYTES_MAX: usize = limits::ANSWER_BYTES_MAX + (1 << 20);
@@ -142,7 +142,10 @@ impl FireMachine {
 impl Machine for FireMachine {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
         async move {
-            let payload = encode(&scope(call));
+            let payload = match whole(call).await {
+                Ok(payload) => payload,
+                Err(fault) => return Err(fault),
+            };
             let reply = tokio::select! {
                 reply = tokio::time::timeout(self.limit, self.exchange(&payload)) => reply,
                 cause = self.process.ended() => return Err(Fault::Died(cause)),
@@ -193,6 +196,17 @@ impl Machine for FireMachine {
     fn logs(&self) -> Vec<String> {
         self.process.console.all()
     }
+}
+
+/// The payload of a call. These guests know no pieces: they read a request in
+/// one go, and so it must be small.
+async fn whole(mut call: Call) -> Result<Vec<u8>, Fault> {
+    let body = std::mem::take(&mut call.body);
+    let limit = limits::REQUEST_BODY_BYTES_MAX as u64;
+    let body = body.collect(limit).await.map_err(|fault| Fault::Raised {
+        traceback: format!("the request could not be given to the program: {fault}"),
+    })?;
+    Ok(encode(&scope(&call, &body, false)))
 }
 
 /// One MessagePack value from a guest that may not close behind it.

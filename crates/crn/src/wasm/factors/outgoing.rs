@@ -246,3 +246,66 @@ fn fault(error: &reqwest::Error) -> Error {
         (false, false) => Error::HttpProtocolError,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    async fn sent(outgoing: &Outgoing, url: &str) -> Answered {
+        let url: reqwest::Url = url.parse().unwrap();
+        outgoing.check(&url)?;
+        let body = http_body_util::Empty::new().map_err(|never| match never {});
+        let request = http::Request::new(body.boxed_unsync());
+        let place = || outgoing.places.clone().try_acquire_owned().unwrap();
+        let places = [place(), place()];
+        send(outgoing.client.clone(), url, request, None, places).await
+    }
+
+    #[tokio::test]
+    async fn names_and_numbers_of_this_computer_are_refused() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let outgoing = Outgoing::new(Vec::new()).unwrap();
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "0177.0.0.1",
+            "[::1]",
+            "[::ffff:7f00:1]",
+            "0",
+            "169.254.169.254",
+        ] {
+            let answer = sent(&outgoing, &format!("http://{host}:{port}/")).await;
+            assert!(
+                matches!(answer, Err(Error::DestinationIpProhibited)),
+                "{host}: {:?}",
+                answer.map(drop)
+            );
+        }
+        assert_eq!(
+            outgoing.places.available_permits(),
+            limits::WASM_REQUESTS_MAX
+        );
+    }
+
+    #[tokio::test]
+    async fn an_allowed_address_is_one_port() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let outgoing = Outgoing::new(vec![address]).unwrap();
+        let answer = sent(&outgoing, &format!("http://{address}/")).await;
+        assert!(
+            matches!(answer, Err(Error::ConnectionRefused)),
+            "{:?}",
+            answer.map(drop)
+        );
+        let other = address.port() ^ 1;
+        let answer = sent(&outgoing, &format!("http://127.0.0.1:{other}/")).await;
+        assert!(matches!(answer, Err(Error::DestinationIpProhibited)));
+    }
+}

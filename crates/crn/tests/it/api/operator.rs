@@ -1,86 +1,12 @@
 //! What owners do to their machines, against what upstream answers.
 
-use std::sync::Arc;
-
 use beth_crn::workloads::Kind;
-use beth_protocol::{Account, ItemHash};
 use serde_json::{Value, json};
 
-use crate::fake::instances::{FakeInstances, line, machine};
+use super::scene::{MACHINE, Scene, same, vectors};
+use crate::fake::instances::line;
 use crate::fake::wallet::{DOMAIN, Wallet, ago};
 use crate::fake::{FakeCore, TestNode, read, within};
-
-const MACHINE: &str = "8920215b2e961a4d4c59a8ceb2803af53f91530ff53d6704273ab4d380bc6446";
-
-fn vectors() -> Value {
-    let text = include_str!("../../../../../vectors/crn/operator_responses.json");
-    serde_json::from_str(text).unwrap()
-}
-
-struct Scene {
-    core: FakeCore,
-    node: TestNode,
-    instances: Arc<FakeInstances>,
-    owner: Wallet,
-    machine: ItemHash,
-}
-
-impl Scene {
-    async fn new() -> Scene {
-        let core = FakeCore::start().await;
-        let instances = FakeInstances::new();
-        let given = instances.clone();
-        let node = TestNode::start_given(
-            &core,
-            None,
-            |config| {
-                config.admission.host_memory_reserved_mib = 0;
-                config.admission.program_memory_reserved_mib = 0;
-            },
-            |parts| parts.instances = Some(given),
-        )
-        .await;
-        let key = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-        let owner = Wallet(Account::ethereum(key).unwrap());
-        let machine_hash = ItemHash::parse(MACHINE).unwrap();
-        instances.put(machine(&machine_hash, owner.0.address()));
-        Scene {
-            core,
-            node,
-            instances,
-            owner,
-            machine: machine_hash,
-        }
-    }
-
-    fn path(&self, action: &str) -> String {
-        format!("/control/machine/{MACHINE}/{action}")
-    }
-
-    fn request(
-        &self,
-        method: &str,
-        target: &str,
-        headers: &[(&'static str, String)],
-    ) -> reqwest::RequestBuilder {
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let url = format!("{}{target}", self.node.url);
-        let request = self.node.client.request(method, url);
-        headers.iter().fold(request, |request, (name, value)| {
-            request.header(*name, value)
-        })
-    }
-
-    /// As the owner asks.
-    fn ask(&self, method: &str, target: &str) -> reqwest::RequestBuilder {
-        let path = target.split('?').next().unwrap();
-        self.request(method, target, &self.owner.headers(method, path))
-    }
-
-    async fn says(&self, method: &str, target: &str) -> (u16, String) {
-        read(within(self.ask(method, target).send()).await.unwrap()).await
-    }
-}
 
 /// The two headers of a recorded case, and the target of its request.
 fn forged(name: &str, owner: &Wallet, path: &str) -> Option<(String, Vec<(&'static str, String)>)> {
@@ -146,21 +72,6 @@ fn forged(name: &str, owner: &Wallet, path: &str) -> Option<(String, Vec<(&'stat
         _ => {}
     }
     Some((target, headers))
-}
-
-fn same(name: &str, case: &Value, (status, body): &(u16, String)) {
-    assert_eq!(
-        u64::from(*status),
-        case["status"].as_u64().unwrap(),
-        "{name}: {body}"
-    );
-    match &case["body"] {
-        Value::String(text) => assert_eq!(body, text, "{name}"),
-        recorded => {
-            let ours: Value = serde_json::from_str(body).unwrap();
-            assert_eq!(ours, *recorded, "{name}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,13 +76,12 @@ impl Scene {
                 config.payment_receiver = Some(RECEIVER.into());
                 config.notify_patience_seconds = 1;
                 config.payment_interval_seconds = period_seconds;
-                config.admission.host_memory_reserved_mib = 0;
-                config.admission.program_memory_reserved_mib = 0;
                 config.watch = false;
             },
             |parts| {
                 parts.instances = Some(given.0);
                 parts.flows = Some(given.1);
+                parts.room = Some(crate::fake::instances::room());
             },
         )
         .await;

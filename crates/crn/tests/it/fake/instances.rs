@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use beth_crn::gpu::Gpu;
+use beth_crn::reservation::Room;
 use beth_crn::workloads::{
-    Backup, Before, Demand, Done, Kind, Known, LogLine, Measurement, Restored, Session, Steps,
-    Volumes, WorkloadFault, Workloads,
+    Backup, Before, Demand, Done, Kind, Known, LogLine, Measurement, MovedDisk, Restored, Session,
+    Steps, Volumes, WorkloadFault, Workloads,
 };
 use beth_protocol::ItemHash;
 use beth_protocol::content::payment::Payment;
@@ -20,6 +22,7 @@ pub struct FakeInstances {
     pub asked: Mutex<Vec<String>>,
     pub logs: Mutex<Vec<LogLine>>,
     pub backups: Mutex<BTreeMap<String, Backup>>,
+    pub exports: Mutex<Vec<MovedDisk>>,
     pub payments: Mutex<BTreeMap<ItemHash, Payment>>,
 }
 
@@ -41,6 +44,26 @@ pub fn machine(item_hash: &ItemHash, owner: &str) -> Known {
         },
         disk_used_mib: 0,
         payment: None,
+    }
+}
+
+/// What a node has, so that tests do not depend on this computer.
+pub fn room() -> Room {
+    let gpu = |pci_host: &str| Gpu {
+        vendor: "NVIDIA".into(),
+        model: None,
+        device_name: "AD102GL [L40S]".into(),
+        device_class: "0302".into(),
+        pci_host: pci_host.into(),
+        device_id: "10de:26b9".into(),
+        compatible: false,
+    };
+    Room {
+        instance_memory_mib: 100_000,
+        program_memory_mib: 8192,
+        vcpus: 64,
+        disk_free_mib: 1_000_000,
+        gpus: vec![gpu("02:00.0")],
     }
 }
 
@@ -174,6 +197,31 @@ impl Workloads for FakeInstances {
             Restored::Stored(hash) => hash.to_string(),
         };
         self.note(format!("restore {item_hash} {what}"));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn export<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Done<Vec<MovedDisk>>> {
+        self.note(format!("export {item_hash}"));
+        self.set_running(item_hash, false);
+        let disks = self.exports.lock().unwrap().clone();
+        Box::pin(async { Ok(disks) })
+    }
+
+    fn discard_export<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, ()> {
+        self.note(format!("discard {item_hash}"));
+        Box::pin(async {})
+    }
+
+    fn import<'a>(
+        &'a self,
+        item_hash: &'a ItemHash,
+        disks: Vec<MovedDisk>,
+    ) -> BoxFuture<'a, Done<()>> {
+        for disk in disks {
+            let text = std::fs::read_to_string(disk.path).unwrap();
+            self.note(format!("import {item_hash} {} {text}", disk.name));
+        }
+        self.put(machine(item_hash, "0x0"));
         Box::pin(async { Ok(()) })
     }
 

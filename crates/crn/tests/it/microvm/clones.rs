@@ -71,7 +71,7 @@ fn clones_differ_in_what_is_random_and_know_the_time() {
         assert_eq!(templates(&fixture).len(), 1);
         assert!(fixture.qemu().is_none(), "a template needs no QEMU");
         let (first, phases) = start(&executor, &fixture).await;
-        assert_eq!(phases, ["clone", "wake"]);
+        assert_eq!(phases, ["turn", "clone", "wake"]);
         let (second, _) = start(&executor, &fixture).await;
         let (third, _) = start(&executor, &fixture).await;
         let mut seen = Vec::new();
@@ -100,7 +100,8 @@ fn clones_differ_in_what_is_random_and_know_the_time() {
 #[test]
 fn many_at_once_wait_for_one_boot() {
     run(async {
-        let fixture = different();
+        let mut fixture = different();
+        fixture.program.content.resources.vcpus = 2;
         let executor = fixture.executor();
         let started = join_all((0..5).map(|_| start(&executor, &fixture))).await;
         let boots = started
@@ -183,7 +184,7 @@ fn another_node_takes_templates_over_and_a_change_makes_another() {
         prepared.unwrap();
         let before = templates(&fixture);
         let (machine, phases) = start(&fixture.executor(), &fixture).await;
-        assert_eq!(phases, ["clone", "wake"]);
+        assert_eq!(phases, ["turn", "clone", "wake"]);
         drop(machine);
         let mut content = serde_json::to_value(&fixture.program.content).unwrap();
         content["variables"]["BETH_WARM_UP"] = "/warm?up=yes".into();
@@ -269,7 +270,7 @@ http.server.HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
         let executor = fixture.executor();
         let (first, _) = start(&executor, &fixture).await;
         let (second, phases) = start(&executor, &fixture).await;
-        assert_eq!(phases, ["clone", "wake"]);
+        assert_eq!(phases, ["turn", "clone", "wake"]);
         let (first, second) = (get(&*first, "/").await, get(&*second, "/").await);
         assert_ne!(first.unwrap().body, second.unwrap().body);
     });

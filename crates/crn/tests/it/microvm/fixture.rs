@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use beth_crn::body::Body;
 use beth_crn::config::Acceleration;
 use beth_crn::executor::{
-    Answer, Call, Executor, Fault, LocalFile, Machine, MountedVolume, Phases, Program,
+    Call, Executor, Fault, LocalFile, Machine, MountedVolume, Phases, Program,
 };
 use beth_crn::microvm::{MicroVm, MicroVmConfig};
 use beth_protocol::ItemHash;
@@ -167,12 +168,29 @@ pub fn call(method: &str, path: &str) -> Call {
         path: path.into(),
         query: query.into(),
         headers,
-        body: Bytes::new(),
+        body: Body::empty(),
     }
 }
 
-pub async fn get(machine: &dyn Machine, path: &str) -> Result<Answer, Fault> {
-    machine.call(call("GET", path)).await
+/// An answer with its whole body.
+#[derive(Debug)]
+pub struct Whole {
+    pub status: u16,
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub body: Bytes,
+}
+
+pub async fn send(machine: &dyn Machine, call: Call) -> Result<Whole, Fault> {
+    let answer = machine.call(call).await?;
+    Ok(Whole {
+        status: answer.status,
+        headers: answer.headers,
+        body: answer.body.collect(64 << 20).await.unwrap(),
+    })
+}
+
+pub async fn get(machine: &dyn Machine, path: &str) -> Result<Whole, Fault> {
+    send(machine, call("GET", path)).await
 }
 
 pub async fn get_json(machine: &dyn Machine, path: &str) -> Value {
