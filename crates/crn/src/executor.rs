@@ -69,6 +69,10 @@ pub struct MountedVolume {
 /// Names and values of headers.
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// Header of calls that no client made: it names the event. Clients' headers of
+/// this name are taken away.
+pub const EVENT_HEADER: &str = "aleph-event";
+
 /// One HTTP request to a program.
 #[derive(Debug)]
 pub struct Call {

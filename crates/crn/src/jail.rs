@@ -11,9 +11,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | `host` | what this computer lets the node do, by trial; the report |
-//! | `plan`, `step`, `landlock` | the steps of a jail, as values |
+//! | `plan`, `step`, `landlock`, `filter` | the steps of a jail, as values |
 //! | `enter` | taking them between fork and exec; the only unsafe code |
-//! | `users`, `control` | a user id and a control group per machine |
+//! | `cell`, `users`, `control` | a user id and a control group per machine |
 //!
 //! Invariants: whatever is not named is out of reach; a jail never lets through
 //! more than it says, and what the host cannot give is in the report, not
@@ -21,27 +21,28 @@
 //! the walls between tenants. A path that a machine writes is never followed
 //! through a symbolic link.
 
+mod cell;
 mod control;
 mod enter;
+mod filter;
 mod host;
 mod landlock;
 mod plan;
 mod step;
 mod users;
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use cell::{found, hand_over, only_own_environment};
 use control::{Bounds, Group};
 use host::{Host, Walls};
 use landlock::Access;
@@ -49,6 +50,7 @@ use plan::Place;
 use step::Step;
 use users::{User, Users};
 
+pub use cell::Cell;
 pub use host::Layer;
 
 /// User ids for machines: how many from the first one on.
@@ -114,7 +116,6 @@ struct Inner {
     host: Host,
     users: Option<Users>,
     root: PathBuf,
-    made: AtomicU64,
 }
 
 /// Bounds of one process.
@@ -176,12 +177,7 @@ impl Jails {
             Walls::Users => Some(Users::open(first_user, USERS, folder).map_err(wrong)?),
             _ => None,
         };
-        Ok(Jails(Arc::new(Inner {
-            host,
-            users,
-            root,
-            made: AtomicU64::new(0),
-        })))
+        Ok(Jails(Arc::new(Inner { host, users, root })))
     }
 
     /// Jails without walls.
@@ -190,7 +186,6 @@ impl Jails {
             host: Host::off(),
             users: None,
             root: PathBuf::new(),
-            made: AtomicU64::new(0),
         }))
     }
 
@@ -302,13 +297,12 @@ impl Jail {
             return Ok(Cell::open(told));
         }
         only_own_environment(command);
-        let number = inner.made.fetch_add(1, Ordering::Relaxed);
         let user = match &inner.users {
             Some(users) => Some(users.take(&self.name, self.keep)?),
             None => None,
         };
         let group = match &inner.host.control {
-            Ok(control) => Some(control.group(&number.to_string(), self.bounds())?),
+            Ok(control) => Some(control.group(self.bounds())?),
             Err(_) => None,
         };
         self.give(user.as_ref())?;
@@ -415,6 +409,9 @@ impl Jail {
                 network: self.network,
             });
         }
+        if walls != Walls::None {
+            steps.push(Step::Filter(filter::program()));
+        }
         Ok(steps)
     }
 
@@ -434,87 +431,4 @@ impl Jail {
         }
         steps
     }
-}
-
-/// The jail of one process: what is given back when it has ended. Drop it then.
-#[derive(Debug)]
-pub struct Cell {
-    processes: bool,
-    told: UnixStream,
-    names: Vec<String>,
-    group: Option<Group>,
-    user: Option<User>,
-}
-
-impl Cell {
-    fn open(told: UnixStream) -> Cell {
-        Cell {
-            processes: false,
-            told,
-            names: Vec::new(),
-            group: None,
-            user: None,
-        }
-    }
-
-    /// Runs `spawn`, which spawns the command; an error names the step into the
-    /// jail that failed. The thread starts nothing else meanwhile, and lives as
-    /// long as the process if that is to die with it.
-    pub fn start<T>(&mut self, spawn: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let started = match self.processes {
-            true => enter::in_own_process_namespace(spawn),
-            false => spawn(),
-        };
-        started.map_err(|error| host::explained(error, &mut self.told, &self.names))
-    }
-
-    /// The user id of the process, if it has one of its own.
-    pub fn user(&self) -> Option<u32> {
-        self.user.as_ref().map(|user| user.id)
-    }
-
-    /// Leaves everything to a process that outlives the node.
-    pub fn leave(mut self) {
-        if let Some(group) = self.group.take() {
-            group.leave();
-        }
-    }
-}
-
-/// The path of a program, which may be a bare name.
-fn found(program: &Path) -> PathBuf {
-    if program.components().count() > 1 {
-        return program.to_owned();
-    }
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders)
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| program.to_owned())
-}
-
-/// The node's environment may hold what tenants must not read.
-fn only_own_environment(command: &mut Command) {
-    let own: Vec<(OsString, Option<OsString>)> = command
-        .get_envs()
-        .map(|(name, value)| (name.to_owned(), value.map(OsString::from)))
-        .collect();
-    command.env_clear();
-    for (name, value) in own {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
-}
-
-/// Gives a file, or a folder and the files in it, to a user.
-fn hand_over(path: &Path, is_folder: bool, user: u32) -> io::Result<()> {
-    let mode = if is_folder { 0o700 } else { 0o600 };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    if is_folder {
-        for entry in fs::read_dir(path)? {
-            lchown(entry?.path(), Some(user), Some(user))?;
-        }
-    }
-    lchown(path, Some(user), Some(user))
 }

@@ -378,3 +378,6 @@ pub const EXPORT_LIFE: Duration = Duration::from_secs(1800);
 
 /// Disks of a machine that arrives.
 pub const MOVED_DISKS_MAX: usize = 64;
+
+/// Most that is read of what a component says to an event.
+pub const EVENT_ANSWER_BYTES_MAX: u64 = 64 << 10;

@@ -196,6 +196,11 @@ impl MicroVm {
         })))
     }
 
+    /// The layers of the jails around machines.
+    pub fn layers(&self) -> Vec<jail::Layer> {
+        self.0.jails.layers()
+    }
+
     /// What is there and what is missing. Takes about a second at most.
     pub async fn report(&self) -> Report {
         let config = &self.0.config;

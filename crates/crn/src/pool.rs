@@ -20,7 +20,7 @@
 //! makes room), calls on the node and per program, and programs remembered.
 
 mod amend;
-pub(crate) mod operate;
+mod operate;
 mod slot;
 mod state;
 mod visiting;

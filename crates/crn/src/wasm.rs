@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beth_protocol::content::ProgramContent;
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -35,7 +36,9 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::core_node::CoreNode;
 use crate::download::Files;
-use crate::executor::{Answer, Call, Executor, Fault, LocalFile, Machine, Phases, Program};
+use crate::executor::{
+    Answer, Call, EVENT_HEADER, Executor, Fault, LocalFile, Machine, Phases, Program,
+};
 use crate::limits;
 use compiled::Compiled;
 use engine::Engine;
@@ -276,6 +279,27 @@ impl Machine for Component {
                 call,
             };
             self.shared.engine.run(work).await
+        }
+        .boxed()
+    }
+
+    /// A component has one entrance: events come as calls that say so.
+    fn event(&self, kind: &'static str, event: String) -> BoxFuture<'_, Result<Bytes, Fault>> {
+        async move {
+            let header = |name: &str, value: &str| (name.into(), value.into());
+            let call = Call {
+                method: "POST".into(),
+                path: "/".into(),
+                query: String::new(),
+                headers: vec![
+                    header("content-type", "application/json"),
+                    header(EVENT_HEADER, kind),
+                ],
+                body: event.into_bytes().into(),
+            };
+            let answer = self.call(call).await?;
+            let said = answer.body.collect(limits::EVENT_ANSWER_BYTES_MAX).await;
+            said.map_err(|fault| Fault::Died(fault.to_string()))
         }
         .boxed()
     }

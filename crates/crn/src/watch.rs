@@ -262,14 +262,10 @@ impl Watch {
         self.0.tasks.spawn(async move {
             let _place = place;
             let told = cancel
-                .run_until_cancelled(pool.tell(&program, &message))
+                .run_until_cancelled(pool.deliver_event(&program, &message))
                 .await;
-            match told {
-                Some(Ok(status)) => tracing::debug!("{program} was told of a message: {status}"),
-                Some(Err(fault)) => {
-                    tracing::info!("{program} cannot be told of a message: {fault}")
-                }
-                None => {}
+            if let Some(Err(fault)) = told {
+                tracing::info!("{program} cannot be told of a message: {fault}");
             }
         });
     }

@@ -11,8 +11,7 @@ use beth_protocol::ItemHash;
 use super::error::ApiError;
 use super::{Api, answer, body, error, host, host_of, socket};
 use crate::body::Witness;
-use crate::executor::Call;
-use crate::pool::operate::EVENT_HEADER;
+use crate::executor::{Call, EVENT_HEADER};
 
 /// `/vm/{ref}{suffix}`, any method.
 pub(super) async fn by_path(State(api): State<Arc<Api>>, request: Request) -> Response {

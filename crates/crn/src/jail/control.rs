@@ -15,6 +15,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const ROOT: &str = "/sys/fs/cgroup";
@@ -99,14 +100,18 @@ impl Control {
     }
 
     /// Makes a group.
-    pub(super) fn group(&self, name: &str, bounds: Bounds) -> io::Result<Group> {
-        let name = format!("{PREFIX}{}-{name}", std::process::id());
+    pub(super) fn group(&self, bounds: Bounds) -> io::Result<Group> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}", std::process::id());
         let mut group = Group {
             folders: Vec::new(),
         };
         for place in &self.0 {
             let (Place::Unified(parent, _) | Place::Single(parent, _)) = place;
             let folder = parent.join(&name);
+            // What an earlier process of this number left is empty, or in use.
+            let _ = fs::remove_dir(&folder);
             fs::create_dir(&folder)?;
             group.folders.push(folder.clone());
             for (file, text) in settings(place, bounds) {
@@ -316,7 +321,7 @@ mod tests {
         let control = Control::below(root.path(), "0::/system.slice/beth.service\n").unwrap();
         assert_eq!(control.controllers(), ["cpu", "memory", "pids"]);
         assert_eq!(text(&own, "cgroup.subtree_control"), "+cpu +memory +pids");
-        let group = control.group("7", BOUNDS).unwrap();
+        let group = control.group(BOUNDS).unwrap();
         let folder = group.folders[0].clone();
         assert_eq!(folder.parent().unwrap(), own);
         assert_eq!(text(&folder, "cpu.max"), "200000 100000");
@@ -334,7 +339,7 @@ mod tests {
         let own = "4:pids:/a\n3:cpu,cpuacct:/b\n2:memory:/c\n0::/\n";
         let control = Control::below(root.path(), own).unwrap();
         assert_eq!(control.controllers(), ["cpu", "pids"]);
-        let group = control.group("7", BOUNDS).unwrap();
+        let group = control.group(BOUNDS).unwrap();
         assert_eq!(text(&group.folders[0], "pids.max"), "64");
         assert_eq!(text(&group.folders[1], "cpu.cfs_quota_us"), "200000");
         group.leave();

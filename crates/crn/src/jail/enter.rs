@@ -137,6 +137,7 @@ fn take(step: &Step) -> io::Result<()> {
             rules,
             network,
         } => restrict_paths(*version, rules, *network),
+        Step::Filter(program) => filter(program),
         Step::Give(errno) => Err(io::Error::from_raw_os_error(*errno)),
     }
 }
@@ -341,4 +342,19 @@ fn restrict_paths(version: u32, rules: &[Rule], network: bool) -> io::Result<()>
     let restricted =
         unsafe { libc::syscall(libc::SYS_landlock_restrict_self, created.as_raw_fd(), 0) };
     checked(restricted as libc::c_int)
+}
+
+fn filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: program.len() as libc::c_ushort,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the program lives, has this length, and is only read.
+    checked(unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        )
+    })
 }

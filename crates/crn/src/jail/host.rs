@@ -218,7 +218,7 @@ pub(super) fn layers(host: &Host) -> Vec<Layer> {
     vec![
         Layer {
             name: "own user",
-            protects: "signals, files and memory of other machines",
+            protects: "other machines' signals, files and memory",
             state: unless(
                 host.walls == Walls::Users,
                 "a user per machine, no capabilities",
@@ -254,7 +254,7 @@ pub(super) fn layers(host: &Host) -> Vec<Layer> {
         },
         Layer {
             name: "own processes",
-            protects: "seeing other processes, and leaving some behind",
+            protects: "other processes, and against leaving some behind",
             state: unless(
                 host.processes,
                 "a process namespace",

@@ -89,6 +89,8 @@ pub(super) enum Step {
         rules: Vec<Rule>,
         network: bool,
     },
+    /// System calls that are refused from now on.
+    Filter(Vec<libc::sock_filter>),
     /// Fails with this error: ends a trial that executes nothing.
     Give(i32),
 }
@@ -122,6 +124,7 @@ impl Step {
             Step::User { user, .. } => format!("becoming user {user}"),
             Step::NoNewPrivileges => "giving up new privileges".to_owned(),
             Step::Landlock { .. } => "restricting paths with Landlock".to_owned(),
+            Step::Filter(_) => "filtering system calls".to_owned(),
             Step::Give(_) => "the end of a trial".to_owned(),
         }
     }

@@ -133,7 +133,8 @@ impl Boot {
             booted.monitor.cont().await
         };
         if let Err(fault) = loaded.await {
-            return Err(booted.guest.lost(&fault.to_string()).await);
+            let fault = booted.guest.lost(&fault.to_string()).await;
+            return Err(Fault::Internal(format!("loading a state: {fault}")));
         }
         stage.set("wake");
         phases.begin("wake");

@@ -5,16 +5,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use beth_protocol::ItemHash;
-use serde_json::Value;
 
 use super::slot::{Running, Slot};
 use super::{CallFault, Pool};
-use crate::executor::Call;
 use crate::limits;
-
-/// Header of calls that no client made: it names the event. Clients' headers of
-/// this name are taken away.
-pub(crate) const EVENT_HEADER: &str = "aleph-event";
 
 impl Pool {
     /// From now on this program's machine is not stopped for being idle, and
@@ -81,24 +75,6 @@ impl Pool {
     pub fn names(&self) -> HashSet<ItemHash> {
         let slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.keys().cloned().collect()
-    }
-
-    /// Tells a program of a message that it waits for; the status of its
-    /// answer. Nobody outside can make a call with this header.
-    pub async fn tell(&self, item_hash: &ItemHash, message: &Value) -> Result<u16, CallFault> {
-        let header = |name: &str, value: &str| (name.into(), value.into());
-        let call = Call {
-            method: "POST".into(),
-            path: "/".into(),
-            query: String::new(),
-            headers: vec![
-                header("content-type", "application/json"),
-                header(EVENT_HEADER, "aleph.message"),
-            ],
-            body: message.to_string().into_bytes().into(),
-        };
-        let answered = self.call(item_hash, call).await?;
-        Ok(answered.answer.status)
     }
 
     /// Waits until no call is under way.

@@ -124,8 +124,8 @@ impl FakeCore {
         message
     }
 
-    /// Makes a STORE message lead to another file.
-    pub fn amend(&self, store: &ItemHash, bytes: Bytes) {
+    /// Makes a STORE message lead to another file; nobody is told.
+    pub fn redirect(&self, store: &ItemHash, bytes: Bytes) {
         let file_hash = ItemHash::of_bytes(&bytes);
         let mut shelves = self.shelves.lock().unwrap();
         shelves.files.insert(file_hash.to_string(), bytes);

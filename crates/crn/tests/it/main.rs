@@ -4,6 +4,7 @@
 mod api;
 mod fake;
 mod firecracker;
+mod hostile;
 mod instance;
 mod microvm;
 mod pool;

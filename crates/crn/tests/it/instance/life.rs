@@ -35,6 +35,7 @@ fn kill(pid: i32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_debian_boots_lets_its_owner_in_and_survives() {
     let began = std::time::Instant::now();
+    #[allow(clippy::print_stdout)]
     let say = |what: &str| println!("{:>6.1} s  {what}", began.elapsed().as_secs_f64());
     let (mut ship, person) = (Ship::new().await, Person::new());
     let _reaper = Reaper(ship.folder.path().to_owned());

@@ -284,7 +284,7 @@ fn a_program_that_fails_leaves_no_template() {
         let failed = executor.prepare(&fixture.program).await;
         assert!(matches!(failed, Err(Fault::Setup { .. })), "{failed:?}");
         assert!(templates(&fixture).is_empty());
-        assert!(fixture.qemu().is_none());
+        until(|| fixture.qemu().is_none()).await;
     });
 }
 

@@ -66,6 +66,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let mut config = MicroVmConfig::new(folder.path().join("work"));
         config.acceleration = Acceleration::Tcg;
+        config.ready_timeout_seconds = 180;
         assert!(
             config.runtime().is_file(),
             "the guest files are missing: run scripts/guest.sh"
@@ -128,6 +129,21 @@ impl Fixture {
 
     pub fn executor(&self) -> MicroVm {
         MicroVm::new(self.config.clone()).unwrap()
+    }
+
+    /// The code as it is on the disk now.
+    pub fn measured(mut self) -> Fixture {
+        self.program.code = file(&self.program.code.path);
+        self
+    }
+
+    pub fn layers(&self) -> Vec<beth_crn::jail::Layer> {
+        self.executor().layers()
+    }
+
+    pub async fn start_on(&self, executor: &MicroVm) -> Result<Box<dyn Machine>, Fault> {
+        let program = Arc::new(self.program.clone());
+        executor.start(program, Phases::default()).await
     }
 
     pub async fn start(&self) -> Result<Box<dyn Machine>, Fault> {

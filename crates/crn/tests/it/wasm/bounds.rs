@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beth_crn::body::Body;
 use beth_crn::core_node::CoreNode;
 use beth_crn::download::Files;
 use beth_crn::executor::Call;
@@ -110,7 +111,7 @@ async fn the_newest_code_answers_once_the_machine_is_made_anew() {
     let exact = core.wasm_program(&code, json!({"/code/use_latest": false}));
     assert_eq!(node.call(&latest, "/p").await, (200, HELLO_ANSWER.into()));
     assert_eq!(node.call(&exact, "/p").await, (200, HELLO_ANSWER.into()));
-    core.amend(&code, assemble(BEHAVIOURS));
+    core.redirect(&code, assemble(BEHAVIOURS));
     assert_eq!(node.call(&latest, "/p").await, (200, "printed".into()));
     node.stop().await;
 }
@@ -127,7 +128,7 @@ async fn amended_code_answers_the_next_call() {
     for program in [&latest, &exact] {
         assert_eq!(said(&pool, program, "/p").await, HELLO_ANSWER);
     }
-    core.amend(&code, assemble(BEHAVIOURS));
+    core.redirect(&code, assemble(BEHAVIOURS));
     assert_eq!(
         said(&pool, &latest, "/p").await,
         HELLO_ANSWER,
@@ -169,7 +170,8 @@ async fn said(pool: &Pool, program: &ItemHash, path: &str) -> Bytes {
         path: path.into(),
         query: String::new(),
         headers: Vec::new(),
-        body: Bytes::new(),
+        body: Body::empty(),
     };
-    pool.call(program, call).await.unwrap().answer.body
+    let answer = pool.call(program, call).await.unwrap().answer;
+    answer.body.collect(1 << 20).await.unwrap()
 }
