@@ -14,8 +14,8 @@
 //! | [`body`] | requests and answers in pieces, bounded |
 //! | [`lan`] | the guest network: addresses, links, ports and rules |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
-//! | [`jail`] | what the process of a machine may touch |
 //! | [`instance`] | whole machines under QEMU, which outlive the node |
+//! | [`jail`] | what the process of a machine may touch |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
 //! one program never waits for another program's; everything a tenant supplies

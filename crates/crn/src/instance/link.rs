@@ -133,16 +133,16 @@ pub trait Links: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 pub struct UserLinks {
     address: IpAddr,
-    cursor: Mutex<u16>,
 }
+
+/// The next port to try, of the whole process: QEMU opens a port only a while
+/// after it was found free, and nobody else shall find it so meanwhile.
+static CURSOR: Mutex<u16> = Mutex::new(limits::FORWARD_PORT_FIRST);
 
 impl UserLinks {
     /// Ports are opened on `address`.
     pub fn new(address: IpAddr) -> UserLinks {
-        UserLinks {
-            address,
-            cursor: Mutex::new(limits::FORWARD_PORT_FIRST),
-        }
+        UserLinks { address }
     }
 
     fn forward(&self, before: Option<&Link>) -> Result<Forward, InstanceFault> {
@@ -152,7 +152,7 @@ impl UserLinks {
             tcp: true,
             udp: false,
         };
-        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cursor = CURSOR.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = before.and_then(|link| link.forwards().first().copied());
         if let Some(kept) = kept
             && self.is_free(kept.host.port())

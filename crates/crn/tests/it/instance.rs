@@ -1,5 +1,6 @@
 //! Instances: real QEMU, a real Debian, SSH.
 
+mod copies;
 mod fixture;
 mod images;
 mod life;

@@ -12,6 +12,7 @@ use beth_crn::core_node::CoreNode;
 use beth_crn::download::Files;
 use beth_crn::instance::{Ground, Instances, InstancesConfig, Phase, Source, UserLinks};
 use beth_protocol::{ItemHash, MessageType};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -25,6 +26,7 @@ pub struct Ship {
     pub core: FakeCore,
     pub folder: TempDir,
     well_known: BTreeMap<ItemHash, PathBuf>,
+    shutdown_seconds: u64,
 }
 
 impl Ship {
@@ -33,6 +35,15 @@ impl Ship {
             core: FakeCore::start().await,
             folder: tempfile::Builder::new().prefix("i").tempdir().unwrap(),
             well_known: BTreeMap::new(),
+            shutdown_seconds: 120,
+        }
+    }
+
+    /// For guests that never listen to a power button.
+    pub async fn quick() -> Ship {
+        Ship {
+            shutdown_seconds: 0,
+            ..Ship::new().await
         }
     }
 
@@ -54,7 +65,7 @@ impl Ship {
         let core = CoreNode::new(&self.core.url).unwrap();
         let config = InstancesConfig {
             memory_mib: Some(8192),
-            shutdown_seconds: 60,
+            shutdown_seconds: self.shutdown_seconds,
             ..InstancesConfig::default()
         };
         let ground = Ground {
@@ -116,6 +127,33 @@ pub fn qemu_pid(folder: &Path, item_hash: &ItemHash) -> i32 {
 /// Whether a process runs.
 pub fn is_alive(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Ends guests whose test failed.
+pub struct Reaper(pub PathBuf);
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir(self.0.join("instances"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let Ok(bytes) = std::fs::read(entry.path().join("instance.json")) else {
+                continue;
+            };
+            let record: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            if let Some(pid) = record["process"]["pid"].as_i64() {
+                kill(pid as i32);
+            }
+        }
+    }
+}
+
+/// Without mercy.
+pub fn kill(pid: i32) {
+    // Usually it is gone already.
+    let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
 }
 
 /// Somebody with a key.

@@ -1,36 +1,9 @@
 //! One Debian through its life.
 
 use beth_crn::instance::{InstanceFault, Phase};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::fixture::{BOOT, Person, Ship, is_alive, qemu_pid, reaches, ssh_address};
-
-/// Ends guests whose test failed.
-struct Reaper(std::path::PathBuf);
-
-impl Drop for Reaper {
-    fn drop(&mut self) {
-        for entry in std::fs::read_dir(self.0.join("instances"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let Ok(bytes) = std::fs::read(entry.path().join("instance.json")) else {
-                continue;
-            };
-            let record: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            if let Some(pid) = record["process"]["pid"].as_i64() {
-                kill(pid as i32);
-            }
-        }
-    }
-}
-
-fn kill(pid: i32) {
-    // Usually it is gone already.
-    let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
-}
+use super::fixture::{BOOT, Person, Reaper, Ship, is_alive, kill, qemu_pid, reaches, ssh_address};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_debian_boots_lets_its_owner_in_and_survives() {
