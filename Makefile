@@ -1,6 +1,6 @@
 # The menu. Each target is one short script in scripts/.
 
-.PHONY: help up setup guest build test long check bench simulate fuzz
+.PHONY: help up setup guest image build test long check bench simulate fuzz
 
 help:            ## This list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -13,6 +13,9 @@ setup:           ## Install the host tools that microVMs need
 
 guest:           ## Build the kernel and root filesystem of microVMs (once)
 	@scripts/guest.sh
+
+image:           ## Build the Debian image of instances (once)
+	@scripts/image.sh
 
 build:           ## Build the binary: target/release/beth
 	@scripts/build.sh

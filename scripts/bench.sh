@@ -18,7 +18,9 @@ for what in "" "--slow 20" "--everything --rate 50 --seconds 10"; do
     # shellcheck disable=SC2086
     target/release/examples/measure_stream $what
 done
-for measure in measure_content measure_network measure_wasm measure_microvm; do
+echo "== measure_wasm"
+target/release/examples/measure_wasm "$(scripts/component.sh javascript)" "$(scripts/component.sh python)"
+for measure in measure_content measure_network measure_microvm; do
     echo "== $measure"
     "target/release/examples/$measure"
 done

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
 scripts/guest.sh
+scripts/image.sh
 cargo build --release --locked
 cargo test --release --locked --workspace
 

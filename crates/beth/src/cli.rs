@@ -3,7 +3,7 @@
 //! ```text
 //!  Arguments ─▶ Verb ─┬─ program   deploy, call
 //!                     ├─ post, aggregate, file, message, account
-//!                     ├─ ccn import, export
+//!                     ├─ ccn import, export; crn ls, inspect, logs, top
 //!                     ├─ config
 //!                     └─ up, ccn, crn, doctor (run by main)
 //!
@@ -18,6 +18,7 @@ mod account;
 mod aggregate;
 pub mod ccn;
 mod config;
+pub mod crn;
 mod dev;
 mod failure;
 mod file;
@@ -57,8 +58,8 @@ pub enum Verb {
     Up(crate::up::Args),
     /// Run a core node; import and export messages
     Ccn(ccn::Ccn),
-    /// Run a compute node
-    Crn(crate::config::Told),
+    /// Run a compute node, or look at what runs on one
+    Crn(crn::Crn),
     /// Print the effective configuration of a node, with the source of each value
     Config(config::Args),
     /// Say what this machine has and lacks
@@ -101,6 +102,9 @@ pub async fn run(verb: Verb) -> ExitCode {
         Verb::Ccn(ccn::Ccn {
             verb: Some(verb), ..
         }) => ccn::run(verb).await,
+        Verb::Crn(crn::Crn {
+            verb: Some(verb), ..
+        }) => crn::run(verb).await,
         Verb::Config(args) => config::run(args),
         Verb::Dev(verb) => dev::run(verb).await,
         Verb::Up(_) | Verb::Ccn(_) | Verb::Crn(_) | Verb::Doctor(_) | Verb::KvmSelfTest => {

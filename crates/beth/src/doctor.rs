@@ -4,12 +4,14 @@
 //!  machine   program, processor and memory, folder, ports
 //!  network   core node, peers, compute nodes           (when one runs)
 //!  microVMs  QEMU, kernel, runtime, acceleration        (Python functions)
+//!  isolation own users, files, networks of machines …    (safety of tenants)
 //!  tools     python3, mksquashfs                        (building, clients)
 //! ```
 //!
 //! Only what nothing works without is *broken* and makes the exit code 1; what
 //! one feature needs is *missing*.
 
+mod isolation;
 mod machine;
 mod microvm;
 mod network;
@@ -107,6 +109,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     checks.push(machine::ports(network.is_running));
     checks.extend(network.checks);
     checks.extend(microvm::look(args.guest_dir).await);
+    checks.extend(isolation::look());
     checks.extend([machine::tool("python3"), machine::tool("mksquashfs")]);
     let text = match args.json {
         true => serde_json::to_string(

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::ccn::Ccn;
+use cli::crn::Crn;
 use cli::{Arguments, Verb};
 use config::LogConfig;
 
@@ -58,7 +59,10 @@ async fn run(verb: Verb) -> ExitCode {
             verb: None,
             told: Some(told),
         }) => node::ccn(&told).await,
-        Verb::Crn(told) => node::crn(&told).await,
+        Verb::Crn(Crn {
+            verb: None,
+            told: Some(told),
+        }) => node::crn(&told).await,
         Verb::Doctor(args) => doctor::run(args).await,
         client => return cli::run(client).await,
     };
@@ -80,15 +84,18 @@ fn start_log(verb: &Verb) {
     };
     match verb {
         Verb::Ccn(Ccn { verb: Some(_), .. }) => log::start(&quiet("warn")),
+        Verb::Crn(Crn { verb: Some(_), .. }) => log::start(&quiet("off")),
         Verb::Ccn(Ccn {
             told: Some(told), ..
         })
-        | Verb::Crn(told) => {
+        | Verb::Crn(Crn {
+            told: Some(told), ..
+        }) => {
             // A file that is wrong is complained about by the role itself.
             let loaded = told.load();
             log::start(&loaded.map(|loaded| loaded.config.log).unwrap_or_default());
         }
-        Verb::Up(_) | Verb::Ccn(_) => log::start(&LogConfig::default()),
+        Verb::Up(_) | Verb::Ccn(_) | Verb::Crn(_) => log::start(&LogConfig::default()),
         _ => log::start(&quiet("off")),
     }
 }

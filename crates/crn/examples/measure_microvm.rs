@@ -1,5 +1,10 @@
-//! Measures cold and warm calls of the FastAPI example in a microVM:
-//! `cargo run --release -p beth-crn --example measure_microvm [-- COLD_STARTS]`.
+//! Measures the FastAPI example in microVMs, from a boot to a warm call:
+//! `cargo run --release -p beth-crn --example measure_microvm [-- STARTS [CLONES]]`.
+//!
+//! ```text
+//! boots (no template) ─▶ making the template ─▶ clones, one after the other
+//!   ─▶ warm calls, appetite when unused ─▶ calls of a paused machine ─▶ CLONES clones at once
+//! ```
 //!
 //! Prints medians and extremes; run it on a quiet machine.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -9,15 +14,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use beth_crn::body::Body;
 use beth_crn::executor::{Call, Executor, LocalFile, Machine, Phases, Program};
 use beth_crn::microvm::{MicroVm, MicroVmConfig, kvm_self_test_main};
 use beth_protocol::ItemHash;
-use bytes::Bytes;
 use serde_json::json;
 
 const APPLICATION: &str = include_str!("../../../examples/fastapi/main.py");
 const HASH: &str = "63faf8b5db1cf8d965e6a464a0cb8062af8e7df131729e48738342d956f29ace";
 const WARM_CALLS: usize = 500;
+const PAUSES: usize = 30;
 const IDLE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
@@ -26,11 +32,14 @@ async fn main() {
     if argument.as_deref() == Some("kvm-self-test") {
         std::process::exit(kvm_self_test_main());
     }
-    let cold_starts = argument.map_or(5, |text| text.parse().unwrap());
+    let starts: usize = argument.map_or(5, |text| text.parse().unwrap());
+    let clones = std::env::args().nth(2);
+    let clones: usize = clones.map_or(50, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let config = MicroVmConfig::new(folder.path().join("work"));
+    let mut config = MicroVmConfig::new(folder.path().join("work"));
     let program = Arc::new(program(folder.path(), &config));
-    let executor = MicroVm::new(config).unwrap();
+    config.templates_mib = 0;
+    let executor = MicroVm::new(config.clone()).unwrap();
     let report = executor.report().await;
     println!(
         "QEMU: {}",
@@ -44,16 +53,74 @@ async fn main() {
         ),
         Err(error) => println!("acceleration: {error}"),
     }
+    several("boot", &executor, &program, starts.div_ceil(3)).await;
+    config.templates_mib = 4096;
+    let executor = MicroVm::new(config).unwrap();
+    let began = Instant::now();
+    executor.prepare(&program).await.unwrap();
+    let took = began.elapsed().as_secs_f64();
+    println!("\ntemplate made in {took:.1} s");
+    several("clone", &executor, &program, starts * 2).await;
+    warm(&executor, &program).await;
+    paused(&executor, &program).await;
+    crowd(&executor, &program, clones).await;
+}
+
+async fn several(what: &str, executor: &MicroVm, program: &Arc<Program>, count: usize) {
     let mut runs = Vec::new();
-    for _ in 0..cold_starts {
-        runs.push(cold(&executor, &program).await);
+    for _ in 0..count {
+        runs.push(cold(executor, program).await);
     }
-    println!("\ncold call, ms ({cold_starts} runs)   median      min      max");
+    println!("\n{what} and first call, ms ({count} runs)   median      min      max");
     for index in 0..runs[0].len() {
         let times = runs.iter().map(|run| run[index].1).collect();
         row(runs[0][index].0, times);
     }
-    warm(&executor, &program).await;
+}
+
+/// The first call after a pause.
+async fn paused(executor: &MicroVm, program: &Arc<Program>) {
+    let machine = executor.start(Arc::clone(program), Phases::default());
+    let machine = machine.await.unwrap();
+    let mut times = Vec::new();
+    for _ in 0..PAUSES {
+        answer(&*machine).await;
+        machine.pause().await;
+        assert!(machine.is_paused());
+        let began = Instant::now();
+        answer(&*machine).await;
+        times.push(began.elapsed());
+    }
+    println!("\ncall of a paused machine, ms ({PAUSES} calls)   median      min      max");
+    row("all", times);
+    machine.stop().await;
+}
+
+/// Many clones at once: from nothing to the first answer of each.
+async fn crowd(executor: &MicroVm, program: &Arc<Program>, count: usize) {
+    let began = Instant::now();
+    let starting = (0..count).map(|_| async {
+        let machine = executor.start(Arc::clone(program), Phases::default());
+        let machine = machine.await.unwrap();
+        answer(&*machine).await;
+        (machine, began.elapsed())
+    });
+    let (machines, times): (Vec<_>, Vec<_>) = futures::future::join_all(starting)
+        .await
+        .into_iter()
+        .unzip();
+    println!("\n{count} clones at once, first answers, ms   median      min      max");
+    row("all", times);
+    let memory = |name| children().map(|pid| memory_mib(pid, name)).sum::<u64>() / count as u64;
+    let (own, resident) = (memory("RssAnon:"), memory("VmRSS:"));
+    println!("each has {own} MiB of its own ({resident} MiB with what they share)");
+    let again = Instant::now();
+    futures::future::join_all(machines.iter().map(|machine| answer(&**machine))).await;
+    println!(
+        "all answer again in {:.0} ms",
+        again.elapsed().as_secs_f64() * 1e3
+    );
+    drop(machines);
 }
 
 /// From nothing to the first answer, by phase.
@@ -108,7 +175,7 @@ async fn answer(machine: &dyn Machine) {
         path: "/".into(),
         query: String::new(),
         headers: Vec::new(),
-        body: Bytes::new(),
+        body: Body::empty(),
     };
     assert_eq!(machine.call(call).await.unwrap().status, 200);
 }
@@ -117,7 +184,7 @@ fn row(name: &str, mut times: Vec<Duration>) {
     times.sort();
     let ms = |index: usize| times[index].as_secs_f64() * 1e3;
     println!(
-        "{name:>22}   {:>8.0} {:>8.0} {:>8.0}",
+        "{name:>36}   {:>8.1} {:>8.1} {:>8.1}",
         ms(times.len() / 2),
         ms(0),
         ms(times.len() - 1)

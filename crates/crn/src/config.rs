@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use beth_protocol::ItemHash;
 use serde::{Deserialize, Serialize};
 
+use crate::instance::InstancesConfig;
+use crate::jail::Mode;
 use crate::lan::LanConfig;
+use crate::microvm::{FirecrackerConfig, TEMPLATES_MIB};
 use crate::wasm::WasmConfig;
 
 /// Everything a compute node can be told.
@@ -34,13 +37,28 @@ pub struct CrnConfig {
     pub owner: Option<String>,
     /// How long an unused machine is kept, in seconds; 0 stops it after a call.
     pub reuse_seconds: u64,
+    /// How long a microVM may be unused until its processors stand still, in
+    /// seconds; the next call goes on with it. 0: it never pauses.
+    pub pause_seconds: u64,
     /// How long a machine may take until it can answer, in seconds.
     pub ready_timeout_seconds: u64,
+    /// How long calls under way may go on when the node ends, in seconds.
+    pub drain_seconds: u64,
     /// Memory of all microVMs together, in MiB. Unset: four fifths of what is
     /// free when the node starts.
     pub machine_memory_mib: Option<u64>,
+    /// Room of the frozen machines of which microVMs are clones, in MiB of the
+    /// disk below `folder`; the longest unused go first. 0: every microVM boots.
+    pub templates_mib: u64,
     /// How microVMs are run.
     pub acceleration: Acceleration,
+    /// Whether the processes of machines are jailed.
+    pub jail: Mode,
+    /// First of the 10,000 user ids that machines get, each its own.
+    pub jail_first_user: u32,
+    /// Largest body of a request to a program, and of its answer, in MiB.
+    /// 0: any; either way they pass in pieces.
+    pub program_body_mib: u64,
     /// Whether everybody may read what programs print, and their tracebacks.
     /// False: only who connects from this computer, not through a proxy.
     pub public_logs: bool,
@@ -50,12 +68,101 @@ pub struct CrnConfig {
     /// Hex SHA-256 of the token accepted in `X-Auth-Signature` (deprecated
     /// upstream). Empty: none is accepted.
     pub allocation_token_hash: String,
+    /// Where streams of payments must flow. Unset: to `owner`.
+    pub payment_receiver: Option<String>,
+    /// How often it is looked whether everything is paid, in seconds.
+    pub payment_interval_seconds: u64,
+    /// A node of Avalanche, asked for streams. Empty: none are accepted there.
+    pub rpc_avax: String,
+    /// A node of Base, asked for streams. Empty: none are accepted there.
+    pub rpc_base: String,
+    /// Address whose aggregate `settings` holds what is the same on all nodes.
+    pub settings_address: String,
+    /// Whether new messages are followed: versions, deletions, triggers.
+    pub watch: bool,
+    /// How long a message that an owner names is waited for, in seconds.
+    pub notify_patience_seconds: u64,
+    /// IPv6 network of the machines, as others are told it.
+    pub ipv6_address_pool: String,
+    /// Whether confidential machines (AMD SEV) are accepted.
+    pub enable_confidential: bool,
+    /// Whether graphics cards are given to machines.
+    pub enable_gpus: bool,
+    /// Whether machines may arrive from nodes on this computer: for private
+    /// networks.
+    pub allow_private_sources: bool,
+    /// What is kept back from workloads.
+    pub admission: AdmissionConfig,
+    /// What the self-check of the network asks.
+    pub checks: CheckConfig,
     /// Files that need no download: hash of the STORE message to local path.
     pub well_known_files: BTreeMap<ItemHash, PathBuf>,
     /// Bounds of Wasm programs.
     pub wasm: WasmConfig,
     /// The guest network.
     pub lan: LanConfig,
+    /// Whole machines.
+    pub instances: InstancesConfig,
+    /// An operator's own Firecracker, which then runs what QEMU would run.
+    pub firecracker: Option<FirecrackerConfig>,
+}
+
+/// What is kept back from workloads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdmissionConfig {
+    /// Memory for the node itself, in MiB; at most an eighth of all.
+    pub host_memory_reserved_mib: u64,
+    /// Memory that instances leave to programs, in MiB; at most half of all.
+    pub program_memory_reserved_mib: u64,
+    /// Processors promised per processor.
+    pub vcpu_overcommit: f64,
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> AdmissionConfig {
+        AdmissionConfig {
+            host_memory_reserved_mib: 2048,
+            program_memory_reserved_mib: 8192,
+            vcpu_overcommit: 4.0,
+        }
+    }
+}
+
+/// What the self-check of the network asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckConfig {
+    /// Answers over IPv4.
+    pub ipv4_url: String,
+    /// Answers over IPv6.
+    pub ipv6_url: String,
+    /// Has addresses of both families.
+    pub dns_hostname: String,
+    /// One of them answers.
+    pub http_urls: Vec<String>,
+}
+
+impl Default for CheckConfig {
+    fn default() -> CheckConfig {
+        CheckConfig {
+            ipv4_url: "https://1.1.1.1/".into(),
+            ipv6_url: "https://[2606:4700:4700::1111]/".into(),
+            dns_hostname: "example.org".into(),
+            http_urls: vec![
+                "http://detectportal.firefox.com/success.txt".into(),
+                "https://connectivity-check.ubuntu.com/".into(),
+                "https://www.gstatic.com/generate_204".into(),
+            ],
+        }
+    }
+}
+
+impl CrnConfig {
+    /// Where streams of payments must flow.
+    pub fn receiver(&self) -> Option<&str> {
+        self.payment_receiver.as_deref().or(self.owner.as_deref())
+    }
 }
 
 /// How microVMs are run.
@@ -82,17 +189,45 @@ impl Default for CrnConfig {
             node_hash: None,
             owner: None,
             reuse_seconds: 3600,
+            pause_seconds: 5,
             ready_timeout_seconds: 120,
+            drain_seconds: 30,
             machine_memory_mib: None,
+            templates_mib: TEMPLATES_MIB,
             acceleration: Acceleration::Auto,
+            jail: Mode::Auto,
+            jail_first_user: 200_000,
+            program_body_mib: 0,
             public_logs: false,
             allocation_signers: Vec::new(),
             allocation_token_hash:
                 "151ba92f2eb90bce67e912af2f7a5c17d8654b3d29895b042107ea312a7eebda".into(),
+            payment_receiver: None,
+            payment_interval_seconds: 60,
+            rpc_avax: "https://api.avax.network/ext/bc/C/rpc".into(),
+            rpc_base: "https://base-mainnet.public.blastapi.io/".into(),
+            settings_address: "0xFba561a84A537fCaa567bb7A2257e7142701ae2A".into(),
+            watch: true,
+            notify_patience_seconds: 10,
+            ipv6_address_pool: "fc00:1:2:3::/64".into(),
+            enable_confidential: false,
+            enable_gpus: false,
+            allow_private_sources: false,
+            admission: AdmissionConfig::default(),
+            checks: CheckConfig::default(),
             well_known_files: BTreeMap::new(),
             wasm: WasmConfig::default(),
             lan: LanConfig::default(),
+            instances: InstancesConfig::default(),
+            firecracker: None,
         }
+    }
+}
+
+impl CrnConfig {
+    /// [`program_body_mib`](Self::program_body_mib) in bytes; `None`: any.
+    pub fn program_body_limit(&self) -> Option<u64> {
+        (self.program_body_mib > 0).then(|| self.program_body_mib.saturating_mul(1 << 20))
     }
 }
 

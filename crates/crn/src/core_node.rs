@@ -5,12 +5,15 @@
 //! Answers are bounded in size and time. Nothing is retried here: whoever calls
 //! a program may call again.
 
+mod facts;
+
 use beth_protocol::{Content, ItemHash, Message, MessageType};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::limits;
+pub use facts::{Balance, Price};
 
 /// Why the core node gave no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -68,6 +71,11 @@ impl CoreNode {
     /// Its base URL, without a slash at the end.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The client that talks to it.
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
     }
 
     /// The message of this name, its hash verified; `None` when the node does
@@ -214,6 +222,6 @@ fn reason(error: &reqwest::Error) -> String {
 }
 
 /// The HTTP client takes the process-wide TLS provider; the first one stays.
-fn install_tls() {
+pub(crate) fn install_tls() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }

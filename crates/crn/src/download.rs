@@ -6,8 +6,8 @@
 //!
 //! A file appears under its name only whole, synced and with the right hash, so
 //! whatever is there can be used. Two who want the same file share one
-//! download. Nothing is evicted yet: a bound on the folder belongs into
-//! [`Files::fetch`], after a download.
+//! download. A bounded folder gives up the files that were unused for longest;
+//! who uses one of those must open it at once.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -82,6 +82,8 @@ pub struct Files {
     incoming: PathBuf,
     turns: Turns,
     downloads: Arc<AtomicU64>,
+    /// Bytes of all files; `None` keeps everything.
+    bytes_max: Option<u64>,
 }
 
 impl Files {
@@ -100,6 +102,16 @@ impl Files {
             incoming,
             turns: Turns::default(),
             downloads: Arc::default(),
+            bytes_max: None,
+        })
+    }
+
+    /// The same, keeping at most that many bytes.
+    pub fn open_bounded(core: CoreNode, folder: &Path, bytes_max: u64) -> std::io::Result<Files> {
+        let bytes_max = Some(bytes_max);
+        Ok(Files {
+            bytes_max,
+            ..Files::open(core, folder)?
         })
     }
 
@@ -114,6 +126,7 @@ impl Files {
         let path = self.files.join(hash.as_str());
         let _turn = self.turns.take(hash.as_str()).await;
         if let Ok(metadata) = tokio::fs::metadata(&path).await {
+            self.touch(&path).await;
             if metadata.len() > limit_bytes {
                 return Err(FileFault::TooLarge {
                     hash: hash.clone(),
@@ -147,6 +160,7 @@ impl Files {
             .into())
         });
         let size_bytes = downloaded?;
+        self.make_room(size_bytes).await;
         part.persist(&path)
             .map_err(|error| self.disk(hash, &error.error))?;
         Ok(LocalFile {
@@ -154,6 +168,29 @@ impl Files {
             size_bytes,
             hash: hash.clone(),
         })
+    }
+
+    /// Notes in a bounded folder that a file was used.
+    async fn touch(&self, path: &Path) {
+        if self.bytes_max.is_some() {
+            let path = path.to_owned();
+            let touched =
+                move || std::fs::File::open(path)?.set_modified(std::time::SystemTime::now());
+            // A file that seems older than it is may go too early, no more.
+            drop(tokio::task::spawn_blocking(touched).await);
+        }
+    }
+
+    /// Removes what was unused for longest until that many bytes fit.
+    async fn make_room(&self, bytes: u64) {
+        let Some(bytes_max) = self.bytes_max else {
+            return;
+        };
+        let folder = self.files.clone();
+        let evicted = tokio::task::spawn_blocking(move || evict(&folder, bytes_max, bytes)).await;
+        if let Ok(Err(error)) = evicted {
+            tracing::warn!("cannot make room in {}: {error}", self.files.display());
+        }
     }
 
     async fn download(
@@ -233,6 +270,33 @@ impl Files {
     }
 }
 
+/// Removes the files of a folder that were modified longest ago, until it and
+/// `more` bytes are within `bytes_max`; how many went.
+pub(crate) fn evict(folder: &Path, bytes_max: u64, more: u64) -> std::io::Result<usize> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_file() {
+            files.push((metadata.modified()?, metadata.len(), entry.path()));
+        }
+    }
+    files.sort();
+    let mut bytes = files
+        .iter()
+        .fold(more, |sum, file| sum.saturating_add(file.1));
+    let mut evicted = 0;
+    for (_, length, path) in files {
+        if bytes <= bytes_max {
+            break;
+        }
+        std::fs::remove_file(path)?;
+        bytes -= length;
+        evicted += 1;
+    }
+    Ok(evicted)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -294,5 +358,25 @@ mod tests {
             ),
             "{fault:?}"
         );
+    }
+
+    #[test]
+    fn what_was_unused_for_longest_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, age_seconds: u64| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, [0; 10]).unwrap();
+            let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age_seconds);
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        write("new", 1);
+        write("old", 300);
+        write("older", 600);
+        let has = |name: &str| folder.path().join(name).exists();
+        assert_eq!(evict(folder.path(), 40, 10).unwrap(), 0);
+        assert_eq!(evict(folder.path(), 30, 10).unwrap(), 1);
+        assert!(has("new") && has("old") && !has("older"));
+        assert_eq!(evict(folder.path(), 5, 100).unwrap(), 2, "all it can");
     }
 }

@@ -14,14 +14,20 @@
 //!
 //! A machine answers many calls at once. Dropping it kills it.
 
+use std::any::Any;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use beth_protocol::ItemHash;
 use beth_protocol::content::ProgramContent;
 use bytes::Bytes;
+use futures::Sink;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::body::Body;
 
 /// A program whose files are all here.
 #[derive(Clone, Debug)]
@@ -60,8 +66,15 @@ pub struct MountedVolume {
     pub mount: String,
 }
 
+/// Names and values of headers.
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Header of calls that no client made: it names the event. Clients' headers of
+/// this name are taken away.
+pub const EVENT_HEADER: &str = "aleph-event";
+
 /// One HTTP request to a program.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Call {
     /// Upper case.
     pub method: String,
@@ -70,20 +83,58 @@ pub struct Call {
     /// Without `?`, may be empty; as received.
     pub query: String,
     /// Lower-case names, in order, duplicates kept.
-    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The whole body.
-    pub body: Bytes,
+    pub headers: Headers,
+    /// The program takes it at its own pace.
+    pub body: Body,
 }
 
-/// A program's answer.
-#[derive(Clone, Debug)]
+/// A program's answer: its head, and a body that may still be under way.
+#[derive(Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// In order, duplicates kept.
-    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The whole body.
-    pub body: Bytes,
+    pub headers: Headers,
+    /// Dropped before its end: the program is told that nobody reads any more.
+    pub body: Body,
+}
+
+/// One message of a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A text.
+    Text(String),
+    /// Bytes.
+    Binary(Bytes),
+    /// The last one, from either side.
+    Close {
+        /// As in RFC 6455; 1005 for none, 1006 when the other side has vanished.
+        code: u16,
+        /// May be empty.
+        reason: String,
+    },
+}
+
+/// A WebSocket that a program has accepted.
+pub struct Socket {
+    /// What the program chose of those offered.
+    pub subprotocol: Option<String>,
+    /// What it adds to the handshake.
+    pub headers: Headers,
+    /// What it says; the last is a close.
+    pub incoming: BoxStream<'static, Message>,
+    /// What it is told; nothing follows a close.
+    pub outgoing: Pin<Box<dyn Sink<Message, Error = ()> + Send>>,
+    /// Held as long as the socket is used.
+    pub guards: Vec<Box<dyn Any + Send>>,
+}
+
+/// What becomes of a client that asks for a WebSocket.
+pub enum Connection {
+    /// The program talks with it.
+    Open(Socket),
+    /// It does not, and says so.
+    Refused(Answer),
 }
 
 /// Why a program could not be prepared, started or called. `Display` is the
@@ -147,6 +198,12 @@ pub trait Executor: Send + Sync + 'static {
         Ok(0)
     }
 
+    /// True when an idle machine takes nothing that others could use, so that
+    /// thousands may be kept.
+    fn is_light(&self) -> bool {
+        false
+    }
+
     /// Does ahead of time what can be done (compile, build images). Idempotent;
     /// `start` does not depend on it.
     fn prepare<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, Result<(), Fault>>;
@@ -158,15 +215,51 @@ pub trait Executor: Send + Sync + 'static {
         program: Arc<Program>,
         phases: Phases,
     ) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>>;
+
+    /// Removes what was made ahead of time for a program that is no more.
+    fn forget(&self, _item_hash: &ItemHash) {}
 }
 
 /// Something that answers calls.
 pub trait Machine: Send + Sync + 'static {
-    /// Answers one request; `Fault::Timeout` after `resources.seconds`.
+    /// Answers one request; `Fault::Timeout` when the answer does not begin
+    /// within `resources.seconds`.
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>>;
+
+    /// Opens a WebSocket; the call's body is not used. `Fault::Timeout` as for
+    /// [`call`](Self::call).
+    fn connect(
+        &self,
+        _call: Call,
+        _subprotocols: Vec<String>,
+    ) -> BoxFuture<'_, Result<Connection, Fault>> {
+        let text = "this kind of program takes no WebSockets; answer with a stream of events (text/event-stream)";
+        let answer = Answer {
+            status: 501,
+            headers: vec![(b"content-type".to_vec(), b"text/plain".to_vec())],
+            body: text.into(),
+        };
+        Box::pin(std::future::ready(Ok(Connection::Refused(answer))))
+    }
+
+    /// Tells it of something that happened, as JSON; what it says to that.
+    fn event(&self, _kind: &'static str, _event: String) -> BoxFuture<'_, Result<Bytes, Fault>> {
+        let text = "this kind of program takes no events; let something call it";
+        Box::pin(std::future::ready(Err(Fault::NotHere(text.to_owned()))))
+    }
 
     /// Ends it, first politely, within five seconds.
     fn stop(&self) -> BoxFuture<'_, ()>;
+
+    /// Lets it use no processor until the next call, if nobody is being answered.
+    fn pause(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// True after [`pause`](Self::pause), until the next call.
+    fn is_paused(&self) -> bool {
+        false
+    }
 
     /// False once it ended by itself.
     fn is_alive(&self) -> bool;

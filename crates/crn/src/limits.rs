@@ -2,13 +2,39 @@
 
 use std::time::Duration;
 
-/// Largest request body of any route, programs included (compute.md §3.2).
+/// Largest request body of the node's own routes (compute.md §3.2).
 pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Longest time a client may take to send its body.
+/// Longest time a client may take to send such a body, or the next piece of one
+/// for a program.
 pub const REQUEST_BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Largest answer of a program.
+/// Least that a client sends of a body to a program, on average, beyond a grace
+/// of [`REQUEST_BODY_DEADLINE`]. The program's own slowness does not count.
+pub const REQUEST_BYTES_PER_SECOND_MIN: u64 = 1024;
+
+/// Largest body that travels with the head of its call or answer.
+pub const BODY_WHOLE_BYTES_MAX: u64 = 64 << 10;
+
+/// Longest message of a WebSocket, either way.
+pub const MESSAGE_BYTES_MAX: usize = beth_guest::frame::MAX_MESSAGE_BYTES;
+
+/// Subprotocols of a WebSocket that a program is told of.
+pub const SUBPROTOCOLS_MAX: usize = 32;
+
+/// How often the client of a WebSocket is pinged.
+pub const SOCKET_PING_PERIOD: Duration = Duration::from_secs(30);
+
+/// Longest silence of such a client, pongs included.
+pub const SOCKET_SILENCE_DEADLINE: Duration = Duration::from_secs(90);
+
+/// Longest wait for one end of a WebSocket after the other has closed.
+pub const SOCKET_CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Longest silence in the middle of a program's answer.
+pub const ANSWER_IDLE_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Largest answer of a program that comes in one piece.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Headers of such an answer.
@@ -53,8 +79,12 @@ pub const PREPARE_DEADLINE: Duration = Duration::from_secs(300);
 /// How much longer than an executor's own limit a start may take.
 pub const START_MARGIN: Duration = Duration::from_secs(15);
 
-/// Longest wait for calls under way when the node ends.
+/// Longest wait for calls and operations under way when a machine or the node
+/// ends.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest wait for connections when the node ends and calls have ended.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often idle machines are looked for.
 pub const IDLE_CHECK_PERIOD: Duration = Duration::from_millis(500);
@@ -92,11 +122,53 @@ pub const CONTENT_BYTES_MAX: u64 = 4 << 20;
 /// Longest compilation of a component.
 pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Components that are mapped and linked at the same time.
+pub const WASM_RESIDENT_MAX: usize = 2048;
+
+/// Machines that take no memory while idle and run at the same time.
+pub const LIGHT_MACHINES_MAX: usize = 2048;
+
+/// Bytes of a memory or table that stay in place between two calls.
+pub const WASM_MEMORY_KEPT_BYTES: usize = 128 << 10;
+
+/// Percent of the memory that is free at the start which Wasm calls may take.
+pub const WASM_MEMORY_PERCENT: u64 = 50;
+
 /// Table elements of one call of a component.
 pub const TABLE_ELEMENTS_MAX: usize = 200_000;
 
 /// Host objects (headers, bodies, streams) that one call may hold.
 pub const WASM_RESOURCES_MAX: usize = 1024;
+
+/// Queries to the core node that components wait for at the same time.
+pub const WASM_QUERIES_MAX: usize = 16;
+
+/// Such queries of one call, all in all.
+pub const WASM_CALL_QUERIES_MAX: u32 = 256;
+
+/// Keys in one answer of `wasi:keyvalue`.
+pub const WASM_KEYS_MAX: usize = 1000;
+
+/// Largest file that a component may read.
+pub const WASM_BLOB_BYTES_MAX: u64 = 64 << 20;
+
+/// Most bytes of a file that a component may read at once.
+pub const WASM_BLOB_AT_ONCE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of all files kept because components read them.
+pub const WASM_FILES_BYTES_MAX: u64 = 1 << 30;
+
+/// Outgoing requests of all components at the same time.
+pub const WASM_REQUESTS_MAX: usize = 256;
+
+/// Outgoing requests of one call at the same time.
+pub const WASM_CALL_REQUESTS_MAX: usize = 16;
+
+/// Unused connections kept for outgoing requests, for each host.
+pub const WASM_IDLE_CONNECTIONS_MAX: usize = 4;
+
+/// Longest wait for the head of the answer to an outgoing request.
+pub const WASM_FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Lines kept of what a program printed.
 pub const LOG_LINES_MAX: usize = 1000;
@@ -139,3 +211,181 @@ pub const NAME_SERVERS_MAX: usize = 4;
 
 /// Longest run of a program that changes the host's network.
 pub const HOST_COMMAND_DEADLINE: Duration = Duration::from_secs(15);
+/// Longest wait for QEMU's monitor.
+pub const INSTANCE_MONITOR_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Answers and events of one monitor that wait to be read.
+pub const INSTANCE_MONITOR_LINES_MAX: usize = 256;
+
+/// Longest line of a monitor or of a guest's agent.
+pub const INSTANCE_MONITOR_LINE_BYTES_MAX: u64 = 1 << 20;
+
+/// Longest wait for the agent inside a guest.
+pub const GUEST_AGENT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Longest wait for a guest that was asked to shut down.
+pub const INSTANCE_SHUTDOWN_DEADLINE: Duration = Duration::from_secs(50);
+
+/// Longest wait for a QEMU that was asked to end.
+pub const INSTANCE_QUIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest wait for a QEMU that was killed.
+pub const INSTANCE_KILL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Longest wait until a new QEMU listens.
+pub const INSTANCE_LAUNCH_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether it does.
+pub const INSTANCE_LAUNCH_PERIOD: Duration = Duration::from_millis(20);
+
+/// Pause before an instance whose QEMU died is started again; it doubles.
+pub const INSTANCE_RESTART_PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Longest such pause.
+pub const INSTANCE_RESTART_PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// An instance that ran this long is healthy again.
+pub const INSTANCE_HEALTHY_AFTER: Duration = Duration::from_secs(600);
+
+/// Commands that wait for one instance.
+pub const INSTANCE_COMMANDS_MAX: usize = 8;
+
+/// Instances of one node, stopped ones included.
+pub const INSTANCES_MAX: usize = 4096;
+
+/// Lowest number of an instance.
+pub const INSTANCE_NUMBER_FIRST: u32 = 4;
+
+/// Lines that wait for one who follows a console.
+pub const CONSOLE_LINES_MAX: usize = 1024;
+
+/// Size at which a console's file is put aside; two are kept.
+pub const CONSOLE_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Longest run of `qemu-img` or `mkfs.ext4`.
+pub const IMAGE_TOOL_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// Longest name of a volume.
+pub const VOLUME_NAME_BYTES_MAX: usize = 100;
+
+/// First port of the node that may lead to a guest (compute.md §23).
+pub const FORWARD_PORT_FIRST: u16 = 24_000;
+
+/// Last such port.
+pub const FORWARD_PORT_LAST: u16 = 65_534;
+
+/// Backups and exports that copy disks at the same time.
+pub const DISK_COPIES_MAX: usize = 2;
+
+/// How long a backup is kept.
+pub const BACKUP_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Longest wait for QEMU to do what its monitor was told.
+pub const MONITOR_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest line of QEMU's monitor.
+pub const MONITOR_LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Longest wait for a QEMU that was told to end.
+pub const QUIT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Random bytes that a clone is given before anything else.
+pub const WAKE_SEED_BYTES: usize = 64;
+
+/// Machines that are frozen into templates at the same time.
+pub const FREEZES_MAX: usize = 2;
+
+/// Clones that may become ready at the same time, on however few processors.
+pub const WAKES_MIN: usize = 2;
+
+/// How long a clone may keep others waiting until it is ready.
+pub const WAKE_TURN: Duration = Duration::from_secs(1);
+
+/// How long a program that could not be frozen is booted without a new attempt.
+pub const FREEZE_RETRY: Duration = Duration::from_secs(300);
+
+/// Room that a template must leave on its disk, in bytes.
+pub const TEMPLATE_FREE_BYTES_MIN: u64 = 256 << 20;
+
+/// How long an owner's delegations are believed.
+pub const DELEGATIONS_AGE_MAX: Duration = Duration::from_secs(120);
+
+/// Owners whose delegations are kept.
+pub const DELEGATIONS_MAX: usize = 4096;
+
+/// How long the first answer to an operation is given to whoever sends it again.
+pub const OPERATION_MEMORY: Duration = Duration::from_secs(240);
+
+/// How long a message that was read is kept in memory.
+pub const CONTENT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Messages kept in memory.
+pub const CONTENTS_MAX: usize = 2 * PROGRAMS_MAX;
+
+/// How often a machine that is to end is looked at for calls under way.
+pub const CALLS_CHECK_PERIOD: Duration = Duration::from_millis(20);
+
+/// Logs that are followed at the same time.
+pub const LOG_STREAMS_MAX: usize = 64;
+
+/// How often a followed log is looked at.
+pub const LOG_LOOK_PERIOD: Duration = Duration::from_millis(250);
+
+/// How long the network's settings are believed.
+pub const SETTINGS_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a price is believed.
+pub const PRICE_AGE_MAX: Duration = Duration::from_secs(300);
+
+/// How long a balance or a status is believed.
+pub const BALANCE_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// Prices, balances and statuses kept.
+pub const FACTS_MAX: usize = 4096;
+
+/// Rounds in a row that must find a message gone before its workload ends.
+pub const GONE_ROUNDS: u32 = 3;
+
+/// How long cards are kept for somebody.
+pub const RESERVATION: Duration = Duration::from_secs(60);
+
+/// How often a message that is not there yet is asked for.
+pub const MESSAGE_LOOK_PERIOD: Duration = Duration::from_millis(500);
+
+/// How often the registration of this node is looked for.
+pub const DISCOVERY_PERIOD: Duration = Duration::from_secs(300);
+
+/// Longest wait for one answer of the diagnostic program, its start included.
+pub const DIAGNOSIS_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How often programs that run uncalled are looked at.
+pub const REVIVE_PERIOD: Duration = Duration::from_secs(5);
+
+/// Pauses before the message stream is opened again: the first, and the longest.
+pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// See [`RECONNECT_PAUSE_MIN`].
+pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(8);
+
+/// Silence of the message stream after which it is asked for a sign of life.
+pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Programs that are told of messages at the same time.
+pub const TRIGGERED_CALLS_MAX: usize = 64;
+
+/// How long it is remembered that a program was told of a message.
+pub const TOLD_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// Such pairs remembered.
+pub const TOLD_MAX: usize = 10_000;
+
+/// Machines that move at the same time, in or out.
+pub const MIGRATIONS_MAX: usize = 1;
+
+/// How long copies of a machine that leaves are kept.
+pub const EXPORT_LIFE: Duration = Duration::from_secs(1800);
+
+/// Disks of a machine that arrives.
+pub const MOVED_DISKS_MAX: usize = 64;
+
+/// Most that is read of what a component says to an event.
+pub const EVENT_ANSWER_BYTES_MAX: u64 = 64 << 10;

@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! Program ─▶ setup ─▶ drives, config ┐
-//! guest folder ─▶ assets ────────────┼─▶ qemu (arguments) ─▶ spawn ─▶ machine ─▶ channel
-//! /dev/kvm ─▶ acceleration ──────────┘                                   │          │
-//!                                                                     lines      frames
-//!                                                                 (log, console)
+//! guest folder ─▶ assets ────────────┼─▶ plan ─▶ birth ─▶ boot ─▶ machine ─▶ channel
+//! /dev/kvm ─▶ acceleration ──────────┘           │  ▲       │        │          │
+//!                        qemu (arguments), spawn ┘  │       │      lines      frames
+//!                                       template ◀──┴───────┘  (log, console)
+//!                                                  monitor
 //! ```
+//!
+//! A program's first machine boots, is frozen into a template, and every machine
+//! of it is a copy-on-write clone of that template ([`birth`]).
 //!
 //! A machine boots Debian's kernel with the init that this crate carries (crate
 //! `beth-guest`), which mounts the runtime's image under a layer in memory, and
@@ -19,42 +23,54 @@
 
 mod acceleration;
 mod assets;
+mod birth;
+mod boot;
+mod caller;
 mod channel;
+mod confine;
 mod cpio;
+mod firecracker;
 mod kvm;
 mod lines;
 mod machine;
+mod monitor;
 mod qemu;
+mod reply;
 mod setup;
+mod socket;
 mod spawn;
+mod template;
 
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream as Socket;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use beth_protocol::ItemHash;
 use beth_protocol::content::ProgramContent;
 use beth_protocol::content::machine::MachineResources;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::net::UnixStream;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 pub use acceleration::Choice;
+pub(crate) use acceleration::{Probe, choose};
 pub use assets::default_guest_folder;
+pub use firecracker::{Firecracker, FirecrackerConfig};
 pub use kvm::kvm_self_test_main;
+pub(crate) use qemu::find as find_qemu;
 
 use crate::config::Acceleration;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::jail::{self, JailError, Jails};
 use crate::limits;
-use acceleration::Probe;
 use assets::{ADVICE, Assets};
-use channel::Line;
-use machine::{Boot, MicroMachine, Output, Stage};
-use qemu::Processor;
+use machine::MicroMachine;
+use qemu::{Memory, Processor};
 use setup::Setup;
+use template::{Key, Templates};
+
+/// Usual room of templates: some thirty programs.
+pub(crate) const TEMPLATES_MIB: u64 = 4096;
 
 /// What the executor can be told.
 #[derive(Clone, Debug)]
@@ -72,6 +88,12 @@ pub struct MicroVmConfig {
     pub self_test: Option<PathBuf>,
     /// How long a machine may take until it can answer, in seconds.
     pub ready_timeout_seconds: u64,
+    /// Whether QEMU is jailed.
+    pub jail: jail::Mode,
+    /// First of the user ids that machines get.
+    pub jail_first_user: u32,
+    /// Room of all templates together, in MiB; 0: machines boot.
+    pub templates_mib: u64,
 }
 
 impl MicroVmConfig {
@@ -84,6 +106,9 @@ impl MicroVmConfig {
             qemu: None,
             self_test: None,
             ready_timeout_seconds: 60,
+            jail: jail::Mode::Auto,
+            jail_first_user: 200_000,
+            templates_mib: TEMPLATES_MIB,
         }
     }
 
@@ -95,10 +120,18 @@ impl MicroVmConfig {
 
 /// The executor could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot create {folder}: {source}; check its parent folder")]
-pub struct MicroVmError {
-    folder: PathBuf,
-    source: std::io::Error,
+pub enum MicroVmError {
+    /// Its folder cannot be used.
+    #[error("cannot create {}: {source}; check its parent folder", .folder.display())]
+    Folder {
+        /// Where.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The processes of machines cannot be jailed.
+    #[error(transparent)]
+    Jail(#[from] JailError),
 }
 
 /// What this node has for microVMs, for `beth doctor`.
@@ -129,20 +162,43 @@ pub struct MicroVm(Arc<Inner>);
 
 struct Inner {
     config: MicroVmConfig,
+    jails: Jails,
     choice: OnceCell<Choice>,
     tsc_khz: OnceCell<u64>,
+    assets: Mutex<Option<(assets::Stamp, Assets)>>,
+    templates: Templates,
+    freezes: Semaphore,
+    wakes: Semaphore,
 }
 
 impl MicroVm {
     /// Succeeds without QEMU, kernel or KVM: `start` then says what is missing.
     pub fn new(config: MicroVmConfig) -> Result<MicroVm, MicroVmError> {
         let folder = config.work_folder.clone();
-        std::fs::create_dir_all(&folder).map_err(|source| MicroVmError { folder, source })?;
+        let wrong = |source| MicroVmError::Folder {
+            folder: folder.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&folder).map_err(wrong)?;
+        let templates = Templates::open(folder.join("templates"), config.templates_mib);
+        let templates = templates.map_err(wrong)?;
+        let (mode, first_user) = (config.jail, config.jail_first_user);
+        let jails = Jails::open(mode, first_user, &folder.join("jails"))?;
         Ok(MicroVm(Arc::new(Inner {
             config,
+            jails,
             choice: OnceCell::new(),
             tsc_khz: OnceCell::new(),
+            assets: Mutex::default(),
+            templates,
+            freezes: Semaphore::new(limits::FREEZES_MAX),
+            wakes: Semaphore::new(processors().max(limits::WAKES_MIN)),
         })))
+    }
+
+    /// The layers of the jails around machines.
+    pub fn layers(&self) -> Vec<jail::Layer> {
+        self.0.jails.layers()
     }
 
     /// What is there and what is missing. Takes about a second at most.
@@ -182,9 +238,8 @@ impl Executor for MicroVm {
 
     fn prepare<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
-            self.0.qemu()?;
-            self.0.processor().await?;
-            self.0.plan(Arc::new(program.clone())).await.map(|_| ())
+            let plan = self.0.plan(Arc::new(program.clone())).await?;
+            self.0.template(&plan, &Phases::default()).await.map(drop)
         }
         .boxed()
     }
@@ -195,38 +250,65 @@ impl Executor for MicroVm {
         phases: Phases,
     ) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
         async move {
-            phases.begin("create");
-            let resources = program.content.resources.clone();
-            let setup = self.0.plan(program).await?;
-            let boot = self.0.launch(&setup, &resources).await?;
-            phases.end();
-            let (stage, output) = (Stage::new(), boot.output.clone());
-            let seconds = self.0.config.ready_timeout_seconds;
-            let booting = boot.finish(&setup.setup, &stage);
-            let Ok(booted) = tokio::time::timeout(Duration::from_secs(seconds), booting).await
-            else {
-                let phase = stage.name().to_owned();
-                tracing::warn!(
-                    phase,
-                    console = output.console.tail(5),
-                    "a machine was not ready in time"
-                );
-                return Err(Fault::NotReady { seconds, phase });
-            };
-            let (booted, measured) = booted?;
-            measured.record(&phases);
-            let limit = Duration::from_secs(resources.seconds.max(1));
-            let limit = limit.min(limits::CALL_DEADLINE_MAX);
+            let seconds = program.content.resources.seconds.max(1);
+            let limit = Duration::from_secs(seconds).min(limits::CALL_DEADLINE_MAX);
+            let plan = self.0.plan(program).await?;
+            let booted = self.0.bear(&plan, &phases).await?;
             Ok(Box::new(MicroMachine::new(booted, limit)) as Box<dyn Machine>)
         }
         .boxed()
     }
+
+    fn forget(&self, item_hash: &ItemHash) {
+        self.0.templates.forget(item_hash);
+    }
 }
 
-/// A program and the files it boots from.
+/// Everything that is known before a machine of a program starts.
 struct Plan {
+    /// Of its template.
+    name: String,
+    qemu: PathBuf,
+    processor: Processor,
+    vcpus: u64,
+    memory_mib: u64,
     setup: Setup,
     assets: Assets,
+}
+
+impl Plan {
+    /// A machine without descriptors.
+    fn machine(&self) -> qemu::Machine<'_> {
+        qemu::Machine {
+            assets: &self.assets,
+            processor: self.processor,
+            vcpus: self.vcpus,
+            memory_mib: self.memory_mib,
+            drives: &self.setup.drives,
+            memory: Memory::Own,
+            port: 0,
+            log: 0,
+            monitor: 0,
+        }
+    }
+
+    /// Names the template: everything that a clone takes over.
+    fn key(&self) -> std::io::Result<Key> {
+        let mut key = Key::default();
+        let drives = self.setup.drives.iter().map(|drive| &drive.path);
+        let files = [&self.qemu, &self.assets.kernel, &self.assets.initrd];
+        for path in files.into_iter().chain(drives) {
+            key.add_file(path)?;
+        }
+        let mut machine = self.machine();
+        if let Processor::Tcg { tsc_khz } = &mut machine.processor {
+            // Measured anew by every node, and never quite the same.
+            *tsc_khz = 0;
+        }
+        key.add(&qemu::arguments(&machine));
+        key.add(self.setup.told());
+        Ok(key)
+    }
 }
 
 impl Inner {
@@ -242,7 +324,7 @@ impl Inner {
         };
         self.choice
             .get_or_try_init(|| async {
-                let choice = acceleration::choose(self.config.acceleration, probe).await?;
+                let choice = choose(self.config.acceleration, probe).await?;
                 let how = if choice.kvm { "KVM" } else { "emulation (TCG)" };
                 tracing::info!("microVMs run on {how}: {}", choice.reason);
                 Ok(choice)
@@ -263,62 +345,45 @@ impl Inner {
 
     /// Looks at files, off the async threads.
     async fn plan(self: &Arc<Inner>, program: Arc<Program>) -> Result<Plan, Fault> {
+        let qemu = self.qemu()?;
+        let processor = self.processor().await?;
         let inner = Arc::clone(self);
         let planning = move || {
-            let config = &inner.config;
-            let assets = assets::assemble(&config.guest_folder, &config.work_folder)
-                .map_err(Fault::NotHere)?;
-            Ok(Plan {
+            let resources = &program.content.resources;
+            let mut plan = Plan {
+                name: String::new(),
+                qemu,
+                processor,
+                vcpus: resources.vcpus.clamp(1, vcpus_max()),
+                memory_mib: memory_mib(resources),
                 setup: Setup::of(&program)?,
-                assets,
-            })
+                assets: inner.assets()?,
+            };
+            let key = plan
+                .key()
+                .map_err(|error| Fault::Internal(format!("looking at files: {error}")))?;
+            plan.name = key.name(&program.item_hash);
+            Ok(plan)
         };
         tokio::task::spawn_blocking(planning)
             .await
             .map_err(|error| Fault::Internal(error.to_string()))?
     }
 
-    async fn launch(&self, plan: &Plan, resources: &MachineResources) -> Result<Boot, Fault> {
-        let program = self.qemu()?;
-        let processor = self.processor().await?;
-        let internal = |error: std::io::Error| Fault::Internal(format!("starting QEMU: {error}"));
-        let (port, guest_port) = pair().map_err(internal)?;
-        let (log, guest_log) = pair().map_err(internal)?;
-        let machine = qemu::Machine {
-            assets: &plan.assets,
-            processor,
-            vcpus: resources.vcpus.clamp(1, vcpus_max()),
-            memory_mib: memory_mib(resources),
-            drives: &plan.setup.drives,
-            port: guest_port.as_raw_fd(),
-            log: guest_log.as_raw_fd(),
-        };
-        let mut command = Command::new(&program);
-        command.args(qemu::arguments(&machine));
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let spawned = Instant::now();
-        let mut child = spawn::spawn(command, vec![guest_port, guest_log])
-            .await
-            .map_err(|error| {
-                Fault::NotHere(format!("{} does not start: {error}", program.display()))
-            })?;
-        let output = Output::default();
-        output.tasks.spawn(output.log.clone().follow(log));
-        if let Some(console) = child.stdout.take() {
-            output.tasks.spawn(output.console.clone().follow(console));
+    /// What machines boot from; put together again when the guest folder changes.
+    fn assets(&self) -> Result<Assets, Fault> {
+        let folder = &self.config.guest_folder;
+        let stamp = assets::stamp(folder);
+        let mut known = self.assets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, assets)) = &*known
+            && *of == stamp
+            && assets.initrd.is_file()
+        {
+            return Ok(assets.clone());
         }
-        if let Some(errors) = child.stderr.take() {
-            output.tasks.spawn(output.errors.clone().follow(errors));
-        }
-        Ok(Boot {
-            child,
-            line: Line::new(port),
-            output,
-            spawned,
-        })
+        let assets = assets::assemble(folder, &self.config.work_folder).map_err(Fault::NotHere)?;
+        *known = Some((stamp, assets.clone()));
+        Ok(assets)
     }
 }
 
@@ -332,13 +397,9 @@ fn memory_mib(resources: &MachineResources) -> u64 {
 
 /// A machine has no more processors than this computer.
 fn vcpus_max() -> u64 {
-    let here = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    here.min(limits::VCPUS_MAX)
+    (processors() as u64).min(limits::VCPUS_MAX)
 }
 
-/// A connected pair: our end, and the one that QEMU inherits.
-fn pair() -> std::io::Result<(UnixStream, OwnedFd)> {
-    let (ours, theirs) = Socket::pair()?;
-    ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, theirs.into()))
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -5,6 +5,9 @@
 //!    … until cancelled: refuse new calls, let the ones under way end, stop machines
 //! ```
 
+mod assemble;
+mod links;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,17 +18,23 @@ use axum::serve::ListenerExt;
 use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Api};
 use crate::config::CrnConfig;
 use crate::core_node::{CoreFault, CoreNode};
-use crate::download::Files;
 use crate::executor::Fault;
+use crate::instance::InstanceFault;
+use crate::lan::{Lan, LanError, Mode};
 use crate::limits;
-use crate::microvm::{MicroVm, MicroVmConfig, MicroVmError};
-use crate::pool::{Bounds, Executors, Pool};
-use crate::program::Programs;
+use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
+use crate::payment::Flows;
+use crate::pool::Executors;
+use crate::reservation::Room;
 use crate::wasm::Wasm;
+use crate::workloads::Workloads;
+use crate::workloads::network::Network;
+use links::GuestLinks;
 
 /// Why a node does not run.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +64,15 @@ pub enum Error {
     /// An executor does not start.
     #[error(transparent)]
     Executor(#[from] Fault),
+    /// The guest network does not start.
+    #[error(transparent)]
+    Lan(#[from] LanError),
     /// There is no place for microVMs.
     #[error(transparent)]
     MicroVm(#[from] MicroVmError),
+    /// There is no place for instances.
+    #[error(transparent)]
+    Instances(#[from] InstanceFault),
     /// Serving ended.
     #[error("the server failed: {0}")]
     Serve(#[source] std::io::Error),
@@ -81,15 +96,29 @@ pub async fn run(
 
 /// The executors that a configuration describes.
 pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
-    let wasm = Wasm::new(config.wasm.clone(), config.folder.join("compiled"))?;
+    let wasm = Arc::new(Wasm::with_network(
+        config.wasm.clone(),
+        config.folder.join("compiled"),
+        CoreNode::new(&config.core_node)?,
+        &config.folder.join("read"),
+    )?);
+    if let Some(firecracker) = &config.firecracker {
+        let folder = config.folder.join("firecracker");
+        let seconds = config.ready_timeout_seconds;
+        let microvm = Arc::new(Firecracker::new(firecracker.clone(), folder, seconds)?);
+        return Ok(Executors { wasm, microvm });
+    }
     let mut microvm = MicroVmConfig::new(config.folder.join("machines"));
     if let Some(folder) = &config.guest_folder {
         microvm.guest_folder.clone_from(folder);
     }
     microvm.acceleration = config.acceleration;
+    microvm.jail = config.jail;
+    microvm.jail_first_user = config.jail_first_user;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
+    microvm.templates_mib = config.templates_mib;
     Ok(Executors {
-        wasm: Arc::new(wasm),
+        wasm,
         microvm: Arc::new(MicroVm::new(microvm)?),
     })
 }
@@ -102,43 +131,106 @@ pub async fn run_with(
     ready: impl FnOnce(()),
     cancel: CancellationToken,
 ) -> Result<(), Error> {
-    let programs = programs(&config)?;
-    let memory_mib = config
-        .machine_memory_mib
-        .unwrap_or_else(|| api::available_memory_mib() * limits::MACHINE_MEMORY_PERCENT / 100);
-    let bounds = Bounds {
-        reuse: Duration::from_secs(config.reuse_seconds),
-        ready: Duration::from_secs(config.ready_timeout_seconds),
-        memory_mib,
-    };
-    let machines = CancellationToken::new();
-    let pool = Pool::start(programs, executors, bounds, machines.clone());
-    let api = Api::new(config, pool.clone());
-    let ended = {
-        let (api, cancel) = (api.clone(), cancel.clone());
-        async move {
-            cancel.cancelled().await;
-            api.drain();
+    run_given(config, Given::new(executors), listener, ready, cancel).await
+}
+
+/// What a node does not make itself.
+pub struct Given {
+    /// What runs programs.
+    pub executors: Executors,
+    /// What runs virtual machines, if anything.
+    pub instances: Option<Arc<dyn Workloads>>,
+    /// What sets up addresses and names, if anything.
+    pub network: Option<Arc<dyn Network>>,
+    /// Who knows of streams of tokens; the chains' nodes when nobody else.
+    pub flows: Option<Arc<dyn Flows>>,
+    /// What there is for others; measured each time when nobody says.
+    pub room: Option<Room>,
+}
+
+impl Given {
+    /// Programs alone.
+    pub fn new(executors: Executors) -> Given {
+        Given {
+            executors,
+            instances: None,
+            network: None,
+            flows: None,
+            room: None,
         }
-    };
-    let routes = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
+    }
+}
+
+/// Runs a node of given parts on a given listener.
+pub async fn run_given(
+    config: CrnConfig,
+    given: Given,
+    listener: TcpListener,
+    ready: impl FnOnce(()),
+    cancel: CancellationToken,
+) -> Result<(), Error> {
+    let address = listener.local_addr().map_err(|source| Error::Listen {
+        address: config.listen,
+        source,
+    })?;
+    let drain = Duration::from_secs(config.drain_seconds);
+    let machines = CancellationToken::new();
+    let background = TaskTracker::new();
+    let lan = guest_network(&config).await?;
+    let mut given = given;
+    if let (None, Some(lan)) = (&given.network, &lan) {
+        given.network = Some(Arc::new(lan.clone()));
+    }
+    let parts = (config, lan.clone());
+    let parts = assemble::parts(parts, given, address, &background, machines.clone())?;
+    let pool = parts.pool.clone();
+    assemble::background(&parts, &background);
+    let api = Api::new(parts);
+    let routes = api::router(api.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let listener = listener.tap_io(|stream| {
         // Small answers leave at once; a socket that refuses is only slower.
         let _ = stream.set_nodelay(true);
     });
+    let closing = CancellationToken::new();
+    let ended = closing.clone().cancelled_owned();
     let server = axum::serve(listener, routes).with_graceful_shutdown(ended);
     let mut server = server.into_future().boxed();
     ready(());
+    // While calls under way end, within a bound, everybody else is told to try
+    // another node; only then nobody is answered any more.
+    let drained = async {
+        cancel.cancelled().await;
+        api.drain();
+        drop(tokio::time::timeout(drain, pool.quiet()).await);
+        closing.cancel();
+    };
     let served = tokio::select! {
         served = &mut server => served,
-        () = cancel.cancelled() => {
-            // Calls under way may end, within a bound.
-            tokio::time::timeout(limits::DRAIN_DEADLINE, server).await.unwrap_or(Ok(()))
+        () = drained => {
+            tokio::time::timeout(limits::CLOSE_DEADLINE, server).await.unwrap_or(Ok(()))
         }
     };
     machines.cancel();
+    api.close().await;
+    background.close();
+    background.wait().await;
     pool.close().await;
+    if let Some(lan) = lan
+        && let Err(error) = lan.stop().await
+    {
+        tracing::warn!(%error, "rules of the guest network stay");
+    }
     served.map_err(Error::Serve)
+}
+
+/// The guest network, where guests get taps; else they have QEMU's own.
+async fn guest_network(config: &CrnConfig) -> Result<Option<GuestLinks>, Error> {
+    if matches!(config.lan.mode, Mode::User | Mode::None) || !config.instances.enabled {
+        return Ok(None);
+    }
+    let lan = Lan::start(&config.lan, &config.folder.join("lan")).await?;
+    let core = CoreNode::new(&config.core_node)?;
+    Ok((lan.mode() == Mode::Tap).then(|| GuestLinks::new(lan, core)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -148,16 +240,4 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
             ErrorKind::AddrInUse => Error::PortTaken(address),
             _ => Error::Listen { address, source },
         })
-}
-
-fn programs(config: &CrnConfig) -> Result<Programs, Error> {
-    let folder = &config.folder;
-    let wrong = |source| Error::Folder {
-        folder: folder.clone(),
-        source,
-    };
-    std::fs::create_dir_all(folder).map_err(wrong)?;
-    let core = CoreNode::new(&config.core_node)?;
-    let files = Files::open(core.clone(), folder).map_err(wrong)?;
-    Programs::open(core, files, folder, config.well_known_files.clone()).map_err(wrong)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            prepare                     call
-//! NotPrepared ─────▶ Preparing ─▶ Prepared ─▶ Preparing ─▶ Starting ─▶ Running
+//! NotPrepared ─────▶ Preparing ─▶ Prepared ─▶ Preparing ─▶ Starting ─▶ Running ⇄ Paused
 //!      ▲                 │           ▲            │            │          │ idle for
 //!      │                 ▼           └────────────┼────────────┼──────────┤ reuse_seconds
 //!   (start)            Failed ◀───────────────────┴────────────┘          │
@@ -19,10 +19,13 @@
 //! Bounded are: machines (when all are in use a call is refused; an idle one
 //! makes room), calls on the node and per program, and programs remembered.
 
+mod amend;
+mod operate;
 mod slot;
 mod state;
+mod visiting;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +39,8 @@ use crate::executor::{Answer, Call, Executor, Fault, Program};
 use crate::limits;
 use crate::program::{ProgramFault, Programs};
 use slot::Slot;
-pub use state::{PhaseTime, ProgramState, State};
+pub use state::{PhaseTime, ProgramState, State, Times};
+pub use visiting::Connected;
 
 /// Why a call got no answer from its program.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -53,7 +57,7 @@ pub enum CallFault {
 }
 
 /// A program's answer and what the response says about it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answered {
     /// What the program said.
     pub answer: Answer,
@@ -85,6 +89,9 @@ impl Executors {
 pub struct Bounds {
     /// How long an unused machine lives.
     pub reuse: Duration,
+    /// How long an unused machine runs; `None`: until it ends. Persistent
+    /// programs always run.
+    pub pause: Option<Duration>,
     /// How long a start takes.
     pub ready: Duration,
     /// Memory of all machines together, in MiB.
@@ -100,10 +107,14 @@ struct Inner {
     executors: Executors,
     bounds: Bounds,
     slots: Mutex<HashMap<ItemHash, Arc<Slot>>>,
+    /// Programs that run though nobody calls.
+    kept: Mutex<HashSet<ItemHash>>,
     machines: Arc<Semaphore>,
+    /// Places of machines that take no memory while idle.
+    light_machines: Arc<Semaphore>,
     /// A permit a MiB.
     memory: Arc<Semaphore>,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
     tasks: TaskTracker,
     cancel: CancellationToken,
 }
@@ -121,40 +132,40 @@ impl Pool {
             executors,
             bounds,
             slots: Mutex::default(),
+            kept: Mutex::default(),
             machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
+            light_machines: Arc::new(Semaphore::new(limits::LIGHT_MACHINES_MAX)),
             memory: Arc::new(Semaphore::new(permits(bounds.memory_mib) as usize)),
-            calls: Semaphore::new(limits::CALLS_MAX),
+            calls: Arc::new(Semaphore::new(limits::CALLS_MAX)),
             tasks: TaskTracker::new(),
             cancel,
         }));
         let watched = pool.clone();
         pool.0
             .tasks
-            .spawn(async move { watched.stop_idle_machines().await });
+            .spawn(async move { watched.tend_idle_machines().await });
         pool
     }
 
     /// Calls a program, creating its machine if there is none.
     pub async fn call(&self, item_hash: &ItemHash, call: Call) -> Result<Answered, CallFault> {
-        let Ok(_place) = self.0.calls.try_acquire() else {
-            return Err(busy("this node answers as many calls as it can"));
-        };
-        let slot = self.slot(item_hash);
-        let Some(_visit) = slot.visit() else {
-            return Err(busy("this program answers as many calls as it can"));
-        };
-        let machine = self.machine(&slot).await?;
+        let mut visiting = self.visit(item_hash).await?;
+        let machine = visiting.machine.clone();
+        let code_ref = machine.code_ref.clone();
         let answer = machine.handle.call(call).await;
-        if matches!(answer, Err(Fault::Died(_))) || !machine.handle.is_alive() {
-            let fault = answer.as_ref().err().cloned();
-            self.retire(&slot, &machine, fault).await;
-        } else if self.0.bounds.reuse.is_zero() {
-            self.retire(&slot, &machine, None).await;
+        match answer {
+            Ok(mut answer) if answer.body.as_whole().is_none() => {
+                answer.body.hold(visiting);
+                Ok(Answered { answer, code_ref })
+            }
+            answer => {
+                let died = matches!(answer, Err(Fault::Died(_)));
+                let fault = answer.as_ref().err().filter(|_| died).cloned();
+                visiting.end(fault).await;
+                let answer = answer?;
+                Ok(Answered { answer, code_ref })
+            }
         }
-        Ok(Answered {
-            answer: answer?,
-            code_ref: machine.code_ref.clone(),
-        })
     }
 
     /// Does ahead of time what a call would have to wait for.
@@ -267,9 +278,11 @@ impl Pool {
             slot.phases().end();
             return Ok(prepared.unwrap_or_else(|_| Err(not_ready(limits::PREPARE_DEADLINE, slot)))?);
         }
-        let place = self.machine_place(memory_mib).await?;
+        let place = self.machine_place(memory_mib, executor.is_light()).await?;
         slot.starting();
         let code_ref = program.content.code.reference.clone();
+        let follows = amend::followed(&program.content);
+        let persistent = program.content.on.persistent == Some(true);
         let patience = self.0.bounds.ready + limits::START_MARGIN;
         let started = tokio::time::timeout(patience, executor.start(program, slot.phases())).await;
         slot.phases().end();
@@ -277,6 +290,9 @@ impl Pool {
         slot.running(slot::Running {
             handle,
             code_ref,
+            persistent,
+            follows,
+            is_outdated: false.into(),
             place,
         });
         Ok(())
@@ -297,22 +313,35 @@ impl Pool {
     }
 
     /// A place for one more machine, taken from the longest idle ones if need be.
-    async fn machine_place(&self, memory_mib: u64) -> Result<slot::Place, CallFault> {
-        for _ in 0..=limits::MACHINES_MAX {
-            let machine = self.0.machines.clone().try_acquire_owned();
+    async fn machine_place(
+        &self,
+        memory_mib: u64,
+        is_light: bool,
+    ) -> Result<slot::Place, CallFault> {
+        let machines = match is_light {
+            true => &self.0.light_machines,
+            false => &self.0.machines,
+        };
+        for _ in 0..=limits::LIGHT_MACHINES_MAX.max(limits::MACHINES_MAX) {
+            let machine = machines.clone().try_acquire_owned();
             let memory = self.0.memory.clone();
             let memory = memory.try_acquire_many_owned(permits(memory_mib));
             let has_memory = memory.is_ok();
             if let (Ok(machine), Ok(memory)) = (machine, memory) {
                 return Ok(slot::Place {
                     _machine: machine,
+                    is_light,
                     memory,
                 });
             }
-            let helps = |slot: &slot::SlotInner| has_memory || slot.takes_memory();
+            let helps = |slot: &slot::SlotInner| match has_memory {
+                true => slot.is_light() == is_light,
+                false => slot.takes_memory(),
+            };
             let idle = self
                 .all()
                 .into_iter()
+                .filter(|slot| !self.is_kept(&slot.item_hash))
                 .filter_map(|slot| slot.idle_since_if(helps).map(|since| (since, slot)));
             let Some((_, slot)) = idle.min_by_key(|(since, _)| *since) else {
                 return Err(match has_memory {
@@ -332,7 +361,7 @@ impl Pool {
 
     /// Takes a machine out of its slot and ends it.
     async fn retire(&self, slot: &Arc<Slot>, machine: &Arc<slot::Running>, fault: Option<Fault>) {
-        let last_call = self.0.bounds.reuse.is_zero();
+        let last_call = self.0.bounds.reuse.is_zero() && !self.is_kept(&slot.item_hash);
         let taken = slot.take_machine(|slot| {
             slot.holds(machine)
                 && (fault.is_some()
@@ -347,7 +376,7 @@ impl Pool {
         }
     }
 
-    async fn stop_idle_machines(&self) {
+    async fn tend_idle_machines(&self) {
         let mut clock = tokio::time::interval(limits::IDLE_CHECK_PERIOD);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -356,15 +385,23 @@ impl Pool {
                 _ = clock.tick() => {}
             }
             for slot in self.all() {
+                let is_kept = self.is_kept(&slot.item_hash);
                 let expired = |slot: &slot::SlotInner| {
                     slot.is_dead()
-                        || slot
-                            .idle_since()
-                            .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
+                        || !is_kept
+                            && slot
+                                .idle_since()
+                                .is_some_and(|since| since.elapsed() >= self.0.bounds.reuse)
                 };
                 if let Some(machine) = slot.take_machine(expired) {
                     let stop = async move { machine.handle.stop().await };
                     self.0.tasks.spawn(stop);
+                } else if !is_kept
+                    && let Some(pause) = self.0.bounds.pause
+                    && let Some(machine) = slot.unpaused(pause)
+                {
+                    let pause = async move { machine.handle.pause().await };
+                    self.0.tasks.spawn(pause);
                 }
             }
         }

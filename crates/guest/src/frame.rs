@@ -12,12 +12,23 @@
 //! | hello | guest | `{version, uptime_ms, started_ms}` |
 //! | config | node | the fields of compute.md §13.3, files replaced by drive names |
 //! | ready | guest | `{success: true, phases}` or `{success: false, kind, error, traceback}` |
-//! | run | node | `{scope}` (§13.4) |
-//! | reply | guest | `{headers: {status, headers}, body: {body}}` or `{error, traceback}` |
+//! | run | node | `{scope}` (§13.4); `scope.body` begins the body, `scope.more_body` says that chunks follow |
+//! | reply | guest | `{headers: {status, headers}, body: {body, more_body}}`, `{accept: {subprotocol, headers}}` or `{error, traceback}` |
+//! | chunk | both | binary: a piece of the body; of a WebSocket one message, text or binary |
+//! | end | both | nil: the body is complete; guest: `{error, traceback}`: it broke off; WebSocket: `{code, reason}` |
+//! | credit | both | unsigned: so much of what came was taken |
 //! | cancel | node | nil: nobody waits for this call any more |
 //! | halt | node | nil |
 //! | progress | guest | nil: the interpreter runs, the program comes next |
+//! | wake | node | `{unix_ns, seed}`: time has passed; `seed` for a clone: be another |
+//! | wake | guest | what ready says, once a clone is another |
 //! | exit | guest | `{status, error}`: the program has ended, the machine follows |
+//!
+//! Bodies that do not fit into run or reply follow in chunks, both ways at once.
+//! For each call and direction there is a window: whoever sends may begin a
+//! chunk while it has any credit left, and a chunk costs its bytes and
+//! [`CHUNK_COST`]. Who takes gives credit back, so a slow taker halts its own
+//! call and no other, and neither side keeps more than a window and a chunk.
 
 use rmpv::Value;
 
@@ -31,9 +42,17 @@ pub const LOG_PORT: &str = "log";
 pub const ROOT_DRIVE: &str = "root";
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 9;
-/// Longest payload that either side accepts: the largest answer and 1 MiB
-/// around it.
-pub const MAX_PAYLOAD_BYTES: usize = 17 << 20;
+/// Longest payload that either side accepts: the largest configuration of a
+/// program, 4 MiB, and what surrounds it.
+pub const MAX_PAYLOAD_BYTES: usize = 6 << 20;
+/// Credit of either side of a call at its beginning.
+pub const WINDOW_BYTES: usize = 256 << 10;
+/// What a chunk costs besides its bytes.
+pub const CHUNK_COST: usize = 64;
+/// Longest chunk of a body, and the longest body inside run or reply.
+pub const MAX_CHUNK_BYTES: usize = 64 << 10;
+/// Longest message of a WebSocket, which is one chunk.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// Most elements of a payload. Each becomes dozens of bytes of memory, however
 /// short it is in the frame.
 pub const MAX_ELEMENTS: usize = 20_000;
@@ -60,13 +79,25 @@ pub enum Kind {
     Exit = 8,
     /// The interpreter runs, the program comes next.
     Progress = 9,
+    /// Time has passed.
+    Wake = 10,
+    /// A piece of a body.
+    Chunk = 11,
+    /// A body is complete, or broke off.
+    End = 12,
+    /// Pieces were taken.
+    Credit = 13,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        use Kind::{Cancel, Config, Exit, Halt, Hello, Progress, Ready, Reply, Run};
+        use Kind::{
+            Cancel, Chunk, Config, Credit, End, Exit, Halt, Hello, Progress, Ready, Reply, Run,
+            Wake,
+        };
         [
-            Hello, Config, Ready, Run, Reply, Cancel, Halt, Exit, Progress,
+            Hello, Config, Ready, Run, Reply, Cancel, Halt, Exit, Progress, Wake, Chunk, End,
+            Credit,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

@@ -17,6 +17,7 @@
 
 pub mod avalanche;
 pub mod cosmos;
+pub mod delegate;
 mod ecdsa;
 pub mod ed25519;
 pub mod evm;

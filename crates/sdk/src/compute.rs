@@ -32,6 +32,8 @@ pub enum ProgramStage {
     Starting,
     /// A machine answers.
     Running,
+    /// A machine is there and stands still until the next call.
+    Paused,
     /// See the fault.
     Failed,
 }
@@ -64,6 +66,92 @@ pub struct Phase {
     pub name: String,
     /// Its length.
     pub milliseconds: f64,
+}
+
+/// What a node tells of everything on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machines {
+    /// In order of the hashes.
+    pub machines: Vec<Machine>,
+    /// What the node has and promised.
+    pub node: NodeRoom,
+}
+
+/// A program or an instance on a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its message.
+    pub item_hash: ItemHash,
+    /// `microvm`, `persistent_program` or `instance`.
+    pub kind: String,
+    /// Whose it is.
+    pub owner: String,
+    /// `running`, `starting`, `stopped` or `awaits_secret`.
+    pub state: String,
+    /// What runs it, of programs.
+    pub executor: Option<String>,
+    /// Calls under way, of programs.
+    pub calls: Option<u64>,
+    /// Why it does not run, as a sentence.
+    pub fault: Option<String>,
+    /// Processors it asks for.
+    pub vcpus: u64,
+    /// Memory it asks for.
+    pub memory_mib: u64,
+    /// Disk it asks for.
+    pub disk_mib: u64,
+    /// Disk it has written.
+    pub disk_used_mib: u64,
+    /// Graphics cards it asks for.
+    pub gpus: u64,
+    /// Its memory is hidden from the node.
+    pub is_confidential: bool,
+    /// `hold`, `superfluid` or `credit`; `None` when the message does not say.
+    pub payment: Option<String>,
+    /// When it became known, in Unix seconds.
+    pub defined_at: Option<u64>,
+    /// When it last began, in Unix seconds.
+    pub started_at: Option<u64>,
+    /// When it last ended, in Unix seconds.
+    pub stopped_at: Option<u64>,
+    /// Its addresses, as `/v2/about/executions/list` has them.
+    pub networking: Option<serde_json::Value>,
+}
+
+/// What a node has for others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeRoom {
+    /// Its registration, once known.
+    pub node_hash: Option<ItemHash>,
+    /// It ends and refuses new calls.
+    pub is_draining: bool,
+    /// As it tells clients.
+    pub version: String,
+    /// Processors that may be promised.
+    pub vcpus: u64,
+    /// Processors that are promised to what runs.
+    pub vcpus_promised: u64,
+    /// Memory for others.
+    pub memory_mib: u64,
+    /// Memory that is promised to what runs.
+    pub memory_promised_mib: u64,
+    /// Disk that is neither used nor promised.
+    pub disk_free_mib: u64,
+    /// Graphics cards.
+    pub gpus: u64,
+    /// Those that nobody has or waits for.
+    pub gpus_free: u64,
+}
+
+/// A line that a program or an instance printed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PrintedLine {
+    /// ISO 8601, UTC.
+    pub time: String,
+    /// From its error output.
+    pub is_error: bool,
+    /// Without a line end.
+    pub text: String,
 }
 
 /// A request to a program.
@@ -119,6 +207,36 @@ impl ComputeNode {
         self.node
             .find(self.node.get(&["beth", "v1", "programs", hash.as_str()]))
             .await
+    }
+
+    /// Everything that runs on a node, and what the node has; `None` from nodes
+    /// that do not tell (upstream's).
+    pub async fn machines(&self) -> Result<Option<Machines>, Error> {
+        self.node
+            .find(self.node.get(&["beth", "v1", "machines"]))
+            .await
+    }
+
+    /// One of them; `None` when the node does not know it.
+    pub async fn machine(&self, hash: &ItemHash) -> Result<Option<Machine>, Error> {
+        self.node
+            .find(self.node.get(&["beth", "v1", "machines", hash.as_str()]))
+            .await
+    }
+
+    /// What it printed, oldest line first; `None` when the node does not know it.
+    ///
+    /// # Errors
+    /// Also when this computer is not the node's own and its operator does not
+    /// show logs to everybody.
+    pub async fn logs(&self, hash: &ItemHash) -> Result<Option<Vec<PrintedLine>>, Error> {
+        #[derive(Deserialize)]
+        struct Lines {
+            lines: Vec<PrintedLine>,
+        }
+        let path = ["beth", "v1", "machines", hash.as_str(), "logs"];
+        let lines: Option<Lines> = self.node.find(self.node.get(&path)).await?;
+        Ok(lines.map(|lines| lines.lines))
     }
 
     /// Calls a program; its answer is an answer whatever its status.

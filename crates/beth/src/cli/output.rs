@@ -119,6 +119,29 @@ pub fn table(rows: &[(&str, String)]) -> String {
         .collect()
 }
 
+/// Rows below heads, aligned. Heads that begin with `>` stand above numbers.
+pub fn columns(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let names: Vec<String> = heads.iter().map(|head| head.replace('>', "")).collect();
+    let mut widths: Vec<usize> = names.iter().map(|name| name.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &[String]| {
+        let cells = cells.iter().zip(&widths).zip(heads);
+        let cells: Vec<String> = cells
+            .map(|((cell, width), head)| match head.starts_with('>') {
+                true => format!("{cell:>width$}"),
+                false => format!("{cell:<width$}"),
+            })
+            .collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    let body: String = rows.iter().map(|row| line(row)).collect();
+    line(&names) + &body
+}
+
 /// `1.2 kB`.
 pub fn size(bytes: u64) -> String {
     let amount = bytes as f64;

@@ -4,7 +4,7 @@
 //! unchanged, and `content-encoding` stays, since the body does.
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use beth_protocol::ItemHash;
 use hyper::ext::ReasonPhrase;
@@ -16,7 +16,12 @@ const ITEM_HASH: HeaderName = HeaderName::from_static("aleph-program-itemhash");
 const CODE_REF: HeaderName = HeaderName::from_static("aleph-program-code-ref");
 
 /// The response to one call.
-pub(super) fn response(item_hash: &ItemHash, answered: Answered, is_head: bool) -> Response {
+pub(super) fn response(
+    item_hash: &ItemHash,
+    answered: Answered,
+    is_head: bool,
+    bytes_max: Option<u64>,
+) -> Response {
     let answer = answered.answer;
     let status = StatusCode::from_u16(answer.status)
         .ok()
@@ -24,8 +29,13 @@ pub(super) fn response(item_hash: &ItemHash, answered: Answered, is_head: bool) 
     let Some(status) = status else {
         return invalid();
     };
-    let size_bytes = answer.body.len();
-    let mut response = Response::new(Body::from(answer.body));
+    let size_bytes = answer.body.size_bytes();
+    let body = match bytes_max {
+        Some(bytes_max) if size_bytes.is_some_and(|bytes| bytes > bytes_max) => return invalid(),
+        Some(bytes_max) => answer.body.limited(bytes_max),
+        None => answer.body,
+    };
+    let mut response = Response::new(Body::new(body.timed(limits::ANSWER_IDLE_DEADLINE)));
     *response.status_mut() = status;
     let header_bytes = answer.headers.iter();
     let header_bytes: usize = header_bytes
@@ -46,22 +56,30 @@ pub(super) fn response(item_hash: &ItemHash, answered: Answered, is_head: bool) 
             return invalid();
         }
     }
-    // A length that is not the body's would garble the connection; only HEAD may announce another.
-    if !(is_head && headers.contains_key(header::CONTENT_LENGTH)) {
+    // A length that is not the body's would garble the connection; only HEAD may announce
+    // another, and a stream, whose connection is cut when it is not true.
+    if let Some(size_bytes) = size_bytes
+        && !(is_head && headers.contains_key(header::CONTENT_LENGTH))
+    {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size_bytes));
     }
-    for (name, value) in [(ITEM_HASH, item_hash), (CODE_REF, &answered.code_ref)] {
-        if let Ok(value) = HeaderValue::from_str(value.as_str()) {
-            headers.insert(name, value);
-        }
-    }
-    if size_bytes > 0 && !headers.contains_key(header::CONTENT_TYPE) {
+    name(headers, item_hash, &answered.code_ref);
+    if size_bytes != Some(0) && !headers.contains_key(header::CONTENT_TYPE) {
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/octet-stream"),
         );
     }
     response
+}
+
+/// Says which program answers.
+pub(super) fn name(headers: &mut HeaderMap, item_hash: &ItemHash, code_ref: &ItemHash) {
+    for (name, value) in [(ITEM_HASH, item_hash), (CODE_REF, code_ref)] {
+        if let Ok(value) = HeaderValue::from_str(value.as_str()) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// The program's answer cannot be passed on.
@@ -81,7 +99,6 @@ mod tests {
     use crate::api::error;
     use crate::executor::{Answer, Fault};
     use crate::pool::CallFault;
-    use bytes::Bytes;
     use http_body_util::BodyExt;
     use rmpv::Value as Pack;
     use serde_json::Value;
@@ -128,9 +145,7 @@ mod tests {
             headers: headers
                 .map(|pair| (bytes(&pair[0]), bytes(&pair[1])))
                 .collect(),
-            body: Bytes::from(bytes(
-                member(member(&reply, "body").unwrap(), "body").unwrap(),
-            )),
+            body: bytes(member(member(&reply, "body").unwrap(), "body").unwrap()).into(),
         })
     }
 
@@ -146,6 +161,7 @@ mod tests {
                 &item_hash,
                 Answered { answer, code_ref },
                 case["request"][0] == "HEAD",
+                None,
             ),
             Err(fault) => error::of_call(&CallFault::Fault(fault)),
         }
@@ -203,7 +219,7 @@ mod tests {
             answer: Answer {
                 status: 200,
                 headers,
-                body: Bytes::new(),
+                body: crate::body::Body::empty(),
             },
             code_ref: item_hash.clone(),
         };
@@ -214,7 +230,7 @@ mod tests {
             (many(40_000).collect(), 502),
             (long, 502),
         ] {
-            let response = response(&item_hash, answered(headers), false);
+            let response = response(&item_hash, answered(headers), false, None);
             assert_eq!(response.status().as_u16(), status);
         }
     }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::limits;
+use crate::operator::token::is_same;
 
 /// The scheduler of the public network.
 const DEFAULT_SIGNER: &str = "0x2937f62e5F81A88e921f883f8fE56ceCf4A4A44A";
@@ -57,44 +58,55 @@ struct Payload {
 }
 
 impl AllocationAuth {
-    /// Accepts these signers (none: the public network's) and the token of
-    /// this hash (empty: none).
+    /// Accepts these signers (none: those that the network publishes, else the
+    /// public network's) and the token of this hash (empty: none).
     pub fn new(signers: &[String], token_hash: &str) -> AllocationAuth {
-        let mut signers: Vec<String> = signers.iter().map(|signer| signer.to_lowercase()).collect();
-        if signers.is_empty() {
-            signers.push(DEFAULT_SIGNER.to_lowercase());
-        }
         AllocationAuth {
-            signers,
+            signers: signers.to_vec(),
             token_hash: token_hash.to_lowercase(),
             seen: Mutex::default(),
         }
     }
 
     /// True when the request may allocate. A signed one is remembered and not
-    /// accepted again. `now` is Unix seconds.
-    pub fn accepts(&self, request: &SignedRequest<'_>, now: i64) -> bool {
+    /// accepted again. `published` are the network's signers, `now` is Unix
+    /// seconds.
+    pub fn accepts(&self, request: &SignedRequest<'_>, published: &[String], now: i64) -> bool {
         match request.authorization {
             Some(header) => self
-                .accepts_signature(header, request, now)
+                .accepts_signature(header, request, published, now)
                 .unwrap_or(false),
             None => request.token.is_some_and(|token| self.accepts_token(token)),
         }
     }
 
+    /// True when the network's own list of signers counts.
+    pub fn asks_network(&self) -> bool {
+        self.signers.is_empty()
+    }
+
     fn accepts_token(&self, token: &str) -> bool {
         let hash = const_hex::encode(Sha256::digest(token.as_bytes()));
-        let differences = hash
-            .bytes()
-            .zip(self.token_hash.bytes())
-            .fold(0, |sum, (a, b)| sum | (a ^ b));
-        hash.len() == self.token_hash.len() && differences == 0
+        is_same(hash.as_bytes(), self.token_hash.as_bytes())
+    }
+
+    fn trusts(&self, signer: &str, published: &[String]) -> bool {
+        let default = [DEFAULT_SIGNER.to_owned()];
+        let signers = match (self.signers.is_empty(), published.is_empty()) {
+            (false, _) => &self.signers[..],
+            (true, false) => published,
+            (true, true) => &default,
+        };
+        signers
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(signer))
     }
 
     fn accepts_signature(
         &self,
         header: &str,
         request: &SignedRequest<'_>,
+        published: &[String],
         now: i64,
     ) -> Option<bool> {
         let (signature, payload) = parameters(header)?;
@@ -111,7 +123,7 @@ impl AllocationAuth {
         }
         let signer = evm::recover(evm::digest(&payload), signature)?;
         let signer = format!("0x{}", const_hex::encode(signer));
-        if !self.signers.contains(&signer) {
+        if !self.trusts(&signer, published) {
             return Some(false);
         }
         Some(self.is_first(
@@ -192,16 +204,17 @@ mod tests {
             let request = signed(vector, header);
             let auth = || AllocationAuth::new(std::slice::from_ref(&signer), "");
             let once = auth();
-            assert!(once.accepts(&request, now), "{name}");
-            assert!(!once.accepts(&request, now), "{name}: replayed");
-            assert!(auth().accepts(&request, now + 300));
-            assert!(!auth().accepts(&request, now + 301));
-            assert!(!auth().accepts(&request, now - 301));
+            assert!(once.accepts(&request, &[], now), "{name}");
+            assert!(!once.accepts(&request, &[], now), "{name}: replayed");
+            assert!(auth().accepts(&request, &[], now + 300));
+            assert!(!auth().accepts(&request, &[], now + 301));
+            assert!(!auth().accepts(&request, &[], now - 301));
             assert!(!auth().accepts(
                 &SignedRequest {
                     body: b"other",
                     ..request
                 },
+                &[],
                 now
             ));
             assert!(!auth().accepts(
@@ -209,6 +222,7 @@ mod tests {
                     target: "/control/other",
                     ..request
                 },
+                &[],
                 now
             ));
             assert!(!auth().accepts(
@@ -216,6 +230,7 @@ mod tests {
                     method: "PUT",
                     ..request
                 },
+                &[],
                 now
             ));
             assert!(!auth().accepts(
@@ -223,6 +238,7 @@ mod tests {
                     has_length: false,
                     ..request
                 },
+                &[],
                 now
             ));
             let query = format!("{}?x=1", request.target);
@@ -231,18 +247,30 @@ mod tests {
                     target: &query,
                     ..request
                 },
+                &[],
                 now
             ));
             assert!(
-                !AllocationAuth::new(&[], "").accepts(&request, now),
+                !AllocationAuth::new(&[], "").accepts(&request, &[], now),
                 "{name}: another signer"
+            );
+            let published = std::slice::from_ref(&signer);
+            let nobody = AllocationAuth::new(&[], "");
+            assert!(
+                nobody.accepts(&request, published, now),
+                "{name}: published"
+            );
+            let other = AllocationAuth::new(&["0x00".into()], "");
+            assert!(
+                !other.accepts(&request, published, now),
+                "{name}: configured"
             );
             let loose = header
                 .replace("Aleph-EIP191-V1", "aleph-eip191-v1")
                 .replace("sig=", "sig=0x")
                 .replace("payload=", "payload=0x");
-            assert!(auth().accepts(&signed(vector, &loose), now));
-            assert!(!auth().accepts(&signed(vector, &format!("{header},x=1")), now));
+            assert!(auth().accepts(&signed(vector, &loose), &[], now));
+            assert!(!auth().accepts(&signed(vector, &format!("{header},x=1")), &[], now));
         }
     }
 
@@ -263,9 +291,9 @@ mod tests {
             has_length: true,
             body: b"{}",
         };
-        assert!(auth.accepts(&request, 0));
+        assert!(auth.accepts(&request, &[], 0));
         assert!(
-            auth.accepts(&request, 0),
+            auth.accepts(&request, &[], 0),
             "a token is no signature: it may come again"
         );
         assert!(!auth.accepts(
@@ -273,6 +301,7 @@ mod tests {
                 token: Some("nope"),
                 ..request
             },
+            &[],
             0
         ));
         assert!(!auth.accepts(
@@ -280,6 +309,7 @@ mod tests {
                 token: None,
                 ..request
             },
+            &[],
             0
         ));
         assert!(
@@ -288,6 +318,7 @@ mod tests {
                     authorization: Some("Bearer x"),
                     ..request
                 },
+                &[],
                 0
             ),
             "no way back"
@@ -297,6 +328,7 @@ mod tests {
                 token: Some(""),
                 ..request
             },
+            &[],
             0
         ));
     }

@@ -9,8 +9,9 @@ use axum::response::{Html, IntoResponse, Response};
 use beth_protocol::ItemHash;
 
 use super::error::ApiError;
-use super::{Api, answer, body, error, host, host_of};
-use crate::executor::Call;
+use super::{Api, answer, body, error, host, host_of, socket};
+use crate::body::Witness;
+use crate::executor::{Call, EVENT_HEADER};
 
 /// `/vm/{ref}{suffix}`, any method.
 pub(super) async fn by_path(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -61,7 +62,9 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
         return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     let (parts, body) = request.into_parts();
-    let body = match body::read(body).await {
+    let witness = Witness::default();
+    let limit = api.config.program_body_limit();
+    let body = match body::stream(&parts.headers, body, limit, &witness).await {
         Ok(body) => body,
         Err(error) => return error.into_response(),
     };
@@ -69,6 +72,7 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
     let headers = parts
         .headers
         .iter()
+        .filter(|(name, _)| *name != EVENT_HEADER)
         .map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
     let call = Call {
         method: parts.method.as_str().to_owned(),
@@ -77,14 +81,21 @@ async fn run(api: &Api, item_hash: &ItemHash, path: String, request: Request) ->
         headers: headers.collect(),
         body,
     };
+    if socket::is_asked(&parts) {
+        return socket::connect(api, item_hash, parts, call).await;
+    }
     match api.pool.call(item_hash, call).await {
-        Ok(answered) => answer::response(item_hash, answered, is_head),
-        Err(fault) => error::of_call(&fault),
+        Ok(answered) => answer::response(item_hash, answered, is_head, limit),
+        // A program that fails for want of its request's body is not to blame.
+        Err(fault) => match witness.fault() {
+            Some(fault) => body::refusal(&fault).into_response(),
+            None => error::of_call(&fault),
+        },
     }
 }
 
 /// Percent-decoded; as received where that gives no text.
-fn decode_path(path: &str) -> String {
+pub(super) fn decode_path(path: &str) -> String {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let [first, tail @ ..] = rest {

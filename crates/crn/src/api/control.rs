@@ -1,17 +1,18 @@
 //! `POST /control/allocations`: what the scheduler wants here (compute.md §8.1).
 //!
 //! Programs called on demand are prepared: fetched, compiled, made into images,
-//! so that the first call need not wait. What this node cannot host is reported
-//! as failing, with the reason.
+//! so that the first call need not wait; persistent programs and instances run
+//! until they are not named any more. What this node cannot host is reported as
+//! failing, with the reason.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use beth_protocol::ItemHash;
+use beth_protocol::content::payment::PaymentType;
+use beth_protocol::{Content, ItemHash};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde::Serialize;
@@ -19,8 +20,9 @@ use serde_json::{Map, Value, json};
 
 use super::auth::SignedRequest;
 use super::error::ApiError;
-use super::{Api, body, json};
+use super::{Api, body, json, now};
 use crate::limits;
+use crate::workloads::Kind;
 
 /// The outcome of an allocation.
 #[derive(Debug, Default, Serialize)]
@@ -37,13 +39,7 @@ pub(super) async fn allocations(
     State(api): State<Arc<Api>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let body = body::read(body).await?;
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    authenticate(&api, target, &parts.headers, &body)?;
+    let body = authentic(&api, request).await?;
     let body: Value = serde_json::from_slice(&body).map_err(|error| {
         ApiError::new(
             StatusCode::BAD_REQUEST,
@@ -54,7 +50,13 @@ pub(super) async fn allocations(
         Ok(wanted) => wanted,
         Err(errors) => return Ok(json::response(StatusCode::BAD_REQUEST, &errors)),
     };
-    let report = carry_out(&api, wanted).await;
+    let tasks = api.tasks.clone();
+    // Goes on when the scheduler does not wait that long.
+    let report = tasks.spawn(async move { carry_out(&api, wanted).await });
+    let report = report.await.map_err(|_| {
+        let text = "the allocation broke off; look at the node's log";
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    })?;
     let status = match (report.successful.is_empty(), report.failing.is_empty()) {
         (_, true) => StatusCode::OK,
         (true, false) => StatusCode::SERVICE_UNAVAILABLE,
@@ -63,34 +65,31 @@ pub(super) async fn allocations(
     Ok(json::response(status, &report).into_response())
 }
 
-fn authenticate(
-    api: &Api,
-    target: &str,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<(), ApiError> {
+/// The body of a request that the scheduler sent; 401 for anybody else's.
+pub(super) async fn authentic(api: &Api, request: Request) -> Result<Bytes, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = body::read(body).await?;
+    let target = parts.uri.path_and_query();
     let text = |name: &str| {
-        headers
-            .get(name)
-            .map(|value| value.to_str().unwrap_or_default())
+        let value = parts.headers.get(name);
+        value.map(|value| value.to_str().unwrap_or_default())
     };
     let request = SignedRequest {
-        method: "POST",
-        target,
+        method: parts.method.as_str(),
+        target: target.map_or("/", |target| target.as_str()),
         authorization: text(header::AUTHORIZATION.as_str()),
         token: text("x-auth-signature"),
-        has_length: headers.contains_key(header::CONTENT_LENGTH),
-        body,
+        has_length: parts.headers.contains_key(header::CONTENT_LENGTH),
+        body: &body,
     };
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    if api
-        .auth
-        .accepts(&request, i64::try_from(now).unwrap_or_default())
-    {
-        return Ok(());
+    let published = match request.authorization.is_some() && api.auth.asks_network() {
+        true => api.settings.read().await.unwrap_or_default(),
+        false => Arc::default(),
+    };
+    let seconds = now().micros().div_euclid(1_000_000);
+    let signers = &published.authorized_allocation_signers;
+    if api.auth.accepts(&request, signers, seconds) {
+        return Ok(body);
     }
     Err(ApiError::new(
         StatusCode::UNAUTHORIZED,
@@ -156,30 +155,41 @@ fn names(list: Option<&Value>, name: &str, errors: &mut Vec<Value>) -> BTreeSet<
     hashes
 }
 
+/// The push is total: what runs here by allocation and is not named any more
+/// ends, then what is named begins.
 async fn carry_out(api: &Arc<Api>, wanted: Wanted) -> Report {
-    let mut report = Report::default();
+    let _one_at_a_time = api.allocating.lock().await;
+    let mut report = Report {
+        stopped: release(api, &wanted).await,
+        ..Report::default()
+    };
     let prepared = futures::stream::iter(wanted.on_demand).map(|item_hash| async move {
-        let done = api
-            .pool
-            .prepare(&item_hash)
-            .await
-            .map_err(|fault| fault.to_string());
-        (item_hash, done)
+        let done = api.pool.prepare(&item_hash).await;
+        (item_hash, done.map_err(|fault| fault.to_string()))
     });
     let mut outcomes: Vec<(ItemHash, Result<(), String>)> = prepared
         .buffer_unordered(limits::PREPARATIONS_MAX)
         .collect()
         .await;
-    let refused = |what: &'static str| {
-        move |item_hash| (item_hash, Err(format!("this node does not run {what} yet")))
-    };
-    outcomes.extend(
+    let begun = wanted
+        .persistent
+        .into_iter()
+        .map(|item_hash| (item_hash, Kind::PersistentProgram));
+    let begun = begun.chain(
         wanted
-            .persistent
+            .instances
             .into_iter()
-            .map(refused("persistent programs")),
+            .map(|item_hash| (item_hash, Kind::Instance)),
     );
-    outcomes.extend(wanted.instances.into_iter().map(refused("instances")));
+    let begun = futures::stream::iter(begun).map(|(item_hash, kind)| async move {
+        let done = begin(api, &item_hash, kind).await;
+        (item_hash, done)
+    });
+    let begun: Vec<_> = begun
+        .buffer_unordered(limits::PREPARATIONS_MAX)
+        .collect()
+        .await;
+    outcomes.extend(begun);
     for (item_hash, outcome) in outcomes {
         match outcome {
             Ok(()) => report.successful.push(item_hash),
@@ -191,4 +201,48 @@ async fn carry_out(api: &Arc<Api>, wanted: Wanted) -> Report {
     }
     report.success = report.failing.is_empty();
     report
+}
+
+/// Ends what the scheduler placed here and does not name any more. What is paid
+/// second by second, hidden from us or has cards is its owner's affair.
+async fn release(api: &Api, wanted: &Wanted) -> Vec<ItemHash> {
+    let mut stopped = Vec::new();
+    for known in api.machines.all().await {
+        let is_named = wanted.persistent.contains(&known.item_hash)
+            || wanted.instances.contains(&known.item_hash);
+        let payment = known.payment.as_ref().map(|payment| payment.payment_type);
+        let is_placed = matches!(payment, None | Some(PaymentType::Hold))
+            && known.demand.gpus.is_empty()
+            && !known.is_confidential
+            && known.kind != Kind::Microvm;
+        if is_named || !is_placed || !known.is_running {
+            continue;
+        }
+        let Some((known, workloads)) = api.machines.find(&known.item_hash).await else {
+            continue;
+        };
+        match workloads.forget(&known.item_hash).await {
+            Ok(()) => stopped.push(known.item_hash),
+            Err(fault) => tracing::warn!("{} is not released: {fault}", known.item_hash),
+        }
+    }
+    stopped
+}
+
+async fn begin(api: &Api, item_hash: &ItemHash, kind: Kind) -> Result<(), String> {
+    let described = api.contents.describe(item_hash).await;
+    let described = described.map_err(|fault| fault.to_string())?;
+    let workloads = match (kind, &described.content) {
+        (Kind::Instance, Content::Instance(instance)) => {
+            api.can_host(instance).map_err(|lack| lack.to_string())?;
+            let instances = api.machines.instances();
+            instances.ok_or("this node does not run instances")?
+        }
+        (Kind::PersistentProgram, Content::Program(_)) => api.machines.programs(),
+        _ => return Err(format!("{item_hash} is a message of another type")),
+    };
+    let fits = api.fits(&described, kind).await;
+    fits.map_err(|lack| lack.to_string())?;
+    let begun = workloads.start(item_hash).await;
+    begun.map_err(|fault| fault.to_string())
 }

@@ -8,14 +8,18 @@ use serde_json::json;
 
 use super::json;
 use crate::executor::Fault;
+use crate::operator::Refusal;
 use crate::pool::CallFault;
 use crate::program::ProgramFault;
+use crate::workloads::WorkloadFault;
 
 /// A refusal with its status and text.
+#[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
     text: String,
     traceback: Option<String>,
+    is_plain: bool,
 }
 
 impl ApiError {
@@ -25,6 +29,15 @@ impl ApiError {
             status,
             text: text.into(),
             traceback: None,
+            is_plain: false,
+        }
+    }
+
+    /// The text alone, as a few refusals are.
+    pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> ApiError {
+        ApiError {
+            is_plain: true,
+            ..ApiError::new(status, text)
         }
     }
 
@@ -37,11 +50,35 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        if self.is_plain {
+            return (self.status, self.text).into_response();
+        }
         let mut body = json!({"error": self.text});
         if let Some(traceback) = self.traceback.filter(|traceback| !traceback.is_empty()) {
             body["traceback"] = traceback.into();
         }
         json::response(self.status, &body)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> ApiError {
+        let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::UNAUTHORIZED);
+        ApiError::new(status, refusal.to_string())
+    }
+}
+
+impl From<WorkloadFault> for ApiError {
+    fn from(fault: WorkloadFault) -> ApiError {
+        let text = fault.to_string();
+        match fault {
+            WorkloadFault::Unsupported(_) => ApiError::new(StatusCode::BAD_REQUEST, text),
+            WorkloadFault::Conflict(_) => ApiError::new(StatusCode::CONFLICT, text),
+            WorkloadFault::NotHere(_) => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text),
+            WorkloadFault::TooLarge(_) => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text),
+            WorkloadFault::NoSpace(_) => ApiError::plain(StatusCode::INSUFFICIENT_STORAGE, text),
+            WorkloadFault::Failed(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, text),
+        }
     }
 }
 

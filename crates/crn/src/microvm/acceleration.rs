@@ -23,7 +23,8 @@ use crate::config::Acceleration;
 
 const SELF_TEST_VERB: &str = "kvm-self-test";
 const SELF_TEST_DEADLINE: Duration = Duration::from_secs(1);
-const DEVICE: &str = "/dev/kvm";
+/// Where KVM is.
+pub(super) const DEVICE: &str = "/dev/kvm";
 const UNUSABLE: &str = "KVM is not usable";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -37,7 +38,7 @@ pub struct Choice {
 }
 
 /// Decides. The error says why machines cannot run as the operator wants.
-pub(super) async fn choose(wanted: Acceleration, probe: Probe<'_>) -> Result<Choice, String> {
+pub(crate) async fn choose(wanted: Acceleration, probe: Probe<'_>) -> Result<Choice, String> {
     if wanted == Acceleration::Tcg {
         return Ok(Choice {
             kvm: false,
@@ -55,11 +56,11 @@ pub(super) async fn choose(wanted: Acceleration, probe: Probe<'_>) -> Result<Cho
 }
 
 /// Where the self-test is and where its answer is kept.
-pub(super) struct Probe<'a> {
+pub(crate) struct Probe<'a> {
     /// A program that understands `kvm-self-test`; `None`: this one.
-    pub(super) program: Option<&'a Path>,
+    pub(crate) program: Option<&'a Path>,
     /// A folder of the node.
-    pub(super) folder: &'a Path,
+    pub(crate) folder: &'a Path,
 }
 
 impl Probe<'_> {

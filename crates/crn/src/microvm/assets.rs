@@ -9,7 +9,9 @@
 //!
 //! The archive is made once and kept under the hash of its bytes.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use std::{env, fs, io};
 
 use sha2::{Digest, Sha256};
@@ -21,6 +23,17 @@ const SQUASHFS_MAGIC: &[u8; 4] = b"hsqs";
 
 /// How to get what is missing; the end of many sentences.
 pub(super) const ADVICE: &str = "run `make guest` (scripts/guest.sh) and try again";
+
+/// What the guest folder looked like: another look, other assets.
+pub(super) type Stamp = [Option<(u64, SystemTime)>; 2];
+
+/// Without reading a file; blocks, shortly.
+pub(super) fn stamp(guest_folder: &Path) -> Stamp {
+    ["vmlinux", "modules"].map(|name| {
+        let metadata = fs::metadata(guest_folder.join(name)).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    })
+}
 
 /// The files of a boot.
 #[derive(Clone, Debug)]
@@ -121,6 +134,8 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let file = tempfile::NamedTempFile::new_in(folder)?;
     fs::write(file.path(), bytes)?;
+    // Machines have users of their own.
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644))?;
     file.persist(path)?;
     Ok(())
 }

@@ -1,28 +1,29 @@
 //! The stream of frames between the node and one guest, many calls at once.
 //!
 //! ```text
-//! call() ─▶ queue ─▶ writer ─▶ ┌───────┐ ─▶ reader ─▶ the caller that waits
-//! call() ─▶                    │ guest │                 under this number
-//!                              └───────┘
+//! run, chunk, end ─▶ queue ──▶ writer ─▶ ┌───────┐ ─▶ reader ─▶ calls (caller.rs)
+//! credit, cancel ─▶ urgent ─▶            │ guest │
+//!                                        └───────┘
 //! ```
 //!
 //! The reader ends with the stream; everyone who waits then learns it, because
 //! their senders are dropped.
 
-use std::collections::HashMap;
+use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beth_guest::frame::{self, HEADER_BYTES, Header, Kind, member};
 use rmpv::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::caller::{Calls, Exchange};
 use crate::executor::clip;
 use crate::limits;
 
@@ -66,17 +67,18 @@ impl Line {
     /// From now on: calls. The tasks end with the stream; its end is announced.
     pub(super) fn open(self, tasks: &TaskTracker, ended: CancellationToken) -> Channel {
         let (queue, queued) = mpsc::channel(QUEUE);
-        let waiting = Arc::new(Waiting::default());
-        tasks.spawn(write(self.writer, queued));
-        let reading = read(self.reader, Arc::clone(&waiting));
+        let calls = Arc::new(Calls::default());
+        tasks.spawn(write(self.writer, queued, Arc::clone(&calls)));
+        let reading = read(self.reader, Arc::clone(&calls));
         tasks.spawn(async move {
             reading.await;
             ended.cancel();
         });
         Channel {
             queue,
-            waiting,
+            calls,
             next: AtomicU32::new(1),
+            tasks: tasks.clone(),
         }
     }
 }
@@ -84,8 +86,9 @@ impl Line {
 /// The stream, with calls on it.
 pub(super) struct Channel {
     queue: mpsc::Sender<Vec<u8>>,
-    waiting: Arc<Waiting>,
+    calls: Arc<Calls>,
     next: AtomicU32,
+    tasks: TaskTracker,
 }
 
 /// The stream has ended.
@@ -93,123 +96,66 @@ pub(super) struct Channel {
 pub(super) struct Ended;
 
 impl Channel {
-    /// Sends a call and waits for the payload of its reply. Dropping the future
-    /// tells the guest that nobody waits any more.
-    pub(super) async fn call(&self, payload: &Value) -> Result<Value, Ended> {
+    /// A call that can be sent; `messages` for one whose chunks are messages of
+    /// a WebSocket.
+    pub(super) fn open_call(&self, messages: bool) -> Result<Exchange, Ended> {
         let number = self.next.fetch_add(1, Ordering::Relaxed).max(1);
-        let (sender, receiver) = oneshot::channel();
-        let _guard = Guard {
-            channel: self,
-            number,
-        };
-        self.waiting.insert(number, sender)?;
-        self.queue
-            .send(frame::encode(Kind::Run, number, payload))
-            .await
-            .map_err(|_| Ended)?;
-        receiver.await.map_err(|_| Ended)
+        self.calls.open(number, messages, &self.queue)
     }
 
-    /// Asks the guest to end.
-    pub(super) async fn halt(&self) {
-        let _ = self
-            .queue
-            .send(frame::encode(Kind::Halt, 0, &Value::Nil))
-            .await;
+    /// Does something beside; it must end when its call is over.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Sends what is no call and has no answer.
+    pub(super) async fn tell(&self, kind: Kind, payload: &Value) {
+        // A guest that has gone will not mind.
+        let _ = self.queue.send(frame::encode(kind, 0, payload)).await;
     }
 
     /// What the guest said last, when it said why it ends.
     pub(super) fn farewell(&self) -> Option<Value> {
-        self.waiting.lock().farewell.clone()
+        self.calls.farewell()
     }
 }
 
-/// Removes a call that nobody waits for.
-struct Guard<'a> {
-    channel: &'a Channel,
-    number: u32,
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        if self
-            .channel
-            .waiting
-            .lock()
-            .calls
-            .remove(&self.number)
-            .is_some()
-        {
-            // A full queue means that the guest does not read: it will not mind.
-            let _ =
-                self.channel
-                    .queue
-                    .try_send(frame::encode(Kind::Cancel, self.number, &Value::Nil));
-        }
-    }
-}
-
-#[derive(Default)]
-struct Waiting(Mutex<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    calls: HashMap<u32, oneshot::Sender<Value>>,
-    farewell: Option<Value>,
-    ended: bool,
-}
-
-impl Waiting {
-    fn insert(&self, number: u32, sender: oneshot::Sender<Value>) -> Result<(), Ended> {
-        let mut inner = self.lock();
-        if inner.ended {
-            return Err(Ended);
-        }
-        inner.calls.insert(number, sender);
-        Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn write(mut writer: OwnedWriteHalf, mut queued: mpsc::Receiver<Vec<u8>>) {
-    while let Some(bytes) = queued.recv().await {
+/// Writes frames in order, those that are urgent first.
+async fn write(mut writer: OwnedWriteHalf, mut queued: mpsc::Receiver<Vec<u8>>, calls: Arc<Calls>) {
+    loop {
+        let bytes = tokio::select! {
+            biased;
+            () = calls.urgent.notified() => calls.take_urgent(),
+            bytes = queued.recv() => match bytes {
+                Some(bytes) => bytes,
+                None => return,
+            },
+        };
         if writer.write_all(&bytes).await.is_err() {
             return;
         }
     }
 }
 
-async fn read(mut reader: OwnedReadHalf, waiting: Arc<Waiting>) {
+async fn read(mut reader: OwnedReadHalf, calls: Arc<Calls>) {
     let error = loop {
-        if let Err(error) = pass_on(&mut reader, &waiting).await {
+        if let Err(error) = pass_on(&mut reader, &calls).await {
             break error;
         }
     };
-    let mut inner = waiting.lock();
     if error.kind() == io::ErrorKind::InvalidData {
-        inner.farewell = Some(frame::map([("error", error.to_string().into())]));
+        calls.set_farewell(frame::map([("error", error.to_string().into())]));
     }
-    inner.ended = true;
-    inner.calls.clear();
+    calls.end();
 }
 
-/// One frame; what nobody waits for is not even decoded.
-async fn pass_on(reader: &mut OwnedReadHalf, waiting: &Waiting) -> io::Result<()> {
+async fn pass_on(reader: &mut OwnedReadHalf, calls: &Calls) -> io::Result<()> {
     let (header, payload) = receive(reader).await?;
     match header.kind {
-        Kind::Reply => {
-            let caller = waiting.lock().calls.remove(&header.call);
-            if let Some(caller) = caller {
-                let _ = caller.send(decode(&payload)?);
-            }
+        Kind::Reply | Kind::Chunk | Kind::End | Kind::Credit => {
+            calls.receive(header.kind, header.call, &payload)?;
         }
-        Kind::Exit => {
-            let farewell = brief(&decode(&payload)?);
-            waiting.lock().farewell = Some(farewell);
-        }
+        Kind::Exit => calls.set_farewell(brief(&decode(&payload)?)),
         kind => tracing::debug!("a guest sent an unexpected {kind:?}"),
     }
     Ok(())
@@ -226,7 +172,7 @@ fn brief(farewell: &Value) -> Value {
     ])
 }
 
-fn nonsense(what: String) -> io::Error {
+pub(super) fn nonsense(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the guest sent {what}"))
 }
 
@@ -247,6 +193,7 @@ async fn receive(reader: &mut OwnedReadHalf) -> io::Result<(Header, Vec<u8>)> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::microvm::caller::Event;
 
     fn pair() -> (Channel, UnixStream, TaskTracker) {
         let (node, guest) = UnixStream::pair().unwrap();
@@ -267,58 +214,183 @@ mod tests {
         (header, frame::decode(&payload).unwrap())
     }
 
-    #[tokio::test]
-    async fn replies_find_their_callers_in_any_order() {
-        let (channel, mut guest, _tasks) = pair();
-        let (first, second) = (Value::from("first"), Value::from("second"));
-        let answering = async {
-            let one = next(&mut guest).await;
-            let two = next(&mut guest).await;
-            for (header, payload) in [two, one] {
-                guest
-                    .write_all(&frame::encode(Kind::Reply, header.call, &payload))
-                    .await
-                    .unwrap();
-            }
-        };
-        let (one, two, ()) = tokio::join!(channel.call(&first), channel.call(&second), answering);
-        assert_eq!((one.unwrap(), two.unwrap()), (first, second));
+    async fn send(stream: &mut UnixStream, kind: Kind, call: u32, payload: &Value) {
+        let bytes = frame::encode(kind, call, payload);
+        stream.write_all(&bytes).await.unwrap();
+    }
+
+    async fn ask(channel: &Channel, payload: &Value) -> Result<Exchange, Ended> {
+        let mut exchange = channel.open_call(false)?;
+        exchange.send(payload).await?;
+        Ok(exchange)
+    }
+
+    fn begun() -> Value {
+        let body = frame::map([("more_body", true.into())]);
+        frame::map([("body", body)])
     }
 
     #[tokio::test]
-    async fn a_call_given_up_is_cancelled() {
+    async fn replies_find_their_callers_in_any_order() {
         let (channel, mut guest, _tasks) = pair();
-        let payload = Value::from(1);
-        let mut call = Box::pin(channel.call(&payload));
-        tokio::select! {
-            _ = &mut call => panic!("nobody answered"),
-            (header, _) = next(&mut guest) => assert_eq!((header.kind, header.call), (Kind::Run, 1)),
+        let mut one = ask(&channel, &"first".into()).await.unwrap();
+        let mut two = ask(&channel, &"second".into()).await.unwrap();
+        let asked = [next(&mut guest).await, next(&mut guest).await];
+        for (header, payload) in asked.iter().rev() {
+            send(&mut guest, Kind::Reply, header.call, payload).await;
         }
-        drop(call);
-        let (header, _) = next(&mut guest).await;
-        assert_eq!((header.kind, header.call), (Kind::Cancel, 1));
+        for (exchange, text) in [(&mut one, "first"), (&mut two, "second")] {
+            let Some(Event::Head(head)) = exchange.next().await else {
+                panic!("no head")
+            };
+            assert_eq!(head.as_str(), Some(text));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_given_up_is_cancelled_and_one_that_ended_is_not() {
+        let (channel, mut guest, _tasks) = pair();
+        let mut complete = ask(&channel, &1.into()).await.unwrap();
+        send(&mut guest, Kind::Reply, 1, &Value::Nil).await;
+        complete.next().await.unwrap();
+        drop(complete);
+        drop(ask(&channel, &2.into()).await.unwrap());
+        let mut streaming = ask(&channel, &3.into()).await.unwrap();
+        send(&mut guest, Kind::Reply, 3, &begun()).await;
+        streaming.next().await.unwrap();
+        drop(streaming);
+        let mut cancelled = Vec::new();
+        while cancelled.len() < 2 {
+            let (header, _) = next(&mut guest).await;
+            if header.kind == Kind::Cancel {
+                cancelled.push(header.call);
+            }
+        }
+        assert_eq!(cancelled, [2, 3]);
     }
 
     #[tokio::test]
     async fn the_end_of_the_guest_ends_every_call_and_nonsense_is_an_end() {
         let (channel, mut guest, tasks) = pair();
-        let payload = Value::Nil;
-        let ending = async {
-            next(&mut guest).await;
-            guest.write_all(&[0xff; 32]).await.unwrap();
-        };
-        let (answer, ()) = tokio::join!(channel.call(&payload), ending);
-        assert!(answer.is_err());
-        assert!(channel.call(&payload).await.is_err(), "later calls too");
+        let mut waiting = ask(&channel, &Value::Nil).await.unwrap();
+        guest.write_all(&[0xff; 32]).await.unwrap();
+        assert!(waiting.next().await.is_none());
+        assert!(ask(&channel, &Value::Nil).await.is_err(), "later calls too");
         let farewell = channel.farewell().unwrap();
-        assert!(
-            member(&farewell, "error")
-                .as_str()
-                .unwrap()
-                .contains("at most")
-        );
-        drop((channel, guest));
+        let error = member(&farewell, "error").as_str().unwrap();
+        assert!(error.contains("at most"), "{error}");
+        drop((channel, guest, waiting));
         tasks.close();
         tasks.wait().await;
+    }
+
+    #[tokio::test]
+    async fn guests_that_break_the_rules_are_ended() {
+        let piece = |length| Value::Binary(vec![0; length]);
+        let flood = frame::WINDOW_BYTES / frame::CHUNK_COST + 2;
+        let cases: [(&str, Vec<(Kind, Value)>); 8] = [
+            ("Chunk before the head", vec![(Kind::Chunk, piece(1))]),
+            ("End before the head", vec![(Kind::End, Value::Nil)]),
+            (
+                "Reply after the head",
+                vec![(Kind::Reply, begun()), (Kind::Reply, begun())],
+            ),
+            (
+                "Chunk after the end",
+                vec![(Kind::Reply, Value::Nil), (Kind::Chunk, piece(1))],
+            ),
+            (
+                "at most",
+                vec![
+                    (Kind::Reply, begun()),
+                    (Kind::Chunk, piece(frame::MAX_CHUNK_BYTES + 1)),
+                ],
+            ),
+            (
+                "no bytes",
+                vec![(Kind::Reply, begun()), (Kind::Chunk, "text".into())],
+            ),
+            ("more credit", vec![(Kind::Credit, 1.into())]),
+            ("beyond its credit", {
+                let chunks = vec![(Kind::Chunk, piece(0)); flood];
+                [vec![(Kind::Reply, begun())], chunks].concat()
+            }),
+        ];
+        for (reason, frames) in cases {
+            let (channel, mut guest, _tasks) = pair();
+            let exchange = ask(&channel, &Value::Nil).await.unwrap();
+            for (kind, payload) in frames {
+                let bytes = frame::encode(kind, 1, &payload);
+                if guest.write_all(&bytes).await.is_err() {
+                    break;
+                }
+            }
+            exchange.pen().over().await;
+            let farewell = channel.farewell().unwrap();
+            let error = member(&farewell, "error").as_str().unwrap();
+            assert!(error.contains(reason), "{reason}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_taker_halts_its_own_call_only() {
+        let (channel, mut guest, _tasks) = pair();
+        let slow = ask(&channel, &Value::Nil).await.unwrap();
+        let mut quick = ask(&channel, &Value::Nil).await.unwrap();
+        let piece = Value::Binary(vec![7; frame::MAX_CHUNK_BYTES]);
+        for call in [1, 2] {
+            send(&mut guest, Kind::Reply, call, &begun()).await;
+        }
+        // The slow one fills its window; the quick one takes ten times as much.
+        for _ in 0..frame::WINDOW_BYTES / frame::MAX_CHUNK_BYTES {
+            send(&mut guest, Kind::Chunk, 1, &piece).await;
+        }
+        assert!(matches!(quick.next().await, Some(Event::Head(_))));
+        let mut credit = frame::WINDOW_BYTES as i64;
+        for _ in 0..40 {
+            while credit <= 0 {
+                let (header, payload) = next(&mut guest).await;
+                if header.kind == Kind::Credit {
+                    assert_eq!(header.call, 2);
+                    credit += payload.as_i64().unwrap();
+                }
+            }
+            send(&mut guest, Kind::Chunk, 2, &piece).await;
+            credit -= (frame::MAX_CHUNK_BYTES + frame::CHUNK_COST) as i64;
+            assert!(matches!(quick.next().await, Some(Event::Piece(_))));
+        }
+        drop(slow);
+    }
+
+    #[tokio::test]
+    async fn requests_wait_for_the_credit_of_their_guest() {
+        let (channel, mut guest, _tasks) = pair();
+        let exchange = ask(&channel, &Value::Nil).await.unwrap();
+        next(&mut guest).await;
+        let pen = exchange.pen();
+        let piece = Value::Binary(vec![1; frame::MAX_CHUNK_BYTES]);
+        let cost = frame::MAX_CHUNK_BYTES + frame::CHUNK_COST;
+        let mut sent = 0;
+        let reading = async {
+            for _ in 0..4 {
+                next(&mut guest).await;
+            }
+            guest
+        };
+        let sending = async {
+            while sent < 4 {
+                pen.chunk(&piece).await.unwrap();
+                sent += 1;
+            }
+        };
+        let ((), mut guest) = tokio::join!(sending, reading);
+        let fifth = pen.chunk(&piece);
+        tokio::pin!(fifth);
+        assert!(
+            futures::poll!(&mut fifth).is_pending(),
+            "its credit is spent"
+        );
+        send(&mut guest, Kind::Credit, 1, &(cost as u64).into()).await;
+        fifth.await.unwrap();
     }
 }

@@ -18,6 +18,13 @@ struct Inner {
 }
 
 impl Lines {
+    /// A log that begins with what another said.
+    pub(super) fn after(said: &[String]) -> Lines {
+        let lines = Lines::default();
+        lines.lock().complete.extend(said.iter().cloned());
+        lines
+    }
+
     /// Follows a stream until it ends.
     pub(super) async fn follow(self, mut stream: impl AsyncRead + Unpin) {
         let mut buffer = vec![0; limits::LOG_LINE_BYTES_MAX];

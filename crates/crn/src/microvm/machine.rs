@@ -1,26 +1,28 @@
 //! One running microVM.
 //!
 //! ```text
-//!  spawned ──hello──▶ configured ──ready──▶ running ──halt──▶ ending ──▶ gone
-//!     │                   │                   │                  ▲        ▲
-//!     │ QEMU ends,        │ bad program,      │ the program ends,│ limit: │
-//!     │ time is up        │ time is up        │ nonsense         │  kill  │
-//!     └───────────────────┴───────────────────┴──────────────────┴────────┘
+//!           ┌──── call: cont, wake ────┐
+//!           ▼                          │
+//!  born ─▶ running ── unused: stop ─▶ paused      QEMU's processors stand still
+//!           │  │                       │
+//!           │  └───────── halt ◀───────┘
+//!           │              │
+//!           │ the program ends, nonsense, limit: kill
+//!           └──────────────┴─▶ gone
 //! ```
 //!
 //! One task owns the process and ends with it; two carry frames, three follow
 //! output. All end when QEMU does, and QEMU ends when the machine is dropped.
 //!
-//! Room is left for templates: between *running* and *gone* a machine may become
-//! *paused* and a paused one *running* again, and a clone enters at *configured*
-//! with another clock and other random numbers. Nothing here depends on how a
-//! machine came to be configured.
+//! A machine is paused only while nobody is answered, and a call is sent only
+//! while it runs: both look at it under the lock of its monitor. A paused
+//! machine's clocks stand still, so the first frame after a pause sets the time.
 
-use std::process::ExitStatus;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use beth_guest::frame::{self, Kind, member};
+use beth_guest::frame::Kind;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -28,179 +30,24 @@ use rmpv::Value;
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::channel::{Channel, Ended, Frame, Line};
-use super::lines::Lines;
-use super::setup::Setup;
-use crate::executor::{Answer, Call, Fault, Machine, Phases, clip};
+use super::boot::{Booted, Guest, Output, describe, farewell_text};
+use super::channel::Channel;
+use super::monitor::Monitor;
+use super::reply::{self, Failure};
+use super::setup;
+use super::socket;
+use crate::executor::{Answer, Call, Connection, Fault, Machine};
+use crate::jail::Cell;
 use crate::limits;
-
-/// A machine that is not ready yet.
-pub(super) struct Boot {
-    pub(super) child: Child,
-    pub(super) line: Line,
-    pub(super) output: Output,
-    pub(super) spawned: Instant,
-}
-
-/// What a machine says outside of frames.
-#[derive(Clone, Default)]
-pub(super) struct Output {
-    /// The program's standard output and error.
-    pub(super) log: Lines,
-    /// The guest's console.
-    pub(super) console: Lines,
-    /// QEMU's standard error.
-    pub(super) errors: Lines,
-    pub(super) tasks: TaskTracker,
-}
-
-/// What a machine that is not ready is doing, for those who give up on it.
-#[derive(Debug)]
-pub(super) struct Stage(Mutex<&'static str>);
-
-impl Stage {
-    pub(super) fn new() -> Stage {
-        Stage(Mutex::new("kernel"))
-    }
-
-    pub(super) fn name(&self) -> &'static str {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn set(&self, name: &'static str) {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = name;
-    }
-}
-
-impl Boot {
-    /// Tells the guest its program and waits until it can answer.
-    pub(super) async fn finish(
-        mut self,
-        setup: &Setup,
-        stage: &Stage,
-    ) -> Result<(Booted, Measured), Fault> {
-        let hello = self.expect(Kind::Hello).await?.payload;
-        let since_start = self.spawned.elapsed();
-        let version = clip(member(&hello, "version").as_str().unwrap_or("none"), 20);
-        if version != frame::VERSION {
-            return Err(Fault::Internal(format!(
-                "the guest speaks version {version} and the node {}",
-                frame::VERSION
-            )));
-        }
-        stage.set("init");
-        if let Err(error) = self.line.send(Kind::Config, &setup.config()).await {
-            return Err(self.lost(&error.to_string()).await);
-        }
-        self.expect(Kind::Progress).await?;
-        stage.set("application");
-        let ready = self.expect(Kind::Ready).await?.payload;
-        if member(&ready, "success").as_bool() != Some(true) {
-            return Err(refusal(&ready));
-        }
-        let measured = Measured {
-            since_start,
-            hello,
-            ready,
-        };
-        Ok((
-            Booted {
-                child: self.child,
-                line: self.line,
-                output: self.output,
-            },
-            measured,
-        ))
-    }
-
-    async fn expect(&mut self, kind: Kind) -> Result<Frame, Fault> {
-        match self.line.receive().await {
-            Ok(frame) if frame.kind == kind => Ok(frame),
-            Ok(Frame {
-                kind: Kind::Exit,
-                payload,
-                ..
-            }) => Err(farewell_fault(&payload)),
-            Ok(frame) => Err(Fault::Died(format!(
-                "the guest sent {:?} instead of {kind:?}",
-                frame.kind
-            ))),
-            Err(error) => Err(self.lost(&error.to_string()).await),
-        }
-    }
-
-    /// Why the guest is gone: what QEMU or the console said last.
-    async fn lost(&mut self, error: &str) -> Fault {
-        let ended = tokio::time::timeout(limits::MACHINE_KILL_DEADLINE, self.child.wait()).await;
-        self.output.settle().await;
-        let (errors, console) = (self.output.errors.tail(3), self.output.console.tail(5));
-        if console.is_empty() && !errors.is_empty() {
-            return Fault::NotHere(format!("QEMU refused to start the machine: {errors}"));
-        }
-        let status = match ended {
-            Ok(Ok(status)) => describe(status),
-            _ => error.to_owned(),
-        };
-        Fault::Died(format!(
-            "it ended while it was starting ({status}); its console said: {console} {errors}"
-        ))
-    }
-}
-
-impl Output {
-    /// Waits a moment for what is still in the pipes of a process that has ended.
-    async fn settle(&self) {
-        self.tasks.close();
-        let _ = tokio::time::timeout(limits::MACHINE_KILL_DEADLINE, self.tasks.wait()).await;
-    }
-}
-
-/// A machine that can answer, not yet in anybody's hands.
-pub(super) struct Booted {
-    child: Child,
-    line: Line,
-    output: Output,
-}
-
-/// Times from both clocks.
-pub(super) struct Measured {
-    since_start: Duration,
-    hello: Value,
-    ready: Value,
-}
-
-impl Measured {
-    /// Adds the phases `kernel`, `init`, `python`, `application`.
-    pub(super) fn record(&self, phases: &Phases) {
-        let ms = |map: &Value, name: &str| {
-            Duration::from_millis(member(map, name).as_u64().unwrap_or(0))
-        };
-        let started = ms(&self.hello, "started_ms");
-        let init_so_far = ms(&self.hello, "uptime_ms").saturating_sub(started);
-        let inside = member(&self.ready, "phases");
-        let (python, runner, end) = (
-            ms(inside, "python_ms"),
-            ms(inside, "runner_ms"),
-            ms(inside, "application_ms"),
-        );
-        phases.record("kernel", self.since_start.saturating_sub(init_so_far));
-        phases.record("init", python.saturating_sub(started));
-        phases.record("python", runner.saturating_sub(python));
-        phases.record("application", end.saturating_sub(runner));
-    }
-}
 
 /// A microVM that answers calls.
 pub(super) struct MicroMachine {
     channel: Channel,
+    /// Who holds it decides whether the machine is paused.
+    monitor: tokio::sync::Mutex<Monitor>,
+    paused: AtomicBool,
+    busy: Arc<AtomicUsize>,
     output: Output,
     limit: Duration,
     kill: CancellationToken,
@@ -212,16 +59,39 @@ impl MicroMachine {
     pub(super) fn new(booted: Booted, limit: Duration) -> MicroMachine {
         let kill = CancellationToken::new();
         let (ended, end) = watch::channel(None);
-        let tasks = &booted.output.tasks;
-        let channel = booted.line.open(tasks, kill.clone());
-        tasks.spawn(own(booted.child, kill.clone(), ended));
+        let Guest {
+            child,
+            cell,
+            line,
+            output,
+        } = booted.guest;
+        let channel = line.open(&output.tasks, kill.clone());
+        output.tasks.spawn(own(child, cell, kill.clone(), ended));
         MicroMachine {
             channel,
-            output: booted.output,
+            monitor: tokio::sync::Mutex::new(booted.monitor),
+            paused: AtomicBool::new(false),
+            busy: Arc::default(),
+            output,
             limit,
             kill,
             end,
         }
+    }
+
+    /// Makes it run, and keeps it so until the answer is dropped.
+    async fn resume(&self) -> Result<Busy, Fault> {
+        let busy = Busy::new(&self.busy);
+        let mut monitor = self.monitor.lock().await;
+        if self.is_paused() {
+            if let Err(fault) = monitor.cont().await {
+                self.kill.cancel();
+                return Err(Fault::Died(fault.to_string()));
+            }
+            self.channel.tell(Kind::Wake, &setup::wake(None)).await;
+            self.paused.store(false, Ordering::Relaxed);
+        }
+        Ok(busy)
     }
 
     async fn wait_for_end(&self, limit: Duration) -> bool {
@@ -229,6 +99,19 @@ impl MicroMachine {
         tokio::time::timeout(limit, end.wait_for(Option::is_some))
             .await
             .is_ok_and(|end| end.is_ok())
+    }
+
+    /// Why a call failed; nonsense ends the machine.
+    async fn fault(&self, failure: Failure) -> Fault {
+        match failure {
+            Failure::Ended => Fault::Died(self.cause().await),
+            Failure::Fault(fault) => {
+                if matches!(fault, Fault::Died(_)) {
+                    self.kill.cancel();
+                }
+                fault
+            }
+        }
     }
 
     /// Why it ended, from the best witness.
@@ -257,15 +140,46 @@ impl MicroMachine {
 impl Machine for MicroMachine {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
         async move {
-            let scope = scope(call);
-            match tokio::time::timeout(self.limit, self.channel.call(&scope)).await {
-                Err(_) => Err(Fault::Timeout),
-                Ok(Err(Ended)) => Err(Fault::Died(self.cause().await)),
-                Ok(Ok(reply)) => answer(&reply).inspect_err(|fault| {
-                    if matches!(fault, Fault::Died(_)) {
-                        self.kill.cancel();
-                    }
-                }),
+            let busy = self.resume().await?;
+            match reply::call(&self.channel, call, self.limit).await {
+                Ok(mut answer) => {
+                    answer.body.hold(busy);
+                    Ok(answer)
+                }
+                Err(failure) => Err(self.fault(failure).await),
+            }
+        }
+        .boxed()
+    }
+
+    fn connect(
+        &self,
+        call: Call,
+        subprotocols: Vec<String>,
+    ) -> BoxFuture<'_, Result<Connection, Fault>> {
+        async move {
+            let busy = self.resume().await?;
+            match socket::connect(&self.channel, call, &subprotocols, self.limit).await {
+                Ok(Connection::Open(mut socket)) => {
+                    socket.guards.push(Box::new(busy));
+                    Ok(Connection::Open(socket))
+                }
+                Ok(Connection::Refused(mut answer)) => {
+                    answer.body.hold(busy);
+                    Ok(Connection::Refused(answer))
+                }
+                Err(failure) => Err(self.fault(failure).await),
+            }
+        }
+        .boxed()
+    }
+
+    fn event(&self, kind: &'static str, event: String) -> BoxFuture<'_, Result<Bytes, Fault>> {
+        async move {
+            let _busy = self.resume().await?;
+            match reply::event(&self.channel, kind, event, self.limit).await {
+                Ok(said) => Ok(said),
+                Err(failure) => Err(self.fault(failure).await),
             }
         }
         .boxed()
@@ -274,7 +188,8 @@ impl Machine for MicroMachine {
     fn stop(&self) -> BoxFuture<'_, ()> {
         async move {
             let halted = async {
-                self.channel.halt().await;
+                let _busy = self.resume().await;
+                self.channel.tell(Kind::Halt, &Value::Nil).await;
                 self.wait_for_end(limits::MACHINE_HALT_DEADLINE).await
             };
             let polite = tokio::time::timeout(limits::MACHINE_HALT_DEADLINE, halted).await;
@@ -285,6 +200,28 @@ impl Machine for MicroMachine {
             self.output.settle().await;
         }
         .boxed()
+    }
+
+    fn pause(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let mut monitor = self.monitor.lock().await;
+            if self.busy.load(Ordering::Relaxed) > 0 || self.is_paused() || !self.is_alive() {
+                return;
+            }
+            // First: who gives up waiting leaves a machine that will be resumed.
+            self.paused.store(true, Ordering::Relaxed);
+            if let Err(fault) = monitor.stop().await
+                && self.is_alive()
+            {
+                tracing::warn!("a machine cannot be paused: {fault}");
+                self.kill.cancel();
+            }
+        }
+        .boxed()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     fn is_alive(&self) -> bool {
@@ -302,7 +239,28 @@ impl Drop for MicroMachine {
     }
 }
 
-async fn own(mut child: Child, kill: CancellationToken, ended: watch::Sender<Option<String>>) {
+/// Somebody needs the machine to run.
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn new(count: &Arc<AtomicUsize>) -> Busy {
+        count.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(count))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn own(
+    mut child: Child,
+    cell: Cell,
+    kill: CancellationToken,
+    ended: watch::Sender<Option<String>>,
+) {
     let status = tokio::select! {
         status = child.wait() => status,
         () = kill.cancelled() => {
@@ -310,163 +268,8 @@ async fn own(mut child: Child, kill: CancellationToken, ended: watch::Sender<Opt
             child.wait().await
         }
     };
+    drop(cell);
     let text = status.map_or_else(|error| error.to_string(), describe);
     ended.send_replace(Some(text));
     kill.cancel();
-}
-
-fn describe(status: ExitStatus) -> String {
-    format!("QEMU ended with {status}")
-}
-
-fn scope(call: Call) -> Value {
-    let bytes = |bytes: Vec<u8>| Value::Binary(bytes);
-    let headers = call
-        .headers
-        .into_iter()
-        .map(|(name, value)| Value::Array(vec![bytes(name), bytes(value)]));
-    let scope = frame::map([
-        ("type", "http".into()),
-        ("method", call.method.into()),
-        ("path", call.path.into()),
-        ("query_string", call.query.into()),
-        ("headers", Value::Array(headers.collect())),
-        ("body", bytes(call.body.to_vec())),
-    ]);
-    frame::map([("scope", scope)])
-}
-
-fn answer(reply: &Value) -> Result<Answer, Fault> {
-    if let Some(traceback) = member(reply, "traceback").as_str() {
-        let traceback = if traceback.is_empty() {
-            member(reply, "error").as_str().unwrap_or_default()
-        } else {
-            traceback
-        };
-        return Err(Fault::Raised {
-            traceback: clip(traceback, limits::TRACEBACK_BYTES_MAX),
-        });
-    }
-    let nonsense = || Fault::Died("its answer was no answer".to_owned());
-    let start = member(reply, "headers");
-    let body = member(member(reply, "body"), "body")
-        .as_slice()
-        .ok_or_else(nonsense)?;
-    if body.len() > limits::ANSWER_BYTES_MAX {
-        let traceback = format!(
-            "the answer is longer than {} bytes",
-            limits::ANSWER_BYTES_MAX
-        );
-        return Err(Fault::Raised { traceback });
-    }
-    let status = member(start, "status")
-        .as_u64()
-        .and_then(|status| u16::try_from(status).ok())
-        .ok_or_else(nonsense)?;
-    let mut headers = Vec::new();
-    for header in member(start, "headers").as_array().ok_or_else(nonsense)? {
-        match header.as_array().map(Vec::as_slice) {
-            Some([name, value]) => {
-                let (name, value) = (
-                    name.as_slice().ok_or_else(nonsense)?,
-                    value.as_slice().ok_or_else(nonsense)?,
-                );
-                headers.push((name.to_ascii_lowercase(), value.to_vec()));
-            }
-            _ => return Err(nonsense()),
-        }
-    }
-    Ok(Answer {
-        status,
-        headers,
-        body: Bytes::copy_from_slice(body),
-    })
-}
-
-/// The fault behind `ready {success: false}`.
-fn refusal(ready: &Value) -> Fault {
-    let text =
-        |name: &str, bytes_max| clip(member(ready, name).as_str().unwrap_or_default(), bytes_max);
-    let error = text("error", limits::ERROR_BYTES_MAX);
-    if member(ready, "kind").as_str() == Some("program") {
-        return Fault::BadProgram(error);
-    }
-    Fault::Setup {
-        error,
-        traceback: text("traceback", limits::TRACEBACK_BYTES_MAX),
-    }
-}
-
-/// The fault behind an exit frame that comes before the machine is ready.
-fn farewell_fault(farewell: &Value) -> Fault {
-    match member(farewell, "error").as_str() {
-        Some(error) => Fault::BadProgram(format!(
-            "the guest could not be set up: {}",
-            clip(error, limits::ERROR_BYTES_MAX)
-        )),
-        None => Fault::Setup {
-            error: farewell_text(farewell),
-            traceback: String::new(),
-        },
-    }
-}
-
-fn farewell_text(farewell: &Value) -> String {
-    if let Some(error) = member(farewell, "error").as_str() {
-        return error.to_owned();
-    }
-    match member(farewell, "status").as_i64() {
-        Some(-9) => "the program was killed, probably because it used up its memory".to_owned(),
-        Some(signal @ ..0) => format!("the program was ended by signal {}", -signal),
-        Some(status) => format!("the program ended by itself with status {status}"),
-        None => "the program ended".to_owned(),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_and_tracebacks_are_told_apart() {
-        let headers = Value::Array(vec![Value::Array(vec![
-            Value::Binary(b"X-A".to_vec()),
-            Value::Binary(b"1".to_vec()),
-        ])]);
-        let good = frame::map([
-            (
-                "headers",
-                frame::map([("status", 201.into()), ("headers", headers)]),
-            ),
-            (
-                "body",
-                frame::map([("body", Value::Binary(b"hi".to_vec()))]),
-            ),
-        ]);
-        let answer_ = answer(&good).unwrap();
-        assert_eq!((answer_.status, &answer_.body[..]), (201, &b"hi"[..]));
-        assert_eq!(answer_.headers, [(b"x-a".to_vec(), b"1".to_vec())]);
-        let raised = frame::map([
-            ("error", "boom".into()),
-            ("traceback", "Traceback: boom".into()),
-        ]);
-        assert!(
-            matches!(answer(&raised), Err(Fault::Raised { traceback }) if traceback == "Traceback: boom")
-        );
-        for nonsense in [Value::Nil, frame::map([("headers", Value::Nil)]), 7.into()] {
-            assert!(
-                matches!(answer(&nonsense), Err(Fault::Died(_))),
-                "{nonsense}"
-            );
-        }
-    }
-
-    #[test]
-    fn farewells_are_sentences() {
-        let exit = |status: i64| frame::map([("status", status.into()), ("error", Value::Nil)]);
-        assert!(farewell_text(&exit(3)).contains("status 3"));
-        assert!(farewell_text(&exit(-9)).contains("memory"));
-        assert!(farewell_text(&exit(-11)).contains("signal 11"));
-    }
 }

@@ -2,9 +2,11 @@
 //!
 //! The machine is `microvm` with ACPI (Debian's kernel finds its devices in no
 //! other way), booted through the kernel's PVH entry. It has read-only drives, two
-//! virtio-serial ports and a console, and nothing else: no network, no firmware
-//! settings, no monitor, no display. A seccomp filter forbids it to start
-//! programs.
+//! virtio-serial ports, a console, and a monitor on a socket that only we have,
+//! and nothing else: no network, no firmware settings, no display. A seccomp
+//! filter forbids it to start programs.
+//!
+//! A clone's command line is that of its template but for the words about memory.
 
 use std::env;
 use std::ffi::OsString;
@@ -19,6 +21,9 @@ use serde_json::json;
 use super::assets::Assets;
 
 const NAME: &str = "qemu-system-x86_64";
+const MACHINE: &str = "microvm,acpi=on";
+const MEMORY: &str = "memory";
+const MONITOR: &str = "monitor";
 const VERSION_DEADLINE: Duration = Duration::from_secs(5);
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 /// Emulated code that QEMU keeps translated, per machine.
@@ -53,13 +58,28 @@ pub(super) struct Machine<'a> {
     pub(super) vcpus: u64,
     pub(super) memory_mib: u64,
     pub(super) drives: &'a [Drive],
+    pub(super) memory: Memory<'a>,
     /// Descriptors of the sockets behind the two ports.
     pub(super) port: RawFd,
     pub(super) log: RawFd,
+    /// Descriptor of the socket of the monitor.
+    pub(super) monitor: RawFd,
+}
+
+/// Where a machine's memory lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory<'a> {
+    /// In no file.
+    Own,
+    /// In this file, which becomes a template's.
+    Shared(&'a Path),
+    /// In a template's file until it is changed; the machine waits for the rest
+    /// of the template's state.
+    Copied(&'a Path),
 }
 
 /// The program: the configured one, or the first on the path.
-pub(super) fn find(configured: Option<&Path>) -> Option<PathBuf> {
+pub(crate) fn find(configured: Option<&Path>) -> Option<PathBuf> {
     if let Some(path) = configured {
         return path.is_file().then(|| path.to_owned());
     }
@@ -96,11 +116,32 @@ pub(super) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
         Processor::Kvm => ("kvm".to_owned(), "host", String::new()),
         Processor::Tcg { tsc_khz } => (
             format!("tcg,tb-size={TRANSLATION_MIB}"),
-            "max",
-            format!(" tsc_early_khz={tsc_khz} idle=halt"),
+            // Page tables of five levels, which "max" has, are longer ways.
+            "max,la57=off",
+            format!(" tsc_early_khz={tsc_khz} tsc=reliable idle=halt"),
         ),
     };
-    add("-machine", "microvm,acpi=on".into());
+    let (file, share) = match machine.memory {
+        Memory::Own => (None, false),
+        Memory::Shared(path) => (Some(path), true),
+        Memory::Copied(path) => (Some(path), false),
+    };
+    if let Some(path) = file {
+        let memory = json!({
+            "qom-type": "memory-backend-file", "id": MEMORY, "share": share,
+            "size": machine.memory_mib << 20, "mem-path": path.to_string_lossy(),
+        });
+        add("-object", memory.to_string().into());
+        add(
+            "-machine",
+            format!("{MACHINE},memory-backend={MEMORY}").into(),
+        );
+    } else {
+        add("-machine", MACHINE.into());
+    }
+    if matches!(machine.memory, Memory::Copied(_)) {
+        add("-incoming", "defer".into());
+    }
     add("-accel", accelerator.into());
     add("-cpu", model.into());
     add("-smp", machine.vcpus.to_string().into());
@@ -110,6 +151,11 @@ pub(super) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     add("-initrd", machine.assets.initrd.clone().into());
     add("-append", command_line(&clock).into());
     add("-serial", "stdio".into());
+    add(
+        "-chardev",
+        format!("socket,id={MONITOR},fd={}", machine.monitor).into(),
+    );
+    add("-mon", format!("chardev={MONITOR},mode=control").into());
     add("-device", "virtio-serial-device".into());
     for (name, descriptor) in [(PORT, machine.port), (LOG_PORT, machine.log)] {
         add(
@@ -137,7 +183,8 @@ pub(super) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
 }
 
 /// `no_timer_check`: a busy host makes the kernel's test of an emulated timer
-/// fail. `idle=halt`: on the emulated processor the kernel would tick while idle.
+/// fail. `tsc=reliable`: it also makes the kernel suspect its best clock, and the
+/// next best ticks 250 times a second even while nothing happens. `idle=halt`: on the emulated processor the kernel would tick while idle.
 /// `reboot=t`: the quickest way out. The rest saves time at boot; a guest that
 /// runs one program needs no walls inside.
 fn command_line(clock: &str) -> String {
@@ -151,8 +198,7 @@ fn command_line(clock: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn drives_are_read_only_and_named_whatever_their_path() {
+    fn told(memory: Memory<'_>) -> String {
         let assets = Assets {
             kernel: "/k".into(),
             initrd: "/i".into(),
@@ -168,21 +214,43 @@ mod tests {
             vcpus: 2,
             memory_mib: 192,
             drives: &drives,
+            memory,
             port: 8,
             log: 9,
+            monitor: 10,
         };
         let arguments: Vec<String> = arguments(&machine)
             .iter()
             .map(|argument| argument.to_string_lossy().into_owned())
             .collect();
-        let text = arguments.join(" ");
-        assert!(text.contains("tsc_early_khz=2600000"), "{text}");
-        assert!(
-            text.contains(r#""filename":"/a,b \"c\".zip","read-only":true"#),
-            "{text}"
-        );
-        assert!(text.contains("drive=code,serial=code"), "{text}");
-        assert!(text.contains("socket,id=beth,fd=8"), "{text}");
-        assert!(!text.contains("netdev"), "{text}");
+        arguments.join(" ")
+    }
+
+    #[test]
+    fn drives_are_read_only_and_named_whatever_their_path() {
+        let text = told(Memory::Own);
+        for part in [
+            "tsc_early_khz=2600000",
+            r#""filename":"/a,b \"c\".zip","read-only":true"#,
+            "drive=code,serial=code",
+            "socket,id=beth,fd=8",
+            "socket,id=monitor,fd=10",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        for part in ["netdev", "incoming", "memory-backend"] {
+            assert!(!text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_clone_is_told_what_its_template_was_told_but_for_memory() {
+        let path = Path::new("/m,n");
+        let template = told(Memory::Shared(path));
+        let clone = told(Memory::Copied(path));
+        assert!(template.contains(r#""share":true"#), "{template}");
+        assert!(template.contains(r#""mem-path":"/m,n""#), "{template}");
+        let expected = template.replace(r#""share":true"#, r#""share":false"#);
+        assert_eq!(clone.replace("-incoming defer ", ""), expected);
     }
 }

@@ -80,15 +80,33 @@ impl Setup {
         })
     }
 
-    /// The payload of the config frame, with the time of now.
-    pub(super) fn config(&self) -> Value {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let clock = ("unix_ns", Value::from(now.as_nanos() as u64));
-        let fields = self.config.iter().cloned().chain([clock]);
+    /// The payload of the config frame, with the time of now. `freeze`: whether
+    /// the machine will become a template.
+    pub(super) fn config(&self, freeze: bool) -> Value {
+        let more = [now(), ("freeze", freeze.into())];
+        let fields = self.config.iter().cloned().chain(more);
         Value::Map(fields.map(|(name, value)| (name.into(), value)).collect())
     }
+
+    /// Everything that the guest is told, for whoever wants to know whether two
+    /// programs are one.
+    pub(super) fn told(&self) -> &impl std::fmt::Debug {
+        &self.config
+    }
+}
+
+/// The payload of a wake frame: the time of now, and for a clone what no other
+/// machine was given.
+pub(super) fn wake(seed: Option<[u8; limits::WAKE_SEED_BYTES]>) -> Value {
+    let seed = seed.map_or(Value::Nil, |seed| Value::Binary(seed.to_vec()));
+    map([now(), ("seed", seed)])
+}
+
+fn now() -> (&'static str, Value) {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    ("unix_ns", Value::from(now.as_nanos() as u64))
 }
 
 /// Refuses volumes that no machine of this node can have; needs no file.

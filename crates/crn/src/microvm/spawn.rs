@@ -10,7 +10,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
@@ -20,32 +20,90 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::jail::{Cell, Jail};
+
 const TICK: Duration = Duration::from_millis(20);
 
 struct Job {
-    command: Command,
+    command: std::process::Command,
+    inherited: Vec<OwnedFd>,
+    jail: Jail,
     runtime: Handle,
-    answer: oneshot::Sender<io::Result<Child>>,
+    answer: oneshot::Sender<io::Result<(Child, Cell)>>,
 }
 
-/// Starts a process that dies with this one, in a process group of its own, and
-/// lets it have the descriptors under their own numbers. The child is killed
-/// when dropped.
+/// Starts a jailed process that dies with this one, in a process group of its
+/// own, and lets it have the descriptors under their own numbers. The child is
+/// killed when dropped; its cell is dropped after it.
 pub(super) async fn spawn(
-    mut command: std::process::Command,
+    command: std::process::Command,
     inherited: Vec<OwnedFd>,
-) -> io::Result<Child> {
+    jail: Jail,
+) -> io::Result<(Child, Cell)> {
+    let (answer, answered) = oneshot::channel();
+    let job = Job {
+        command,
+        inherited,
+        jail,
+        runtime: Handle::current(),
+        answer,
+    };
+    let gone = || io::Error::other("the thread that starts processes has ended");
+    thread()?.send(job).map_err(|_| gone())?;
+    answered.await.map_err(|_| gone())?
+}
+
+impl Job {
+    /// On the thread that starts processes.
+    fn run(self) {
+        let Job {
+            mut command,
+            inherited,
+            jail,
+            runtime,
+            answer,
+        } = self;
+        let _entered = runtime.enter();
+        let started = jail
+            .apply(&mut command)
+            .map_err(io::Error::other)
+            .and_then(|mut cell| {
+                die_with_this(&mut command, &inherited)?;
+                let mut command = Command::from(command);
+                command.kill_on_drop(true);
+                let child = cell.start(|| command.spawn())?;
+                Ok((child, cell))
+            });
+        // Nobody waits any more: dropping the child kills it.
+        let _ = answer.send(started);
+    }
+}
+
+/// The process may be the first of a process namespace, where it sees no parent:
+/// whether this one is alive, a descriptor of it tells.
+fn die_with_this(command: &mut std::process::Command, inherited: &[OwnedFd]) -> io::Result<()> {
     let numbers: Vec<RawFd> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
-    let parent = std::process::id();
+    // SAFETY: it makes a descriptor.
+    let parent = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0) };
+    if parent < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just made it.
+    let parent = unsafe { OwnedFd::from_raw_fd(parent as RawFd) };
     command.process_group(0);
     // SAFETY: between fork and exec it makes system calls only and allocates
-    // nothing; the descriptors are open until the spawning below is done.
+    // nothing; the descriptors are open until the spawning is done.
     unsafe {
         command.pre_exec(move || {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            if libc::getppid() as u32 != parent {
+            let mut ended = libc::pollfd {
+                fd: parent.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            if libc::poll(&raw mut ended, 1, 0) != 0 {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
             for &number in &numbers {
@@ -56,19 +114,7 @@ pub(super) async fn spawn(
             Ok(())
         });
     }
-    let mut command = Command::from(command);
-    command.kill_on_drop(true);
-    let (answer, answered) = oneshot::channel();
-    let job = Job {
-        command,
-        runtime: Handle::current(),
-        answer,
-    };
-    let gone = || io::Error::other("the thread that starts processes has ended");
-    thread()?.send(job).map_err(|_| gone())?;
-    let child = answered.await.map_err(|_| gone())?;
-    drop(inherited);
-    child
+    Ok(())
 }
 
 /// Frequency of the processor's time stamp counter, in kHz; blocks for about
@@ -93,10 +139,8 @@ fn thread() -> io::Result<&'static Sender<Job>> {
     std::thread::Builder::new()
         .name("beth-spawn".to_owned())
         .spawn(move || {
-            for mut job in jobs {
-                let _entered = job.runtime.enter();
-                // Nobody waits any more: dropping the child kills it.
-                let _ = job.answer.send(job.command.spawn());
+            for job in jobs {
+                job.run();
             }
         })?;
     Ok(THREAD.get_or_init(|| sender))
@@ -117,6 +161,7 @@ fn tsc() -> u64 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::jail::{Jails, Mode};
 
     #[test]
     fn the_counter_is_steady() {
@@ -135,7 +180,11 @@ mod tests {
             "-c",
             &format!("echo here >&{}; exec sleep 600", theirs.as_raw_fd()),
         ]);
-        let child = spawn(command, vec![theirs]).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let jails = Jails::open(Mode::Off, 0, folder.path()).unwrap();
+        let (child, _cell) = spawn(command, vec![theirs], jails.jail("any"))
+            .await
+            .unwrap();
         let mut word = [0; 5];
         ours.read_exact(&mut word).unwrap();
         assert_eq!(&word, b"here\n");

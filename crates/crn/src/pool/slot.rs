@@ -3,8 +3,9 @@
 //! Every method locks, looks or changes, and unlocks; nothing here waits but
 //! [`finished`].
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use beth_protocol::ItemHash;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -39,6 +40,12 @@ pub(super) struct SlotInner {
 pub(super) struct Running {
     pub(super) handle: Box<dyn Machine>,
     pub(super) code_ref: ItemHash,
+    /// Messages whose newer versions make it outdated.
+    pub(super) follows: Vec<ItemHash>,
+    /// One of them has a newer version.
+    pub(super) is_outdated: AtomicBool,
+    /// It runs even when nobody calls.
+    pub(super) persistent: bool,
     /// Its share of the node.
     pub(super) place: Place,
 }
@@ -46,6 +53,8 @@ pub(super) struct Running {
 /// What a machine takes of the node, given back when dropped.
 pub(super) struct Place {
     pub(super) _machine: OwnedSemaphorePermit,
+    /// Among the machines that take no memory while idle.
+    pub(super) is_light: bool,
     /// A permit a MiB.
     pub(super) memory: OwnedSemaphorePermit,
 }
@@ -124,6 +133,17 @@ impl Slot {
             inner.take();
         }
         inner.machine.clone()
+    }
+
+    /// Notes that a message has a newer version; whether the machine follows it.
+    pub(super) fn outdate(&self, reference: &ItemHash) -> bool {
+        let inner = self.lock();
+        let Some(machine) = &inner.machine else {
+            return false;
+        };
+        let is_outdated = machine.follows.contains(reference);
+        machine.is_outdated.fetch_or(is_outdated, Ordering::Relaxed);
+        is_outdated
     }
 
     /// The work under way, or that which `spawn` begins.
@@ -227,6 +247,14 @@ impl Slot {
         inner.idle_since().filter(|_| when(&inner))
     }
 
+    /// The machine, when it has run unused for so long and may be paused.
+    pub(super) fn unpaused(&self, after: Duration) -> Option<Arc<Running>> {
+        let inner = self.lock();
+        let is_due = inner.idle_since()?.elapsed() >= after;
+        let machine = inner.machine.as_ref()?;
+        (is_due && !machine.persistent && !machine.handle.is_paused()).then(|| Arc::clone(machine))
+    }
+
     /// Neither machine nor work nor call.
     pub(super) fn is_at_rest(&self) -> bool {
         let inner = self.lock();
@@ -260,7 +288,7 @@ impl Slot {
         ProgramState {
             item_hash: self.item_hash.clone(),
             executor: inner.executor,
-            state: inner.state,
+            state: inner.state(),
             phases: phases
                 .map(|(name, time)| PhaseTime {
                     name,
@@ -285,6 +313,15 @@ impl Slot {
 }
 
 impl SlotInner {
+    fn state(&self) -> State {
+        match &self.machine {
+            Some(machine) if self.state == State::Running && machine.handle.is_paused() => {
+                State::Paused
+            }
+            _ => self.state,
+        }
+    }
+
     /// Since when the machine is unused.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.machine.is_some() && self.visits == 0).then_some(self.last_used)
@@ -295,6 +332,20 @@ impl SlotInner {
         self.machine
             .as_ref()
             .is_some_and(|machine| machine.place.memory.num_permits() > 0)
+    }
+
+    /// The machine is made of something that has a newer version.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.machine
+            .as_ref()
+            .is_some_and(|machine| machine.is_outdated.load(Ordering::Relaxed))
+    }
+
+    /// The machine is one that takes no memory while idle.
+    pub(super) fn is_light(&self) -> bool {
+        self.machine
+            .as_ref()
+            .is_some_and(|machine| machine.place.is_light)
     }
 
     /// The machine ended by itself.
@@ -345,7 +396,7 @@ impl Drop for Visit {
 }
 
 /// To the microsecond.
-fn milliseconds(time: std::time::Duration) -> f64 {
+fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e3
 }
 

@@ -20,6 +20,8 @@ pub enum State {
     Starting,
     /// A machine answers calls.
     Running,
+    /// A machine is here and stands still; a call makes it run.
+    Paused,
     /// The last attempt failed; the next call tries again.
     Failed,
 }

@@ -5,6 +5,8 @@
 //! created 0600, synced and renamed into place, and a file with another owner
 //! or looser rights is compiled again. The name says all that the code depends
 //! on: the component, and Wasmtime's version, settings and processor features.
+//! The folder is bounded; what was loaded longest ago goes first. A file that is
+//! mapped stays usable after it went.
 
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
@@ -17,9 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use beth_protocol::ItemHash;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
+use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::engine::{Engine, one_line};
+use super::engine::one_line;
 use crate::executor::{Fault, LocalFile};
 use crate::flight::Turns;
 use crate::limits;
@@ -28,6 +31,7 @@ use crate::limits;
 #[derive(Debug)]
 pub(super) struct Compiled {
     folder: PathBuf,
+    bytes_max: u64,
     turns: Turns,
     compilers: Arc<Semaphore>,
     compilations: Arc<AtomicU64>,
@@ -37,7 +41,7 @@ pub(super) struct Compiled {
 
 impl Compiled {
     /// Uses `folder`, creating it if needed.
-    pub(super) fn open(folder: PathBuf) -> Result<Compiled, Fault> {
+    pub(super) fn open(folder: PathBuf, bytes_max: u64) -> Result<Compiled, Fault> {
         let made = std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -50,6 +54,7 @@ impl Compiled {
             .max(2);
         Ok(Compiled {
             folder,
+            bytes_max,
             turns: Turns::default(),
             compilers: Arc::new(Semaphore::new(threads)),
             compilations: Arc::default(),
@@ -65,12 +70,12 @@ impl Compiled {
     /// The component of a file, compiled now or earlier.
     pub(super) async fn component(
         &self,
-        engine: &Arc<Engine>,
+        engine: &Engine,
         code: &LocalFile,
     ) -> Result<Component, Fault> {
         let path = self
             .folder
-            .join(format!("{}.cwasm", name(engine.wasmtime(), &code.hash)));
+            .join(format!("{}.cwasm", name(engine, &code.hash)));
         let _turn = self.turns.take(code.hash.as_str()).await;
         if let Some(component) = blocking(load_in(engine, &path)).await? {
             return Ok(component);
@@ -86,9 +91,10 @@ impl Compiled {
                 path.clone(),
                 self.compilations.clone(),
             );
+            let bytes_max = self.bytes_max;
             move || {
                 let _place = place;
-                compile(engine.wasmtime(), &code, &path)?;
+                compile(&engine, &code, &path, bytes_max)?;
                 done.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
@@ -132,16 +138,16 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn load_in(
-    engine: &Arc<Engine>,
+    engine: &Engine,
     path: &Path,
 ) -> impl FnOnce() -> Result<Option<Component>, Fault> + Send + 'static {
     let (engine, path) = (engine.clone(), path.to_owned());
-    move || Ok(load(engine.wasmtime(), &path))
+    move || Ok(load(&engine, &path))
 }
 
 /// Loads a file that this node compiled; `None` when there is none.
 #[allow(unsafe_code)]
-fn load(engine: &wasmtime::Engine, path: &Path) -> Option<Component> {
+fn load(engine: &Engine, path: &Path) -> Option<Component> {
     let metadata = std::fs::symlink_metadata(path).ok()?;
     // SAFETY: no preconditions; it cannot fail.
     let own_uid = unsafe { libc::geteuid() };
@@ -159,7 +165,12 @@ fn load(engine: &wasmtime::Engine, path: &Path) -> Option<Component> {
     // to it or put another one in its place, it was complete before it got its
     // name, and it is never changed in place.
     match unsafe { Component::deserialize_file(engine, path) } {
-        Ok(component) => Some(component),
+        Ok(component) => {
+            // What is used stays longer; what seems older than it is goes too early, no more.
+            let file = std::fs::File::open(path);
+            drop(file.and_then(|file| file.set_modified(std::time::SystemTime::now())));
+            Some(component)
+        }
         Err(error) => {
             tracing::warn!(
                 "{} cannot be used ({error:#}) and is compiled again",
@@ -170,7 +181,7 @@ fn load(engine: &wasmtime::Engine, path: &Path) -> Option<Component> {
     }
 }
 
-fn compile(engine: &wasmtime::Engine, code: &LocalFile, path: &Path) -> Result<(), Fault> {
+fn compile(engine: &Engine, code: &LocalFile, path: &Path, bytes_max: u64) -> Result<(), Fault> {
     if code.size_bytes > limits::COMPONENT_BYTES_MAX {
         return Err(Fault::BadProgram(format!(
             "the component is larger than {} MiB; make it smaller",
@@ -187,6 +198,11 @@ fn compile(engine: &wasmtime::Engine, code: &LocalFile, path: &Path) -> Result<(
             one_line(&error)
         ))
     })?;
+    if let Some(folder) = path.parent()
+        && let Err(error) = crate::download::evict(folder, bytes_max, compiled.len() as u64)
+    {
+        tracing::warn!("cannot make room in {}: {error}", folder.display());
+    }
     write_atomically(path, &compiled).map_err(|error| {
         Fault::NotHere(format!(
             "cannot write {}: {error}; is the disk full?",
@@ -232,7 +248,7 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// What the native code depends on, as 64 hex digits.
-fn name(engine: &wasmtime::Engine, component: &ItemHash) -> String {
+fn name(engine: &Engine, component: &ItemHash) -> String {
     let mut digest = Digester(Sha256::new());
     digest.write(component.as_str().as_bytes());
     engine.precompile_compatibility_hash().hash(&mut digest);

@@ -13,15 +13,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::{AcquireError, Semaphore, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use super::WasmConfig;
 use super::call::Work;
+use super::factors;
 use super::guest::Guest;
 use crate::executor::{Answer, Fault};
 use crate::limits;
@@ -81,21 +82,38 @@ impl Engine {
         linked.map_err(|error| {
             Fault::BadProgram(format!(
                 "the component does not fit this node: {}; build it for the world wasi:http/proxy 0.2 \
-                 (it exports wasi:http/incoming-handler and imports nothing but WASI 0.2)",
+                 (it exports wasi:http/incoming-handler, and imports what docs/functions.md lists)",
                 one_line(&error)
             ))
         })
+    }
+
+    /// The place of a call among its program's and among the node's.
+    async fn places(
+        &self,
+        own: &Arc<Semaphore>,
+        deadline: Instant,
+    ) -> Option<[OwnedSemaphorePermit; 2]> {
+        let at_once = own
+            .clone()
+            .try_acquire_owned()
+            .ok()
+            .zip(self.slots.clone().try_acquire_owned().ok());
+        if let Some((own, slot)) = at_once {
+            return Some([own, slot]);
+        }
+        let in_turn = async {
+            let own = own.clone().acquire_owned().await?;
+            Ok::<_, AcquireError>([own, self.slots.clone().acquire_owned().await?])
+        };
+        tokio::time::timeout_at(deadline, in_turn).await.ok()?.ok()
     }
 
     /// Runs one call; dropping the future ends the guest at its next tick.
     pub(super) async fn run(&self, work: Work) -> Result<Answer, Fault> {
         let limit = work.bounds.deadline;
         let deadline = Instant::now() + limit;
-        let places = async {
-            let own = work.places.clone().acquire_owned().await?;
-            Ok::<_, AcquireError>((own, self.slots.clone().acquire_owned().await?))
-        };
-        let Ok(Ok(places)) = tokio::time::timeout_at(deadline, places).await else {
+        let Some(places) = self.places(&work.places, deadline).await else {
             return Err(Fault::NotHere(
                 "all places for Wasm calls are taken; try again, or ask the operator to raise wasm.calls_max".into(),
             ));
@@ -186,6 +204,10 @@ fn pool(calls: u32) -> PoolingAllocationConfig {
         .total_tables(calls.saturating_mul(4))
         .total_stacks(calls)
         .max_unused_warm_slots(calls.min(100))
+        // Small memories are wiped by writing, which is cheaper than unmapping them.
+        .linear_memory_keep_resident(limits::WASM_MEMORY_KEPT_BYTES)
+        .table_keep_resident(limits::WASM_MEMORY_KEPT_BYTES)
+        .pagemap_scan(Enabled::Auto)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .max_core_instances_per_component(50)
@@ -196,12 +218,13 @@ fn pool(calls: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// All of WASI 0.2 is offered, so that what toolchains import resolves; the
+/// All of WASI 0.2 and the factors are offered, so that what toolchains import resolves; the
 /// context of a guest then gives it no files and no addresses.
 fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    factors::define(&mut linker)?;
     Ok(linker)
 }
 

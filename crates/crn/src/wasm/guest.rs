@@ -1,17 +1,17 @@
 //! What one call of a component holds: its WASI context and its bounds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use wasmtime::Store;
 use wasmtime::component::ResourceTable;
-use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::Bounds;
+use super::factors::outgoing::Requests;
+use super::factors::{Factors, Services};
 use super::log::Log;
+use super::memory::{MemoryLimit, Refused};
 use crate::limits;
 
 /// The host's side of one instance.
@@ -20,25 +20,29 @@ pub(super) struct Guest {
     http: WasiHttpCtx,
     table: ResourceTable,
     memory: MemoryLimit,
-    outgoing: NoOutgoing,
+    requests: Requests,
+    factors: Factors,
 }
 
 impl Guest {
     /// A store for one call, bound in memory and giving way every tick.
-    pub(super) fn store(engine: &wasmtime::Engine, bounds: &Bounds, log: &Log) -> Store<Guest> {
+    pub(super) fn store(
+        engine: &wasmtime::Engine,
+        services: &Arc<Services>,
+        bounds: &Bounds,
+        log: &Log,
+    ) -> Store<Guest> {
         let wasi = WasiCtx::builder()
-            .envs(&bounds.variables)
+            .envs(&bounds.rights.variables)
             .stdout(log.clone())
             .stderr(log.clone())
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::WASM_RESOURCES_MAX);
-        let memory = MemoryLimit {
-            limit_bytes: bounds.memory_bytes,
-            used_bytes: 0,
-            refused: Arc::default(),
-        };
-        let outgoing = NoOutgoing(log.clone());
+        let memory = MemoryLimit::new(bounds.memory_bytes, services.memory.clone());
+        let rights = &bounds.rights;
+        let requests = Requests::new(services.clone(), rights.clone(), log.clone());
+        let factors = Factors::new(services.clone(), rights.clone(), log.clone());
         let mut store = Store::new(
             engine,
             Guest {
@@ -46,7 +50,8 @@ impl Guest {
                 http: WasiHttpCtx::new(),
                 table,
                 memory,
-                outgoing,
+                requests,
+                factors,
             },
         );
         store.limiter(|guest| &mut guest.memory);
@@ -55,9 +60,14 @@ impl Guest {
         store
     }
 
-    /// Set once the guest was refused memory; stays readable after the store.
-    pub(super) fn memory_refused(&self) -> Arc<AtomicBool> {
-        self.memory.refused.clone()
+    /// What the factors work with.
+    pub(super) fn parts(&mut self) -> (&mut ResourceTable, &mut Factors) {
+        (&mut self.table, &mut self.factors)
+    }
+
+    /// What memory the guest was refused; stays readable after the store.
+    pub(super) fn memory_refused(&self) -> Arc<Refused> {
+        self.memory.refused()
     }
 }
 
@@ -75,68 +85,7 @@ impl WasiHttpView for Guest {
         WasiHttpCtxView {
             ctx: &mut self.http,
             table: &mut self.table,
-            hooks: &mut self.outgoing,
+            hooks: &mut self.requests,
         }
-    }
-}
-
-/// Bounds the sum of all memories of a guest.
-struct MemoryLimit {
-    limit_bytes: usize,
-    used_bytes: usize,
-    refused: Arc<AtomicBool>,
-}
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let used_bytes = self
-            .used_bytes
-            .saturating_sub(current)
-            .saturating_add(desired);
-        if used_bytes > self.limit_bytes {
-            self.refused.store(true, Ordering::Relaxed);
-            return Ok(false);
-        }
-        self.used_bytes = used_bytes;
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(desired <= limits::TABLE_ELEMENTS_MAX)
-    }
-}
-
-/// Refuses outgoing requests and says so where the author looks.
-struct NoOutgoing(Log);
-
-type Io = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
-
-impl WasiHttpHooks for NoOutgoing {
-    fn send_request(
-        &mut self,
-        request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _sent: Io,
-    ) -> Box<
-        dyn Future<Output = Result<(http::Response<WasiBody>, Io), wasmtime_wasi_http::Error>>
-            + Send,
-    > {
-        self.0.line(&format!(
-            "outgoing request to {} refused: this node gives Wasm programs no network",
-            request.uri()
-        ));
-        Box::new(std::future::ready(Err(
-            wasmtime_wasi_http::Error::HttpRequestDenied,
-        )))
     }
 }

@@ -1,6 +1,9 @@
 //! What the tests stand on: a core node that serves messages and files from
 //! memory, and compute nodes started against it.
 
+pub mod instances;
+pub mod wallet;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,13 +12,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use beth_crn::CrnConfig;
+use beth_crn::core_node::CoreNode;
 use beth_crn::executor::Executor;
-use beth_crn::node;
+use beth_crn::instance::InstancesConfig;
+use beth_crn::node::{self, Given};
 use beth_crn::pool::Executors;
 use beth_crn::wasm::Wasm;
 use beth_protocol::time::Timestamp;
@@ -23,7 +29,7 @@ use beth_protocol::{Account, ItemHash, MessageType};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 /// Every wait of a test ends here at the latest.
@@ -50,6 +56,10 @@ struct Shelves {
     held: HashMap<String, Arc<Notify>>,
     /// How often each file was asked for.
     asked: HashMap<String, usize>,
+    /// Answers to anything else, by path; null is a fault.
+    facts: HashMap<String, Value>,
+    /// Frames for whoever follows; `None` breaks the connections.
+    frames: Option<broadcast::Sender<Option<String>>>,
 }
 
 /// A core node as compute nodes see it.
@@ -62,12 +72,17 @@ pub struct FakeCore {
 
 impl FakeCore {
     pub async fn start() -> FakeCore {
-        let shelves = Arc::new(Mutex::new(Shelves::default()));
+        let shelves = Arc::new(Mutex::new(Shelves {
+            frames: Some(broadcast::channel(64).0),
+            ..Shelves::default()
+        }));
         let router = Router::new()
             .route("/api/v0/messages.json", get(messages))
             .route("/api/v0/storage/by-ref/{hash}", get(reference))
             .route("/api/v0/storage/by-message-hash/{hash}", get(reference))
             .route("/api/v0/storage/raw/{hash}", get(raw))
+            .route("/api/ws0/messages", get(follow))
+            .fallback(fact)
             .with_state(shelves.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -89,6 +104,11 @@ impl FakeCore {
         }
     }
 
+    /// Who signs everything.
+    pub fn address(&self) -> String {
+        self.account.address().to_string()
+    }
+
     /// Stores a file; the hash of its STORE message.
     pub fn store(&self, bytes: Bytes) -> ItemHash {
         let file_hash = ItemHash::of_bytes(&bytes);
@@ -102,6 +122,16 @@ impl FakeCore {
             .references
             .insert(message.to_string(), file_hash.to_string());
         message
+    }
+
+    /// Makes a STORE message lead to another file; nobody is told.
+    pub fn redirect(&self, store: &ItemHash, bytes: Bytes) {
+        let file_hash = ItemHash::of_bytes(&bytes);
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.files.insert(file_hash.to_string(), bytes);
+        shelves
+            .references
+            .insert(store.to_string(), file_hash.to_string());
     }
 
     /// Replaces what is served for a file, under its old name.
@@ -165,6 +195,70 @@ impl FakeCore {
         self.publish(MessageType::Program, &content)
     }
 
+    /// Who publishes everything here.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Answers that path from now on; null is status 503.
+    pub fn say(&self, path: &str, answer: Value) {
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.facts.insert(path.to_owned(), answer);
+    }
+
+    /// One key of an address' aggregates.
+    pub fn say_aggregate(&self, address: &str, key: &str, value: Value) {
+        let path = format!("/api/v0/aggregates/{address}.json");
+        self.say(&path, json!({"address": address, "data": {key: value}}));
+    }
+
+    /// Has a message that somebody else published.
+    pub fn insert(&self, message: &Value) -> ItemHash {
+        let name = message["item_hash"].as_str().unwrap();
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.messages.insert(name.to_owned(), message.clone());
+        ItemHash::parse(name).unwrap()
+    }
+
+    /// A new version of a stored file.
+    pub fn amend(&self, original: &ItemHash, bytes: Bytes) {
+        let file_hash = ItemHash::of_bytes(&bytes);
+        let content = json!({
+            "address": self.account.address(), "time": 2.5, "item_type": "storage", "item_hash": file_hash,
+            "ref": original,
+        });
+        let message = self.publish(MessageType::Store, &content);
+        let mut shelves = self.shelves.lock().unwrap();
+        shelves.files.insert(file_hash.to_string(), bytes);
+        shelves
+            .references
+            .insert(original.to_string(), file_hash.to_string());
+        let frame = shelves.messages[message.as_str()].to_string();
+        drop(shelves);
+        self.frame(Some(frame));
+    }
+
+    /// Publishes a message and tells whoever follows.
+    pub fn announce(&self, message_type: MessageType, content: &Value) -> ItemHash {
+        let name = self.publish(message_type, content);
+        let frame = self.shelves.lock().unwrap().messages[name.as_str()].to_string();
+        self.frame(Some(frame));
+        name
+    }
+
+    /// How many follow.
+    pub fn followers(&self) -> usize {
+        let shelves = self.shelves.lock().unwrap();
+        shelves.frames.as_ref().unwrap().receiver_count()
+    }
+
+    /// A frame for whoever follows; `None` breaks the connections.
+    pub fn frame(&self, frame: Option<String>) {
+        let shelves = self.shelves.lock().unwrap();
+        // Nobody may follow.
+        let _ = shelves.frames.as_ref().unwrap().send(frame);
+    }
+
     /// Publishes any message.
     pub fn publish(&self, message_type: MessageType, content: &Value) -> ItemHash {
         let message = self.account.sign_message(
@@ -196,6 +290,25 @@ async fn messages(
     json!({"messages": list, "pagination_page": 1})
         .to_string()
         .into_response()
+}
+
+async fn follow(State(shelves): Shared, upgrade: WebSocketUpgrade) -> Response {
+    let mut frames = shelves.lock().unwrap().frames.as_ref().unwrap().subscribe();
+    upgrade.on_upgrade(async move |mut socket| {
+        while let Ok(Some(frame)) = frames.recv().await {
+            if socket.send(Message::text(frame)).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+async fn fact(State(shelves): Shared, request: axum::extract::Request) -> Response {
+    match shelves.lock().unwrap().facts.get(request.uri().path()) {
+        Some(Value::Null) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Some(answer) => answer.to_string().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn reference(State(shelves): Shared, UrlPath(hash): UrlPath<String>) -> Response {
@@ -245,11 +358,26 @@ impl TestNode {
         other: Option<Arc<dyn Executor>>,
         change: impl FnOnce(&mut CrnConfig),
     ) -> TestNode {
+        TestNode::start_given(core, other, change, |_| {}).await
+    }
+
+    /// The same, with more parts.
+    pub async fn start_given(
+        core: &FakeCore,
+        other: Option<Arc<dyn Executor>>,
+        change: impl FnOnce(&mut CrnConfig),
+        give: impl FnOnce(&mut Given),
+    ) -> TestNode {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&core.url, folder.path());
         change(&mut config);
-        let wasm =
-            Arc::new(Wasm::new(config.wasm.clone(), config.folder.join("compiled")).unwrap());
+        let wasm = Wasm::with_network(
+            config.wasm.clone(),
+            config.folder.join("compiled"),
+            CoreNode::new(&config.core_node).unwrap(),
+            &config.folder.join("read"),
+        );
+        let wasm = Arc::new(wasm.unwrap());
         let microvm = other.unwrap_or_else(|| wasm.clone());
         let executors = Executors {
             wasm: wasm.clone(),
@@ -260,9 +388,11 @@ impl TestNode {
         let cancel = CancellationToken::new();
         let (ready_sender, ready) = tokio::sync::oneshot::channel();
         let ready_now = move |()| ready_sender.send(()).unwrap();
-        let ended = tokio::spawn(node::run_with(
+        let mut given = Given::new(executors);
+        give(&mut given);
+        let ended = tokio::spawn(node::run_given(
             config,
-            executors,
+            given,
             listener,
             ready_now,
             cancel.clone(),
@@ -315,6 +445,11 @@ impl TestNode {
         .await
     }
 
+    /// Tells the node to end.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
     /// Ends the node and waits for it.
     pub async fn stop(self) {
         self.cancel.cancel();
@@ -347,6 +482,10 @@ pub fn config(core_node: &str, folder: &Path) -> CrnConfig {
         core_node: core_node.into(),
         folder: folder.join("crn"),
         domain_name: "crn.example.org".into(),
+        instances: InstancesConfig {
+            enabled: false,
+            ..InstancesConfig::default()
+        },
         ..CrnConfig::default()
     }
 }

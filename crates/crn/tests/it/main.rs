@@ -3,7 +3,11 @@
 
 mod api;
 mod fake;
+mod firecracker;
+mod hostile;
+mod instance;
 mod lan;
 mod microvm;
 mod pool;
+mod sockets;
 mod wasm;

@@ -4,8 +4,10 @@
 //! own. All live on one runtime, because a machine belongs to the runtime that
 //! started it.
 
+mod clones;
 mod failures;
-mod fixture;
+pub mod fixture;
 mod kinds;
 mod life;
 mod shared;
+mod streams;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use beth_crn::body::Body;
 use beth_crn::executor::{Answer, Call, Executor, Fault, Machine, Phases, Program};
 use beth_protocol::ItemHash;
 use beth_protocol::content::ProgramContent;
@@ -19,6 +20,7 @@ struct Scripted {
     prepared: Arc<AtomicUsize>,
     started: Arc<AtomicUsize>,
     stopped: Arc<AtomicUsize>,
+    paused: Arc<AtomicUsize>,
     hangs: Arc<AtomicBool>,
     memory_mib: u64,
 }
@@ -50,7 +52,9 @@ impl Executor for Scripted {
             self.started.fetch_add(1, Ordering::SeqCst);
             let machine = ScriptedMachine {
                 alive: AtomicBool::new(true),
+                paused: AtomicBool::new(false),
                 stopped: self.stopped.clone(),
+                pauses: self.paused.clone(),
             };
             Ok(Box::new(machine) as Box<dyn Machine>)
         }
@@ -60,11 +64,14 @@ impl Executor for Scripted {
 
 struct ScriptedMachine {
     alive: AtomicBool,
+    paused: AtomicBool,
     stopped: Arc<AtomicUsize>,
+    pauses: Arc<AtomicUsize>,
 }
 
 impl Machine for ScriptedMachine {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
+        self.paused.store(false, Ordering::SeqCst);
         let answer = match call.path.as_str() {
             "/die" => {
                 self.alive.store(false, Ordering::SeqCst);
@@ -88,7 +95,7 @@ impl Machine for ScriptedMachine {
                 return futures::future::ready(Ok(Answer {
                     status: 307,
                     headers: headers.into(),
-                    body: Bytes::from_static(b"moved"),
+                    body: "moved".into(),
                 }))
                 .boxed();
             }
@@ -96,7 +103,7 @@ impl Machine for ScriptedMachine {
                 return futures::future::ready(Ok(Answer {
                     status: 99,
                     headers: Vec::new(),
-                    body: Bytes::new(),
+                    body: Body::empty(),
                 }))
                 .boxed();
             }
@@ -105,7 +112,7 @@ impl Machine for ScriptedMachine {
         let answer = answer.map(|text| Answer {
             status: 200,
             headers: Vec::new(),
-            body: Bytes::from_static(text.as_bytes()),
+            body: text.into(),
         });
         futures::future::ready(answer).boxed()
     }
@@ -113,6 +120,16 @@ impl Machine for ScriptedMachine {
     fn stop(&self) -> BoxFuture<'_, ()> {
         self.stopped.fetch_add(1, Ordering::SeqCst);
         futures::future::ready(()).boxed()
+    }
+
+    fn pause(&self) -> BoxFuture<'_, ()> {
+        self.paused.store(true, Ordering::SeqCst);
+        self.pauses.fetch_add(1, Ordering::SeqCst);
+        futures::future::ready(()).boxed()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
     }
 
     fn is_alive(&self) -> bool {
@@ -125,18 +142,29 @@ impl Machine for ScriptedMachine {
 }
 
 async fn node(reuse_seconds: u64) -> (FakeCore, Scripted, TestNode, ItemHash) {
+    node_of(reuse_seconds, json!({})).await
+}
+
+/// With some more of the message.
+async fn node_of(
+    reuse_seconds: u64,
+    more: serde_json::Value,
+) -> (FakeCore, Scripted, TestNode, ItemHash) {
     let core = FakeCore::start().await;
     let scripted = Scripted::default();
     let node = TestNode::start_with(&core, Some(Arc::new(scripted.clone())), |config| {
         config.reuse_seconds = reuse_seconds;
         config.ready_timeout_seconds = 0;
+        config.pause_seconds = 1;
     })
     .await;
     let code = core.store(Bytes::from_static(b"an archive"));
-    let program = core.wasm_program(
-        &code,
-        json!({"/code/entrypoint": "main:app", "/code/interface": "asgi"}),
-    );
+    let mut changes = json!({"/code/entrypoint": "main:app", "/code/interface": "asgi"});
+    changes
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    let program = core.wasm_program(&code, changes);
     (core, scripted, node, program)
 }
 
@@ -177,6 +205,20 @@ async fn a_dead_machine_is_replaced() {
         3,
         "the end of the node stops the last one"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unused_machines_are_paused_until_the_next_call() {
+    let (_core, scripted, node, program) = node(3600).await;
+    assert_eq!(node.call(&program, "/").await.0, 200);
+    node.reaches(&program, "paused").await;
+    assert_eq!(node.call(&program, "/").await.0, 200);
+    assert_eq!(node.program(&program).await["state"], "running");
+    assert_eq!(count(&scripted.started), 1);
+    let (_core, scripted, node, program) = node_of(2, json!({"/on/persistent": true})).await;
+    assert_eq!(node.call(&program, "/").await.0, 200);
+    node.reaches(&program, "prepared").await;
+    assert_eq!(count(&scripted.paused), 0, "it runs until it ends");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

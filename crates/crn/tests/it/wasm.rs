@@ -1,5 +1,8 @@
 //! Wasm programs from end to end: message, files, component, HTTP.
 
+mod bounds;
+mod examples;
+
 use std::time::{Duration, Instant};
 
 use beth_crn::api::label_of;
@@ -77,7 +80,7 @@ async fn hello_by_path_and_by_host_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_reach_the_program_whole() {
     let core = FakeCore::start().await;
-    let node = TestNode::start(&core).await;
+    let node = TestNode::start_with(&core, None, |config| config.program_body_mib = 1).await;
     let changes = json!({"/variables": {"GREETING": "hé"}});
     let program = core.wasm_program(&core.store(assemble(BEHAVIOURS)), changes);
     let url = |suffix: &str| format!("{}/vm/{program}{suffix}", node.url);

@@ -1,6 +1,6 @@
-"""An ASGI application: its files, its lifespan, its answers (ASGI 3, HTTP 2.3).
+"""An ASGI application: its files, its lifespan, its answers (ASGI 3, HTTP and WebSocket 2.3).
 
-    archive ─▶ /opt ─▶ import ─▶ lifespan start-up ─▶ answer(scope) … ─▶ shutdown
+    archive ─▶ /opt ─▶ import ─▶ lifespan start-up ─▶ answer(scope, flow) … ─▶ shutdown
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 
+from beth_flow import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
 from beth_runner import BadProgram, StartupFailed, describe
 
 FOLDER = "/opt"
@@ -16,7 +17,6 @@ PACKAGES = "/opt/packages"
 LIFESPAN_SECONDS = 30
 MAX_ENTRIES = 20_000
 MAX_UNPACKED_BYTES = 512 << 20
-MAX_ANSWER_BYTES = 16 << 20
 RAISE_SECONDS = 1
 VERSION = {"version": "3.0", "spec_version": "2.3"}
 
@@ -128,17 +128,18 @@ class Application:
         self.lifespan = Lifespan(self.application)
         await asyncio.wait_for(self.lifespan.start(), LIFESPAN_SECONDS)
 
-    async def answer(self, scope):
-        exchange = Exchange(scope)
+    async def answer(self, scope, flow):
+        exchange = {"websocket": Socket, "http": Exchange}.get(scope["type"], Event)(scope, flow)
         task = asyncio.ensure_future(self.application(exchange.scope, exchange.receive, exchange.send))
         self.background.add(task)
         task.add_done_callback(self.background.discard)
         try:
             await asyncio.wait({task, exchange.complete}, return_when=asyncio.FIRST_COMPLETED)
             # Frameworks answer 500 first and raise then: the traceback says more.
-            if not task.done() and exchange.status >= 500:
+            if not task.done() and not flow.begun and exchange.status >= 500:
                 await asyncio.wait({task}, timeout=RAISE_SECONDS)
         except asyncio.CancelledError:
+            exchange.gone.set()
             task.cancel()
             raise
         exchange.gone.set()
@@ -146,10 +147,7 @@ class Application:
             task.result()
         else:
             task.add_done_callback(report)
-        if not exchange.complete.done():
-            raise RuntimeError("the application returned without a complete answer")
-        headers = {"status": exchange.status, "headers": exchange.headers}
-        return {"headers": headers, "body": {"body": bytes(exchange.body)}}
+        await exchange.finish()
 
     async def stop(self):
         await self.lifespan.stop()
@@ -161,40 +159,46 @@ def report(task):
         print(describe(task.exception())[1], file=sys.stderr)
 
 
-class Exchange:
-    """One request and the answer to it."""
+def surroundings(scope):
+    """The members of a scope that HTTP and WebSocket share."""
+    headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+    named = dict(headers)
+    host, _, port = named.get(b"host", b"localhost").decode("latin-1").rpartition(":")
+    if not port.isdigit():
+        host, port = f"{host}:{port}".strip(":"), 80
+    query = scope["query_string"]
+    return {
+        "type": scope["type"],
+        "asgi": VERSION,
+        "http_version": "1.1",
+        "scheme": named.get(b"x-forwarded-proto", b"http").decode("latin-1"),
+        "path": scope["path"],
+        "query_string": query.encode() if isinstance(query, str) else query,
+        "root_path": "",
+        "headers": headers,
+        "client": None,
+        "server": (host, int(port)),
+    }
 
-    def __init__(self, scope):
-        self.request = {"type": "http.request", "body": scope.pop("body", b""), "more_body": False}
-        headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
-        named = dict(headers)
-        host, _, port = named.get(b"host", b"localhost").decode("latin-1").rpartition(":")
-        if not port.isdigit():
-            host, port = f"{host}:{port}".strip(":"), 80
-        query = scope["query_string"]
-        self.scope = {
-            "type": "http",
-            "asgi": VERSION,
-            "http_version": "1.1",
-            "method": scope["method"],
-            "scheme": named.get(b"x-forwarded-proto", b"http").decode("latin-1"),
-            "path": scope["path"],
-            "query_string": query.encode() if isinstance(query, str) else query,
-            "root_path": "",
-            "headers": headers,
-            "client": None,
-            "server": (host, int(port)),
-        }
+
+class Exchange:
+    """One request and the answer to it. An answer that is made in one step is one
+    frame; the pieces of any other leave as they come."""
+
+    def __init__(self, scope, flow):
+        self.flow = flow
+        self.scope = surroundings(scope) | {"method": scope["method"]}
+        self.more = True  # of the request
         self.status = 0
         self.headers = []
-        self.body = bytearray()
+        self.last = b""
         self.complete = asyncio.get_running_loop().create_future()
         self.gone = asyncio.Event()
 
     async def receive(self):
-        request, self.request = self.request, None
-        if request is not None:
-            return request
+        if self.more:
+            piece, self.more = await self.flow.read()
+            return {"type": "http.request", "body": piece or b"", "more_body": self.more}
         await self.gone.wait()
         return {"type": "http.disconnect"}
 
@@ -203,21 +207,130 @@ class Exchange:
         if kind == "http.response.start":
             if self.status:
                 raise RuntimeError("the application began its answer twice")
-            self.status = int(event["status"])
-            self.headers = [[as_bytes(name), as_bytes(value)] for name, value in event.get("headers", ())]
+            self.start(event)
         elif kind == "http.response.body":
             if not self.status:
                 raise RuntimeError("the application sent a body before http.response.start")
-            if self.complete.done():
-                return
-            chunk = event.get("body", b"")
-            self.body += chunk.encode() if isinstance(chunk, str) else chunk
-            if len(self.body) > MAX_ANSWER_BYTES:
-                raise RuntimeError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-            if not event.get("more_body", False):
-                self.complete.set_result(None)
+            await self.body(event)
         else:
             raise RuntimeError(f"the application sent an event that is no HTTP answer: {kind}")
+
+    def start(self, event):
+        self.status = int(event["status"])
+        self.headers = [[as_bytes(name), as_bytes(value)] for name, value in event.get("headers", ())]
+
+    async def body(self, event):
+        if self.complete.done():
+            return
+        chunk = event.get("body", b"")
+        chunk = chunk.encode() if isinstance(chunk, str) else chunk
+        if not event.get("more_body", False):
+            self.last = chunk
+            self.complete.set_result(None)
+            await asyncio.sleep(0)
+            return
+        self.begin()
+        await self.flow.write(chunk)
+
+    def begin(self):
+        if not self.flow.begun:
+            self.flow.reply({"status": self.status, "headers": self.headers}, more=True)
+
+    async def finish(self):
+        if not self.complete.done():
+            raise RuntimeError("the application returned without a complete answer")
+        if not self.flow.begun and len(self.last) <= MAX_CHUNK_BYTES:
+            self.flow.reply({"status": self.status, "headers": self.headers}, self.last)
+            return
+        self.begin()
+        await self.flow.write(self.last)
+        self.flow.end()
+
+
+class Socket(Exchange):
+    """One WebSocket: the node speaks its protocol, we only pass messages."""
+
+    def __init__(self, scope, flow):
+        super().__init__(scope | {"method": "GET"}, flow)
+        del self.scope["method"]
+        secure = self.scope["scheme"] in ("https", "wss")
+        self.scope["scheme"] = "wss" if secure else "ws"
+        self.scope["subprotocols"] = scope["subprotocols"]
+        self.scope["extensions"] = {"websocket.http.response": {}}
+        self.connecting = True
+        self.accepted = False
+
+    async def receive(self):
+        if self.connecting:
+            self.connecting = False
+            await self.flow.read()
+            return {"type": "websocket.connect"}
+        message, _ = await self.flow.read()
+        if message is None:
+            end = self.flow.farewell or {"code": 1006, "reason": ""}
+            self.complete.done() or self.complete.set_result(None)
+            return {"type": "websocket.disconnect", "code": end["code"], "reason": end["reason"]}
+        text = isinstance(message, str)
+        return {"type": "websocket.receive", "text": message if text else None, "bytes": None if text else message}
+
+    async def send(self, event):
+        kind = event["type"]
+        if self.complete.done():
+            return
+        if kind == "websocket.accept" and not self.accepted and not self.status:
+            self.accepted = True
+            headers = [[as_bytes(name), as_bytes(value)] for name, value in event.get("headers", ())]
+            self.flow.accept({"subprotocol": event.get("subprotocol"), "headers": headers})
+        elif kind == "websocket.send" and self.accepted:
+            message = event.get("text") if event.get("text") is not None else bytes(event["bytes"])
+            size = len(message.encode() if isinstance(message, str) else message)
+            if size > MAX_MESSAGE_BYTES:
+                raise RuntimeError(f"the message is longer than {MAX_MESSAGE_BYTES} bytes")
+            await self.flow.message(message)
+        elif kind == "websocket.close":
+            if self.accepted:
+                self.flow.end({"code": event.get("code", 1000), "reason": event.get("reason") or ""})
+            else:
+                self.status = 403
+            self.complete.set_result(None)
+        elif kind == "websocket.http.response.start" and not self.accepted:
+            self.start(event)
+        elif kind == "websocket.http.response.body" and self.status:
+            await self.body(event)
+        else:
+            raise RuntimeError(f"the application sent an event that does not fit its WebSocket: {kind}")
+
+    async def finish(self):
+        if self.accepted:
+            self.flow.end({"code": 1000 if self.complete.done() else 1006, "reason": ""})
+        else:
+            await super().finish()
+
+
+class Event(Exchange):
+    """Something happened that nobody asks about: what is said to it is logged."""
+
+    def __init__(self, scope, flow):
+        self.flow = flow
+        self.event = flow.pieces.popleft()
+        self.scope = {"type": scope["type"], "asgi": VERSION, "body": self.event}
+        self.status = 0
+        self.last = b""
+        self.complete = asyncio.get_running_loop().create_future()
+        self.gone = asyncio.Event()
+
+    async def receive(self):
+        if self.event is None:
+            await self.gone.wait()
+        event, self.event = self.event, None
+        return {"type": self.scope["type"], "body": event, "more_body": False}
+
+    async def send(self, event):
+        said = event.get("body", b"")
+        self.last = (said.encode() if isinstance(said, str) else said)[:MAX_CHUNK_BYTES]
+
+    async def finish(self):
+        self.flow.reply({"status": 200, "headers": []}, self.last)
 
 
 def as_bytes(text):

@@ -7,12 +7,12 @@ import asyncio
 import os
 
 from beth_asgi import place_data, read_plain, unpack
+from beth_flow import MAX_CHUNK_BYTES
 from beth_runner import BadProgram
 
 FOLDER = "/opt/code"
 HOST, PORT = "127.0.0.1", 8080
 START_SECONDS = 30
-MAX_ANSWER_BYTES = 16 << 20
 PAUSE_SECONDS = 0.05
 HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"te", b"trailer"}
 
@@ -58,13 +58,19 @@ class Executable:
                 if done:
                     raise RuntimeError(f"the program ended with status {ended.result()} before it listened") from None
 
-    async def answer(self, scope):
+    async def answer(self, scope, flow):
+        if scope["type"] != "http":
+            raise RuntimeError("programs that are executables take neither WebSockets nor events here")
         reader, writer = await asyncio.open_connection(HOST, PORT)
+        sending = None
         try:
-            writer.write(request(scope))
-            await writer.drain()
-            return await read_answer(reader, scope["method"])
+            first, more = await flow.read()
+            writer.write(request(scope, None if more else len(first)))
+            sending = asyncio.ensure_future(send_body(writer, flow, first, more))
+            await pass_answer(reader, scope["method"], flow)
         finally:
+            if sending:
+                sending.cancel()
             writer.close()
 
     async def stop(self):
@@ -72,22 +78,39 @@ class Executable:
         await self.child.wait()
 
 
-def request(scope):
+def request(scope, size):
+    """The head of a request; one of unknown size is sent in chunks."""
     from urllib.parse import quote
 
     query = scope["query_string"]
     query = query.encode() if isinstance(query, str) else query
     target = quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode() + (b"?" + query if query else b"")
-    body = scope.get("body", b"")
     lines = [scope["method"].encode() + b" " + target + b" HTTP/1.1"]
     lines += [bytes(name) + b": " + bytes(value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
-    lines += [b"connection: close", b"content-length: %d" % len(body)]
+    lines += [b"connection: close"]
+    lines += [b"transfer-encoding: chunked" if size is None else b"content-length: %d" % size]
     if all(name != b"host" for name, _ in scope["headers"]):
         lines.append(b"host: localhost:8080")
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-async def read_answer(reader, method):
+async def send_body(writer, flow, piece, more):
+    try:
+        if not more:
+            writer.write(piece)
+            return await writer.drain()
+        while piece is not None:
+            if piece:
+                writer.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+                await writer.drain()
+            piece, _ = await flow.read()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+    except OSError:
+        pass  # the program did not want all of it; its answer says why
+
+
+async def pass_answer(reader, method, flow):
     status = 100
     while status < 200:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -97,33 +120,32 @@ async def read_answer(reader, method):
         name, _, value = line.partition(":")
         headers.append([name.strip().lower().encode("latin-1"), value.strip().encode("latin-1")])
     named = dict((name, value) for name, value in headers)
+    head = {"status": status, "headers": [header for header in headers if header[0] not in HOP_BY_HOP]}
+    size = named.get(b"content-length")
     if method == "HEAD" or status in (204, 304):
-        body = b""
-    elif b"chunked" in named.get(b"transfer-encoding", b""):
-        body = await read_chunks(reader)
-    elif b"content-length" in named:
-        body = await reader.readexactly(bounded(int(named[b"content-length"])))
+        return flow.reply(head)
+    if b"chunked" in named.get(b"transfer-encoding", b""):
+        flow.reply(head, more=True)
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            await pass_bytes(reader, size, flow)
+            await reader.readexactly(2)
+    elif size is not None and int(size) <= MAX_CHUNK_BYTES:
+        return flow.reply(head, await reader.readexactly(int(size)))
+    elif size is not None:
+        head["headers"].append([b"content-length", size])
+        flow.reply(head, more=True)
+        await pass_bytes(reader, int(size), flow)
     else:
-        body = await reader.read(MAX_ANSWER_BYTES)
-        while chunk := await reader.read(65_536):
-            body += chunk
-            bounded(len(body))
-    headers = [header for header in headers if header[0] not in HOP_BY_HOP]
-    return {"headers": {"status": status, "headers": headers}, "body": {"body": body}}
+        flow.reply(head, more=True)
+        while chunk := await reader.read(MAX_CHUNK_BYTES):
+            await flow.write(chunk)
+    flow.end()
 
 
-async def read_chunks(reader):
-    body = bytearray()
-    while True:
-        size = int((await reader.readline()).split(b";")[0], 16)
-        if size == 0:
-            return bytes(body)
-        bounded(len(body) + size)
-        body += await reader.readexactly(size)
-        await reader.readexactly(2)
-
-
-def bounded(size):
-    if size > MAX_ANSWER_BYTES:
-        raise RuntimeError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-    return size
+async def pass_bytes(reader, size, flow):
+    while size:
+        chunk = await reader.read(min(size, MAX_CHUNK_BYTES))
+        if not chunk:
+            raise RuntimeError("the program ended its answer too early")
+        size -= len(chunk)
+        await flow.write(chunk)

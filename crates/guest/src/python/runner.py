@@ -1,6 +1,6 @@
 """Holds one program inside a microVM and answers the node's calls.
 
-    node ── frames ──▶ Port ──▶ Runner ──▶ program.answer(scope) ──▶ reply frame
+    node ── frames ──▶ Port ──▶ Runner ──▶ program.answer(scope, flow) ──▶ frames
 
 beth-init starts it with the number of the port, the drive with the code and the
 drive with the data, and /run/beth/config as the node sent it. The frames are
@@ -14,9 +14,11 @@ import os
 import sys
 import time
 import msgpack
+import beth_flow
+import beth_wake
 
 HOME = sys.path.pop(0)  # the program must not find our modules
-READY, RUN, REPLY, CANCEL, HALT, PROGRESS = 3, 4, 5, 6, 7, 9
+READY, RUN, CANCEL, HALT, PROGRESS, WAKE = 3, 4, 6, 7, 9, 10
 HEADER_BYTES = 9
 READ_BYTES = 65_536
 MAX_TRACEBACK = 65_536
@@ -128,33 +130,66 @@ class Runner:
         self.python_ms = python_ms
         self.calls = {}
         self.program = None
+        self.started = False
+        self.waking = None
         self.ended = asyncio.Event()
         self.port = Port(fd, self.on_frame)
 
     def on_frame(self, kind, call, payload):
         if kind == RUN:
-            self.calls[call] = asyncio.ensure_future(self.answer(call, payload["scope"]))
-        elif kind == CANCEL and call in self.calls:
-            self.calls[call].cancel()
+            flow = beth_flow.Flow(self.port, call, payload["scope"])
+            self.calls[call] = flow, asyncio.ensure_future(self.answer(call, payload["scope"], flow))
+        elif call in self.calls:
+            flow, task = self.calls[call]
+            task.cancel() if kind == CANCEL else flow.on_frame(kind, payload)
+        elif kind == WAKE:
+            self.wake(payload)
         elif kind == HALT:
             self.ended.set()
 
-    async def answer(self, call, scope):
+    async def answer(self, call, scope, flow):
         try:
-            reply = await self.program.answer(scope)
+            await self.program.answer(scope, flow)
         except asyncio.CancelledError:
-            reply = {"error": "cancelled", "traceback": ""}
+            flow.fail("cancelled", "")
         except BaseException as error:
             summary, trace = describe(error)
-            reply = {"error": summary, "traceback": trace}
+            if flow.begun:
+                print(trace, file=sys.stderr)
+            flow.fail(summary, trace)
         del self.calls[call]
-        self.port.send(REPLY, call, reply)
+
+    def wake(self, payload):
+        try:
+            beth_wake.wake(payload)
+        except BaseException as error:
+            summary, trace = describe(error)
+            self.port.send(WAKE, 0, {"success": False, "kind": "clone", "error": summary, "traceback": trace})
+        else:
+            if payload["seed"] and self.started:
+                self.port.send(WAKE, 0, {"success": True})
+            elif payload["seed"]:  # only now may the program begin
+                self.waking = asyncio.ensure_future(self.begin())
+
+    async def begin(self):
+        self.port.send(WAKE, 0, await self.attempt(self.start))
+
+    async def start(self):
+        await self.program.start()
+        self.started = True
 
     async def prepare(self, config, code, data):
-        """Loads and starts the program; the payload of the ready frame."""
+        self.program = kind_of_program(config["interface"])(config, code, data)
+        if config["freeze"] and config["interface"] != "asgi":
+            return  # we cannot give its process other random numbers
+        await self.start()
+        if config["freeze"]:
+            await beth_wake.rehearse(self, config)
+
+    async def attempt(self, step, *arguments):
+        """The payload of the ready frame."""
         try:
-            self.program = kind_of_program(config["interface"])(config, code, data)
-            await self.program.start()
+            await step(*arguments)
         except BadProgram as error:
             return {"success": False, "kind": "program", "error": str(error), "traceback": ""}
         except BaseException as error:
@@ -165,7 +200,7 @@ class Runner:
     async def run(self, config, code, data):
         loaded_ms = uptime_ms()
         self.port.send(PROGRESS, 0, None)
-        outcome = await self.prepare(config, code, data)
+        outcome = await self.attempt(self.prepare, config, code, data)
         outcome["phases"] = {
             "python_ms": self.python_ms,
             "runner_ms": loaded_ms,
@@ -175,7 +210,8 @@ class Runner:
         if outcome["success"]:
             await self.ended.wait()
             try:
-                await asyncio.wait_for(self.program.stop(), SHUTDOWN_SECONDS)
+                if self.started:
+                    await asyncio.wait_for(self.program.stop(), SHUTDOWN_SECONDS)
             except BaseException as error:
                 print(describe(error)[1], file=sys.stderr)
         self.port.flush()

@@ -149,7 +149,7 @@ pub async fn start(
     let answer = outcome.map_err(|error| not_started(error, state.as_ref()))?;
     let runs = state
         .as_ref()
-        .is_some_and(|state| state.state == ProgramStage::Running);
+        .is_some_and(|state| matches!(state.state, ProgramStage::Running | ProgramStage::Paused));
     if !runs && !answer.is_from_program() {
         return Err(Failure::new(format!(
             "the compute node did not start the program: {} ({}); see `beth doctor` on that machine, or use another node with --compute-node",
@@ -175,7 +175,10 @@ pub async fn start(
 fn is_prepared(state: &ProgramState) -> bool {
     matches!(
         state.state,
-        ProgramStage::Prepared | ProgramStage::Starting | ProgramStage::Running
+        ProgramStage::Prepared
+            | ProgramStage::Starting
+            | ProgramStage::Running
+            | ProgramStage::Paused
     )
 }
 

@@ -185,6 +185,8 @@ fn a_qemu_that_refuses_is_quoted() {
         .status();
     assert!(written.unwrap().success());
     fixture.config.qemu = Some(qemu);
+    // In a jail there is no shell.
+    fixture.config.jail = beth_crn::jail::Mode::Off;
     match failure(fixture) {
         Fault::NotHere(text) => assert!(text.contains("cannot set up guest memory"), "{text}"),
         other => panic!("{other:?}"),

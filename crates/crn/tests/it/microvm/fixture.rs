@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use beth_crn::body::Body;
 use beth_crn::config::Acceleration;
 use beth_crn::executor::{
-    Answer, Call, Executor, Fault, LocalFile, Machine, MountedVolume, Phases, Program,
+    Call, Executor, Fault, LocalFile, Machine, MountedVolume, Phases, Program,
 };
 use beth_crn::microvm::{MicroVm, MicroVmConfig};
 use beth_protocol::ItemHash;
@@ -65,6 +66,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let mut config = MicroVmConfig::new(folder.path().join("work"));
         config.acceleration = Acceleration::Tcg;
+        config.ready_timeout_seconds = 180;
         assert!(
             config.runtime().is_file(),
             "the guest files are missing: run scripts/guest.sh"
@@ -129,6 +131,21 @@ impl Fixture {
         MicroVm::new(self.config.clone()).unwrap()
     }
 
+    /// The code as it is on the disk now.
+    pub fn measured(mut self) -> Fixture {
+        self.program.code = file(&self.program.code.path);
+        self
+    }
+
+    pub fn layers(&self) -> Vec<beth_crn::jail::Layer> {
+        self.executor().layers()
+    }
+
+    pub async fn start_on(&self, executor: &MicroVm) -> Result<Box<dyn Machine>, Fault> {
+        let program = Arc::new(self.program.clone());
+        executor.start(program, Phases::default()).await
+    }
+
     pub async fn start(&self) -> Result<Box<dyn Machine>, Fault> {
         self.executor()
             .start(Arc::new(self.program.clone()), Phases::default())
@@ -167,12 +184,29 @@ pub fn call(method: &str, path: &str) -> Call {
         path: path.into(),
         query: query.into(),
         headers,
-        body: Bytes::new(),
+        body: Body::empty(),
     }
 }
 
-pub async fn get(machine: &dyn Machine, path: &str) -> Result<Answer, Fault> {
-    machine.call(call("GET", path)).await
+/// An answer with its whole body.
+#[derive(Debug)]
+pub struct Whole {
+    pub status: u16,
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub body: Bytes,
+}
+
+pub async fn send(machine: &dyn Machine, call: Call) -> Result<Whole, Fault> {
+    let answer = machine.call(call).await?;
+    Ok(Whole {
+        status: answer.status,
+        headers: answer.headers,
+        body: answer.body.collect(64 << 20).await.unwrap(),
+    })
+}
+
+pub async fn get(machine: &dyn Machine, path: &str) -> Result<Whole, Fault> {
+    send(machine, call("GET", path)).await
 }
 
 pub async fn get_json(machine: &dyn Machine, path: &str) -> Value {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use beth_protocol::content::machine::{EphemeralVolume, Volume};
 
-use super::fixture::{Fixture, file, get, get_json, run};
+use super::fixture::{Fixture, file, get, get_json, run, send};
 
 const FILES: &str = r#"
 import json, os
@@ -103,7 +103,7 @@ fn an_executable_answers_through_its_port() {
         let mut call = super::fixture::call("POST", "/a path?b=c%20d");
         call.body = vec![0; 100_000].into();
         call.headers.push((b"x-colour".to_vec(), b"red".to_vec()));
-        let answer = machine.call(call).await.unwrap();
+        let answer = send(&*machine, call).await.unwrap();
         assert_eq!(
             (answer.status, &answer.body[..]),
             (201, &b"/a%20path?b=c%20d red 100000"[..])

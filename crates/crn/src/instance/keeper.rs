@@ -1,0 +1,493 @@
+//! One task per instance: it alone changes the instance.
+//!
+//! ```text
+//! orders (bounded) ─┐
+//! end of the guest ─┼─▶ Keeper ─▶ record on disk ─▶ state for everybody
+//! restart is due  ──┘
+//! ```
+//!
+//! The record says first what shall be, then it is done: whatever interrupts the
+//! node, the next one goes on from there. When the node ends the task ends, and
+//! the guest lives on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use beth_protocol::content::InstanceContent;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::archive::Backups;
+use super::backup::BackupOrder;
+use super::console::Console;
+use super::disks::{self, Folders};
+use super::fault::InstanceFault;
+use super::guest::{End, Guest, remove_sockets};
+use super::link::{Link, LinkRequest};
+use super::migration::{Export, Import};
+use super::qemu::Machine;
+use super::record::{Record, now};
+use super::seed::{self, Seed};
+use super::shop::Shop;
+use super::state::{InstanceState, Phase};
+use crate::api::label_of;
+use crate::limits;
+
+/// What an instance is told to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Start,
+    Stop,
+    Reboot,
+    Reinstall { erase_volumes: bool },
+    Erase,
+    Release,
+    Backup(BackupOrder),
+    Restore(std::path::PathBuf),
+    Export,
+    Import(Import),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Done,
+    Exported(Export),
+}
+
+/// A command and who waits for its outcome.
+pub(super) struct Order {
+    pub(super) command: Command,
+    pub(super) answer: oneshot::Sender<Result<Outcome, InstanceFault>>,
+}
+
+/// The task.
+pub(super) struct Keeper {
+    pub(super) shop: Arc<Shop>,
+    pub(super) folders: Folders,
+    pub(super) record: Record,
+    pub(super) guest: Option<Guest>,
+    pub(super) console: Console,
+    pub(super) backups: Backups,
+    state: watch::Sender<InstanceState>,
+    restart: Option<Instant>,
+    pause: Duration,
+    running_since: Option<Instant>,
+}
+
+/// Whether the task goes on.
+enum Next {
+    Go,
+    Gone,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        shop: Arc<Shop>,
+        record: Record,
+        state: watch::Sender<InstanceState>,
+        console: Console,
+        backups: Backups,
+    ) -> Keeper {
+        let folders = shop.folders(&record.item_hash, record.vm_id);
+        Keeper {
+            backups,
+            shop,
+            folders,
+            record,
+            guest: None,
+            console,
+            state,
+            restart: None,
+            pause: limits::INSTANCE_RESTART_PAUSE_MIN,
+            running_since: None,
+        }
+    }
+
+    /// Until the instance is erased or the node ends.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>, end: CancellationToken) {
+        tokio::select! {
+            () = self.take_up() => {}
+            () = end.cancelled() => return,
+        }
+        loop {
+            let next = tokio::select! {
+                () = end.cancelled() => return,
+                order = orders.recv() => match order {
+                    None => return,
+                    Some(order) => tokio::select! {
+                        next = self.obey(order) => next,
+                        () = end.cancelled() => return,
+                    },
+                },
+                ended = ended(&mut self.guest) => {
+                    self.bury(ended).await;
+                    Next::Go
+                }
+                () = due(self.restart) => {
+                    self.restart = None;
+                    tokio::select! {
+                        () = self.try_again() => {}
+                        () = end.cancelled() => return,
+                    }
+                    Next::Go
+                }
+            };
+            if let Next::Gone = next {
+                return;
+            }
+        }
+    }
+
+    /// Finds the guest of an earlier node, or starts what shall run.
+    async fn take_up(&mut self) {
+        if self.record.prepared {
+            let (uuid, process) = (uuid(&self.record), self.record.process);
+            match Guest::adopt(&self.folders.sockets, &uuid, process, &self.console).await {
+                Ok(guest) => return self.adopted(guest).await,
+                Err(reason) => tracing::debug!("instance {}: {reason}", self.record.item_hash),
+            }
+        }
+        if self.record.wanted {
+            self.try_again().await;
+        }
+    }
+
+    async fn adopted(&mut self, mut guest: Guest) {
+        super::backup::cancel_stale_jobs(&mut guest.qmp).await;
+        self.record.process = Some(guest.process.identity);
+        self.guest = Some(guest);
+        self.running_since = Some(Instant::now());
+        let attached = self.attach_link(true).await;
+        if let Err(fault) = attached {
+            tracing::warn!("instance {}: {fault}", self.record.item_hash);
+        }
+        self.save_or_warn().await;
+        if self.record.wanted {
+            self.publish(Phase::Running, None);
+        } else {
+            self.halt().await;
+            self.save_or_warn().await;
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> Next {
+        let mut next = Next::Go;
+        let outcome = match order.command {
+            Command::Start => self.begin().await,
+            Command::Stop => self.cease().await,
+            Command::Reboot => {
+                self.halt().await;
+                self.begin().await
+            }
+            Command::Reinstall { erase_volumes } => self.reinstall(erase_volumes).await,
+            Command::Erase => {
+                let erased = self.erase().await;
+                if erased.is_ok() {
+                    next = Next::Gone;
+                }
+                erased
+            }
+            Command::Release => {
+                let ceased = self.cease().await;
+                self.publish(Phase::Released, None);
+                ceased
+            }
+            Command::Backup(order) => self.back_up(order).await,
+            Command::Restore(image) => self.restore(&image).await,
+            Command::Import(import) => self.import(import).await,
+            Command::Export => {
+                // Who asked may have gone; the export is kept all the same.
+                drop(
+                    order
+                        .answer
+                        .send(self.export().await.map(Outcome::Exported)),
+                );
+                return next;
+            }
+        };
+        drop(order.answer.send(outcome.map(|()| Outcome::Done)));
+        next
+    }
+
+    /// Starts it unless it runs. It stays wanted if it once ran: then what fails
+    /// is tried again.
+    pub(super) async fn begin(&mut self) -> Result<(), InstanceFault> {
+        self.record.wanted = true;
+        self.restart = None;
+        if self.guest.is_some() {
+            self.publish(Phase::Running, None);
+            return self.save().await;
+        }
+        let had_run = self.record.times.started_at.is_some();
+        let launched = self.launch().await;
+        match &launched {
+            Ok(()) => {}
+            Err(fault) if had_run => self.failed(fault),
+            Err(fault) => {
+                self.record.wanted = false;
+                self.publish(Phase::Failed, Some(fault.to_string()));
+                self.save().await?;
+            }
+        }
+        launched
+    }
+
+    async fn try_again(&mut self) {
+        if let Err(fault) = self.launch().await {
+            self.failed(&fault);
+        }
+    }
+
+    fn failed(&mut self, fault: &InstanceFault) {
+        tracing::warn!("instance {} does not start: {fault}", self.record.item_hash);
+        self.publish(Phase::Failed, Some(fault.to_string()));
+        self.restart = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(limits::INSTANCE_RESTART_PAUSE_MAX);
+    }
+
+    async fn launch(&mut self) -> Result<(), InstanceFault> {
+        let times = &mut self.record.times;
+        times.preparing_at = Some(now().micros());
+        (times.stopping_at, times.stopped_at) = (None, None);
+        (times.prepared_at, times.starting_at, times.started_at) = (None, None, None);
+        self.publish(Phase::Preparing, None);
+        self.save().await?;
+        self.shop.admit(&self.record)?;
+        disks::prepare(&mut self.record, &self.shop.source, &self.folders).await?;
+        self.record.times.prepared_at = Some(now().micros());
+        self.record.times.starting_at = Some(now().micros());
+        self.publish(Phase::Starting, None);
+        self.attach_link(false).await?;
+        self.save().await?;
+        self.write_seed().await?;
+        disks::renew_ephemeral(&self.record, &self.folders).await?;
+        let guest = self.launch_qemu().await?;
+        self.record.process = Some(guest.process.identity);
+        self.guest = Some(guest);
+        self.record.times.started_at = Some(now().micros());
+        self.running_since = Some(Instant::now());
+        self.save().await?;
+        self.publish(Phase::Running, None);
+        Ok(())
+    }
+
+    async fn launch_qemu(&self) -> Result<Guest, InstanceFault> {
+        let wrong = |reason: String| InstanceFault::Tool {
+            tool: "QEMU",
+            reason,
+        };
+        let way = self.shop.way().await.map_err(wrong)?;
+        let link = self.record.link.clone().unwrap_or(Link::None);
+        super::make_private(&self.folders.sockets)
+            .map_err(InstanceFault::disk("make a folder for sockets"))?;
+        let machine = Machine {
+            sockets: &self.folders.sockets,
+            log: &self.folders.own.join("qemu.log"),
+            kvm: way.kvm,
+            vcpus: self.record.content.resources.vcpus.max(1),
+            memory_mib: self.record.content.resources.memory,
+            drives: &disks::drives(&self.record, &self.folders),
+            link: &link,
+            name: &format!("beth-{}", self.record.vm_id),
+            uuid: &uuid(&self.record),
+        };
+        Guest::launch(&way.program, &machine, &self.console)
+            .await
+            .map_err(wrong)
+    }
+
+    async fn attach_link(&mut self, is_running: bool) -> Result<(), InstanceFault> {
+        let request = LinkRequest {
+            item_hash: self.record.item_hash.clone(),
+            vm_id: self.record.vm_id,
+            owner: self.record.content.address.clone(),
+            before: self.record.link.clone(),
+            is_running,
+        };
+        self.record.link = Some(self.shop.links.attach(request).await?);
+        Ok(())
+    }
+
+    async fn write_seed(&self) -> Result<(), InstanceFault> {
+        let label = label_of(&self.record.item_hash).unwrap_or_else(|| "instance".into());
+        let keys = self.record.content.authorized_keys.as_deref();
+        let addresses = self.record.link.as_ref().and_then(Link::addresses);
+        let image = Seed {
+            vm_id: self.record.vm_id,
+            label: &label,
+            authorized_keys: keys.unwrap_or_default(),
+            guest_agent: true,
+            boot_commands: boot_commands(&self.record.content),
+            addresses: addresses.as_ref(),
+        }
+        .image();
+        let path = self.folders.seed();
+        disks::blocking(move || super::record::write_whole(&path, &image))
+            .await
+            .map_err(InstanceFault::disk("write the seed"))
+    }
+
+    /// Stops it for good: it is not wanted any more.
+    pub(super) async fn cease(&mut self) -> Result<(), InstanceFault> {
+        self.record.wanted = false;
+        self.restart = None;
+        self.pause = limits::INSTANCE_RESTART_PAUSE_MIN;
+        self.save().await?;
+        self.halt().await;
+        self.save().await
+    }
+
+    /// Ends the guest if one runs.
+    pub(super) async fn halt(&mut self) {
+        if let Some(guest) = self.guest.take() {
+            self.record.times.stopping_at = Some(now().micros());
+            self.publish(Phase::Stopping, None);
+            self.save_or_warn().await;
+            guest.stop(self.shop.shutdown_patience).await;
+        }
+        self.tidy().await;
+        self.publish(Phase::Stopped, None);
+    }
+
+    /// After the end of a guest.
+    async fn tidy(&mut self) {
+        self.record.process = None;
+        self.running_since = None;
+        self.record.times.stopped_at = Some(now().micros());
+        remove_sockets(&self.folders.sockets);
+        disks::remove_ephemeral(&self.folders).await;
+        if !self.record.wanted {
+            let (hash, vm_id) = (&self.record.item_hash, self.record.vm_id);
+            self.shop.links.detach(hash, vm_id).await;
+        }
+    }
+
+    /// The guest ended by itself.
+    async fn bury(&mut self, ended: End) {
+        self.guest = None;
+        let since = self.running_since.take();
+        match ended {
+            End::Halted => {
+                tracing::info!("instance {} switched itself off", self.record.item_hash);
+                self.record.wanted = false;
+                self.tidy().await;
+                self.publish(Phase::Stopped, None);
+            }
+            End::Crashed => {
+                if since.is_some_and(|since| since.elapsed() > limits::INSTANCE_HEALTHY_AFTER) {
+                    self.pause = limits::INSTANCE_RESTART_PAUSE_MIN;
+                }
+                self.tidy().await;
+                let reason = "its QEMU ended unexpectedly".to_owned();
+                self.failed(&InstanceFault::Tool {
+                    tool: "QEMU",
+                    reason,
+                });
+            }
+        }
+        self.save_or_warn().await;
+    }
+
+    async fn reinstall(&mut self, erase_volumes: bool) -> Result<(), InstanceFault> {
+        self.halt().await;
+        self.record.prepared = false;
+        self.record.parent = None;
+        self.save().await?;
+        self.remove("rootfs.qcow2").await?;
+        if erase_volumes {
+            self.remove("volumes").await?;
+        }
+        self.begin().await
+    }
+
+    /// Stops it and removes everything, the record last.
+    async fn erase(&mut self) -> Result<(), InstanceFault> {
+        self.cease().await?;
+        self.record.prepared = false;
+        self.save().await?;
+        self.shop.links.forget(&self.record.item_hash).await;
+        for name in ["rootfs.qcow2", "volumes", "console.log", "console.log.1"] {
+            self.remove(name).await?;
+        }
+        self.remove("").await?;
+        self.publish(Phase::Erased, None);
+        Ok(())
+    }
+
+    /// Removes a file or a folder of the instance.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), InstanceFault> {
+        let path = self.folders.own.join(name);
+        let removed = match path.is_dir() {
+            true => tokio::fs::remove_dir_all(&path).await,
+            false => tokio::fs::remove_file(&path).await,
+        };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(InstanceFault::disk("remove a disk")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn save(&self) -> Result<(), InstanceFault> {
+        let (record, folder) = (self.record.clone(), self.folders.own.clone());
+        disks::blocking(move || record.save(&folder))
+            .await
+            .map_err(InstanceFault::disk("remember the instance"))
+    }
+
+    async fn save_or_warn(&self) {
+        if let Err(fault) = self.save().await {
+            tracing::error!("instance {}: {fault}", self.record.item_hash);
+        }
+    }
+
+    pub(super) fn publish(&self, phase: Phase, fault: Option<String>) {
+        let state = InstanceState::of(&self.record, phase, fault);
+        self.state.send_replace(state);
+    }
+}
+
+fn boot_commands(content: &InstanceContent) -> &'static [&'static [&'static str]] {
+    let requirements = content.requirements.as_ref();
+    let has_gpu = requirements.is_some_and(|wishes| wishes.gpu.is_some());
+    match content.environment.trusted_execution {
+        Some(_) => seed::CONFIDENTIAL_COMMANDS,
+        None if has_gpu => seed::GPU_COMMANDS,
+        None => &[],
+    }
+}
+
+/// A UUID of the item hash: the guest of a record can be told from any other.
+pub(super) fn uuid(record: &Record) -> String {
+    let hex: String = record
+        .item_hash
+        .digest()
+        .map(const_hex::encode)
+        .unwrap_or_default();
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or("0").to_owned();
+    format!(
+        "{}-{}-4{}-8{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(12, 15),
+        part(15, 18),
+        part(18, 30)
+    )
+}
+
+async fn ended(guest: &mut Option<Guest>) -> End {
+    match guest {
+        Some(guest) => guest.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn due(restart: Option<Instant>) {
+    match restart {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,5 @@
+//! Instances: real QEMU, a real Debian, SSH.
+
+mod fixture;
+mod images;
+mod life;

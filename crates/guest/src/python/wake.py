@@ -1,0 +1,104 @@
+"""What makes a clone another machine than its siblings, and a paused one young.
+
+    clone ── wake {unix_ns, seed} ─▶ clock, kernel's entropy, generators of libraries ─▶ wake {success}
+    paused ─ wake {unix_ns} ───────▶ clock
+
+A clone has every byte of its template: the same random numbers would come next.
+The kernel mixes the seed in and discards what it had prepared; generators in
+this process that we know of are seeded anew from it.
+"""
+
+import asyncio
+import copy
+import fcntl
+import gc
+import os
+import socket
+import struct
+import sys
+import time
+
+ROUNDS = 12  # the interpreter specialises what ran eight times
+WARM_UP_SECONDS = 20
+DEVICE = os.open("/dev/urandom", os.O_WRONLY)
+RNDADDENTROPY, RNDRESEEDCRNG = 0x40085203, 0x5207
+
+
+def wake(payload):
+    time.clock_settime_ns(time.CLOCK_REALTIME, payload["unix_ns"])
+    if payload["seed"]:
+        reseed(payload["seed"])
+
+
+def reseed(seed):
+    fcntl.ioctl(DEVICE, RNDADDENTROPY, struct.pack("ii", len(seed) * 8, len(seed)) + seed)
+    fcntl.ioctl(DEVICE, RNDRESEEDCRNG)
+    if (ssl := sys.modules.get("_ssl")) is not None:
+        ssl.RAND_add(os.urandom(32), 32.0)
+    if (random := sys.modules.get("random")) is not None:
+        random.seed()
+    if (random := sys.modules.get("numpy.random")) is not None:
+        random.seed()
+    if (uuid := sys.modules.get("uuid")) is not None:
+        uuid._node = None
+
+
+async def rehearse(runner, config):
+    """Runs what a first call would run for the first time, before the machine is
+    frozen: our own part, and the program too if its author asks for it."""
+    try:
+        stand_in = copy.copy(runner.program)
+        stand_in.application = silence
+        calls = [(stand_in, "/")] * ROUNDS
+        if path := config["variables"].get("BETH_WARM_UP"):
+            calls.append((runner.program, path))
+        await asyncio.wait_for(perform(type(runner), calls), WARM_UP_SECONDS)
+    except BaseException as error:
+        print(f"warming up failed: {error!r}", file=sys.stderr)
+    reseed(os.urandom(64))  # OpenSSL makes its generators when they are first used
+    gc.collect()
+    gc.freeze()  # a collection in a clone need not write to what is here
+
+
+async def silence(scope, receive, send):
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [[b"content-type", b"text/plain"]]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def perform(kind, calls):
+    """Calls as the node would make them, over a socket instead of the port."""
+    import msgpack
+
+    node, guest = socket.socketpair()
+    node.setblocking(False)
+    loop = asyncio.get_running_loop()
+    stage = kind(guest.fileno(), 0)
+    try:
+        for program, target in calls:
+            stage.program = program
+            path, _, query = target.partition("?")
+            scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "body": b""}
+            scope["headers"] = [[b"host", b"localhost"], [b"accept", b"*/*"]]
+            payload = msgpack.packb({"scope": scope})
+            head = len(payload).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes([4])
+            await loop.sock_sendall(node, head + payload)
+            reply = await receive(loop, node)
+            if program is calls[-1][0] and "error" in reply:
+                print(f"warming up with {target} failed: {reply['error']}", file=sys.stderr)
+    finally:
+        loop.remove_reader(guest.fileno())
+        node.close()
+        guest.close()
+
+
+async def receive(loop, node):
+    import msgpack
+
+    data = b""
+    while len(data) < 9 or len(data) < 9 + int.from_bytes(data[:4], "big"):
+        chunk = await loop.sock_recv(node, 65_536)
+        if not chunk:
+            raise EOFError
+        data += chunk
+    return msgpack.unpackb(data[9:])
