@@ -99,12 +99,12 @@ pub struct CrnConfig {
     pub well_known_files: BTreeMap<ItemHash, PathBuf>,
     /// Bounds of Wasm programs.
     pub wasm: WasmConfig,
+    /// The guest network.
+    pub lan: LanConfig,
     /// Whole machines.
     pub instances: InstancesConfig,
     /// An operator's own Firecracker, which then runs what QEMU would run.
     pub firecracker: Option<FirecrackerConfig>,
-    /// The guest network.
-    pub lan: LanConfig,
 }
 
 /// What is kept back from workloads.
@@ -217,9 +217,9 @@ impl Default for CrnConfig {
             checks: CheckConfig::default(),
             well_known_files: BTreeMap::new(),
             wasm: WasmConfig::default(),
+            lan: LanConfig::default(),
             instances: InstancesConfig::default(),
             firecracker: None,
-            lan: LanConfig::default(),
         }
     }
 }

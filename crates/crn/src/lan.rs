@@ -356,12 +356,15 @@ impl Lan {
         if let Some(guest) = state.guests.get(item_hash) {
             return Ok(guest.vm_id);
         }
-        let taken = match &self.0.way {
+        let (ours, others) = match &self.0.way {
             Way::Tap(taps, _) => taps.taken().await?,
-            Way::User | Way::None => BTreeSet::new(),
+            Way::User | Way::None => Default::default(),
         };
+        let used = |vm_id: &u32| state.guests.values().any(|guest| guest.vm_id == *vm_id);
+        let wish = (wishes.vm_id).filter(|vm_id| !others.contains(vm_id) && !used(vm_id));
+        let taken = &ours | &others;
         let free = || state.free_vm_id(&self.0.config, &taken);
-        let vm_id = wishes.vm_id.or_else(free).ok_or(LanError::Full)?;
+        let vm_id = wish.or_else(free).ok_or(LanError::Full)?;
         state.admit(&self.0.config, item_hash, (vm_id, wishes.kind))?;
         Ok(vm_id)
     }

@@ -12,10 +12,10 @@
 //! | [`pool`] | the machines: one creation per program, idle expiry, what is known of each |
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
 //! | [`body`] | requests and answers in pieces, bounded |
-//! | [`lan`] | the guest network: addresses, links, ports and rules |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
-//! | [`instance`] | whole machines under QEMU, which outlive the node |
 //! | [`jail`] | what the process of a machine may touch |
+//! | [`lan`] | the guest network: addresses, links, ports and rules |
+//! | [`instance`] | whole machines under QEMU, which outlive the node |
 //!
 //! Invariants: a file is used only after its hash was verified; a creation of
 //! one program never waits for another program's; everything a tenant supplies

@@ -6,6 +6,7 @@
 //! ```
 
 mod assemble;
+mod links;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::config::CrnConfig;
 use crate::core_node::{CoreFault, CoreNode};
 use crate::executor::Fault;
 use crate::instance::InstanceFault;
+use crate::lan::{Lan, LanError, Mode};
 use crate::limits;
 use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
 use crate::payment::Flows;
@@ -32,6 +34,7 @@ use crate::reservation::Room;
 use crate::wasm::Wasm;
 use crate::workloads::Workloads;
 use crate::workloads::network::Network;
+use links::GuestLinks;
 
 /// Why a node does not run.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,9 @@ pub enum Error {
     /// An executor does not start.
     #[error(transparent)]
     Executor(#[from] Fault),
+    /// The guest network does not start.
+    #[error(transparent)]
+    Lan(#[from] LanError),
     /// There is no place for microVMs.
     #[error(transparent)]
     MicroVm(#[from] MicroVmError),
@@ -170,7 +176,13 @@ pub async fn run_given(
     let drain = Duration::from_secs(config.drain_seconds);
     let machines = CancellationToken::new();
     let background = TaskTracker::new();
-    let parts = assemble::parts(config, given, address, &background, machines.clone())?;
+    let lan = guest_network(&config).await?;
+    let mut given = given;
+    if let (None, Some(lan)) = (&given.network, &lan) {
+        given.network = Some(Arc::new(lan.clone()));
+    }
+    let parts = (config, lan.clone());
+    let parts = assemble::parts(parts, given, address, &background, machines.clone())?;
     let pool = parts.pool.clone();
     assemble::background(&parts, &background);
     let api = Api::new(parts);
@@ -203,7 +215,22 @@ pub async fn run_given(
     background.close();
     background.wait().await;
     pool.close().await;
+    if let Some(lan) = lan
+        && let Err(error) = lan.stop().await
+    {
+        tracing::warn!(%error, "rules of the guest network stay");
+    }
     served.map_err(Error::Serve)
+}
+
+/// The guest network, where guests get taps; else they have QEMU's own.
+async fn guest_network(config: &CrnConfig) -> Result<Option<GuestLinks>, Error> {
+    if matches!(config.lan.mode, Mode::User | Mode::None) || !config.instances.enabled {
+        return Ok(None);
+    }
+    let lan = Lan::start(&config.lan, &config.folder.join("lan")).await?;
+    let core = CoreNode::new(&config.core_node)?;
+    Ok((lan.mode() == Mode::Tap).then(|| GuestLinks::new(lan, core)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {

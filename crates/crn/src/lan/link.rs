@@ -11,7 +11,7 @@ use super::ports::{Mapping, PortMap, WantedPorts};
 /// What a guest asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// The number it had before; unset, or unknown: the lowest free one.
+    /// The number it should have; unset, or not free: the lowest free one.
     pub vm_id: Option<u32>,
     /// What it is.
     pub kind: Kind,

@@ -93,9 +93,16 @@ impl Taps {
         self.host_ipv4
     }
 
-    /// Numbers whose taps are there.
-    pub(super) async fn taken(&self) -> Result<BTreeSet<u32>, LanError> {
-        Ok(self.host.taps().await?.into_keys().collect())
+    /// Numbers whose taps are there: ours, and others'.
+    pub(super) async fn taken(&self) -> Result<(BTreeSet<u32>, BTreeSet<u32>), LanError> {
+        let (mut ours, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for (vm_id, owner) in self.host.taps().await? {
+            match owner {
+                Owner::Us => ours.insert(vm_id),
+                Owner::OtherNode | Owner::Stranger => others.insert(vm_id),
+            };
+        }
+        Ok((ours, others))
     }
 
     /// Makes the rules of what is remembered the only ones.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::links::{GuestLinks, NoLinks};
 use super::{Error, Given};
 use crate::api::{self, Parts};
 use crate::config::CrnConfig;
@@ -14,7 +15,8 @@ use crate::contents::Contents;
 use crate::core_node::CoreNode;
 use crate::download::Files;
 use crate::identity::Identity;
-use crate::instance::{Ground, Instances, Source, UserLinks};
+use crate::instance::{Ground, Instances, Links, Source, UserLinks};
+use crate::lan::Mode;
 use crate::limits;
 use crate::network_settings::SettingsReader;
 use crate::operator::LocalToken;
@@ -27,7 +29,7 @@ use crate::workloads::{Machines, ProgramWorkloads, Workloads};
 /// Everything but the server; it ends with `cancel`, and so do the tasks that it
 /// adds to `background`.
 pub(super) fn parts(
-    config: CrnConfig,
+    (config, lan): (CrnConfig, Option<GuestLinks>),
     given: Given,
     address: SocketAddr,
     background: &TaskTracker,
@@ -54,7 +56,7 @@ pub(super) fn parts(
     let receiver = config.receiver().map(str::to_owned);
     let instances = match given.instances {
         None if config.instances.enabled => {
-            let instances = instances(&config, &core, &files)?;
+            let instances = instances((&config, lan), &core, &files)?;
             background.spawn(end_with(instances.clone(), cancel.clone()));
             Some(Arc::new(instances) as Arc<dyn Workloads>)
         }
@@ -78,7 +80,16 @@ pub(super) fn parts(
     })
 }
 
-fn instances(config: &CrnConfig, core: &CoreNode, files: &Files) -> Result<Instances, Error> {
+fn instances(
+    (config, lan): (&CrnConfig, Option<GuestLinks>),
+    core: &CoreNode,
+    files: &Files,
+) -> Result<Instances, Error> {
+    let links: Arc<dyn Links> = match (lan, config.lan.mode) {
+        (Some(lan), _) => Arc::new(lan),
+        (None, Mode::None) => Arc::new(NoLinks),
+        (None, _) => Arc::new(UserLinks::new(config.instances.forward_address)),
+    };
     let ground = Ground {
         folder: config.folder.clone(),
         source: Source {
@@ -86,7 +97,7 @@ fn instances(config: &CrnConfig, core: &CoreNode, files: &Files) -> Result<Insta
             files: files.clone(),
             well_known: config.well_known_files.clone(),
         },
-        links: Arc::new(UserLinks::new(config.instances.forward_address)),
+        links,
         acceleration: config.acceleration,
     };
     Ok(Instances::start(&config.instances, ground)?)

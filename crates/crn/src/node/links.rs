@@ -1,0 +1,221 @@
+//! Instances on the guest network: their links, and what operators make again.
+//!
+//! ```text
+//! instance ─▶ attach ─▶ ports its owner asks for (aggregate) ─▶ Lan ─▶ tap, addresses
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use beth_protocol::ItemHash;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::core_node::CoreNode;
+use crate::instance::{Addresses, Forward, InstanceFault, Link, LinkRequest, Links, Tap};
+use crate::lan::{self, Kind, Lan, LanError, WantedPorts, Wishes, wanted_ports};
+use crate::workloads::network::{Network, Remade};
+use crate::workloads::{MappedPort, Networking};
+
+/// The key of the aggregate that asks for ports.
+const PORTS_KEY: &str = "port-forwarding";
+
+/// Links on taps.
+#[derive(Clone, Debug)]
+pub(super) struct GuestLinks {
+    lan: Lan,
+    core: CoreNode,
+    /// Whose guests are attached.
+    owners: Arc<Mutex<BTreeMap<ItemHash, String>>>,
+}
+
+/// No network cards.
+#[derive(Debug)]
+pub(super) struct NoLinks;
+
+impl GuestLinks {
+    /// On this network; ports are asked of this core node.
+    pub(super) fn new(lan: Lan, core: CoreNode) -> GuestLinks {
+        GuestLinks {
+            lan,
+            core,
+            owners: Arc::default(),
+        }
+    }
+
+    /// Ends; guests that run keep what they have.
+    pub(super) async fn stop(&self) -> Result<(), LanError> {
+        self.lan.stop().await
+    }
+
+    /// The ports that an owner asks for; `None` when the core node does not
+    /// say, so that those that are there stay.
+    async fn wanted(&self, owner: &str, item_hash: &ItemHash) -> Option<WantedPorts> {
+        match self.core.aggregate(owner, PORTS_KEY).await {
+            Ok(aggregate) => {
+                let aggregate = aggregate.unwrap_or(Value::Null);
+                Some(wanted_ports(&aggregate, item_hash.as_str()))
+            }
+            Err(error) => {
+                tracing::warn!(%item_hash, %error, "the ports of an instance stay as they are");
+                None
+            }
+        }
+    }
+
+    fn owners(&self) -> MutexGuard<'_, BTreeMap<ItemHash, String>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self, request: LinkRequest) -> Result<Link, InstanceFault> {
+        let LinkRequest {
+            item_hash,
+            owner,
+            before,
+            ..
+        } = request;
+        let ports = self.wanted(&owner, &item_hash).await;
+        let wishes = Wishes {
+            vm_id: Some(before.and_then(number).unwrap_or(request.vm_id)),
+            kind: Kind::Instance,
+            owner_uid: None,
+            ports,
+        };
+        self.owners().insert(item_hash.clone(), owner);
+        let link = match request.is_running {
+            true => self.lan.adopt(&item_hash, wishes).await,
+            false => self.lan.attach(&item_hash, wishes).await,
+        };
+        let link = link.map_err(no_room)?;
+        let shown = self.lan.networking(&item_hash);
+        Ok(match (link, shown) {
+            (Some(link), Some(shown)) => tap(link, &shown),
+            _ => Link::None,
+        })
+    }
+
+    async fn map_again(&self) -> Result<(), LanError> {
+        let owners = self.owners().clone();
+        for (item_hash, owner) in owners {
+            if let Some(wanted) = self.wanted(&owner, &item_hash).await {
+                self.lan.map_ports(&item_hash, wanted, "net").await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Links for GuestLinks {
+    fn attach(&self, request: LinkRequest) -> BoxFuture<'_, Result<Link, InstanceFault>> {
+        Box::pin(self.connect(request))
+    }
+
+    fn detach(&self, item_hash: &ItemHash, _vm_id: u32) -> BoxFuture<'_, ()> {
+        let item_hash = item_hash.clone();
+        Box::pin(async move {
+            self.owners().remove(&item_hash);
+            if let Err(error) = self.lan.detach(&item_hash).await {
+                tracing::warn!(%item_hash, %error, "the link of an instance stays");
+            }
+        })
+    }
+
+    fn forget(&self, item_hash: &ItemHash) -> BoxFuture<'_, ()> {
+        let item_hash = item_hash.clone();
+        Box::pin(async move {
+            self.owners().remove(&item_hash);
+            if let Err(error) = self.lan.forget(&item_hash).await {
+                tracing::warn!(%item_hash, %error, "the addresses of an instance stay taken");
+            }
+        })
+    }
+}
+
+impl Links for NoLinks {
+    fn attach(&self, _request: LinkRequest) -> BoxFuture<'_, Result<Link, InstanceFault>> {
+        Box::pin(async { Ok(Link::None) })
+    }
+
+    fn detach(&self, _item_hash: &ItemHash, _vm_id: u32) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn forget(&self, _item_hash: &ItemHash) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+impl Network for GuestLinks {
+    fn recreate(&self) -> BoxFuture<'_, Result<Remade, String>> {
+        Box::pin(async {
+            let done = self.lan.recreate().await;
+            let done = done.map_err(|error| error.to_string())?;
+            self.map_again().await.map_err(|error| error.to_string())?;
+            Ok(Remade {
+                removed_chains: done.removed_chains,
+                recreated: done.guests,
+                failed: done.failed,
+            })
+        })
+    }
+
+    fn refresh_domains(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { self.map_again().await.map_err(|error| error.to_string()) })
+    }
+
+    fn domains(&self) -> BoxFuture<'_, Option<Value>> {
+        Box::pin(async { None })
+    }
+}
+
+/// The number that a running guest's tap names.
+fn number(before: Link) -> Option<u32> {
+    match before {
+        Link::Tap(tap) => tap.name.strip_prefix("vmtap")?.parse().ok(),
+        Link::None | Link::User { .. } => None,
+    }
+}
+
+fn no_room(error: LanError) -> InstanceFault {
+    InstanceFault::NoRoom(error.to_string())
+}
+
+fn tap(link: lan::Link, shown: &lan::Networking) -> Link {
+    let mut addresses = vec![format!("{}/{}", link.ipv4, link.ipv4_network.prefix_bits())];
+    let ipv6 = link.ipv6.as_ref();
+    addresses.extend(ipv6.map(|ipv6| format!("{}/{}", ipv6.address, ipv6.network.prefix_bits())));
+    let on_host = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let forwards = link.ports.iter().map(|(&guest_port, mapping)| Forward {
+        host: on_host(mapping.host),
+        guest_port,
+        tcp: mapping.tcp,
+        udp: mapping.udp,
+    });
+    Link::Tap(Box::new(Tap {
+        name: match &link.end {
+            lan::End::Tap(name) => name.clone(),
+            lan::End::User(_) => return Link::None,
+        },
+        mac: link.mac.to_string(),
+        forwards: forwards.collect(),
+        addresses: Addresses {
+            addresses,
+            gateway4: Some(link.ipv4_gateway.to_string()),
+            gateway6: ipv6.map(|ipv6| ipv6.gateway.to_string()),
+            nameservers: link.dns.iter().map(ToString::to_string).collect(),
+        },
+        shown: Networking {
+            ipv4_network: shown.ipv4_network.to_string(),
+            host_ipv4: shown.host_ipv4.to_string(),
+            ipv6_network: shown.ipv6_network.to_string(),
+            ipv6_ip: shown.ipv6_ip.to_string(),
+            ipv4_ip: shown.ipv4_ip.to_string(),
+            mapped_ports: (link.ports.iter())
+                .map(|(&port, &lan::Mapping { host, tcp, udp })| {
+                    (port, MappedPort { host, tcp, udp })
+                })
+                .collect(),
+        },
+    }))
+}
