@@ -4,8 +4,8 @@
 mod api;
 mod fake;
 mod firecracker;
-mod instance;
 mod hostile;
+mod instance;
 mod microvm;
 mod pool;
 mod sockets;
