@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import time
+import msgpack
 
 ROUNDS = 12  # the interpreter specialises what ran eight times
 WARM_UP_SECONDS = 20
@@ -68,37 +69,60 @@ async def silence(scope, receive, send):
 
 async def perform(kind, calls):
     """Calls as the node would make them, over a socket instead of the port."""
-    import msgpack
-
     node, guest = socket.socketpair()
     node.setblocking(False)
-    loop = asyncio.get_running_loop()
     stage = kind(guest.fileno(), 0)
+    caller = Caller(node)
     try:
         for program, target in calls:
             stage.program = program
-            path, _, query = target.partition("?")
-            scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "body": b""}
-            scope["headers"] = [[b"host", b"localhost"], [b"accept", b"*/*"]]
-            payload = msgpack.packb({"scope": scope})
-            head = len(payload).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes([4])
-            await loop.sock_sendall(node, head + payload)
-            reply = await receive(loop, node)
-            if program is calls[-1][0] and "error" in reply:
-                print(f"warming up with {target} failed: {reply['error']}", file=sys.stderr)
+            if error := await caller.get(target):
+                print(f"warming up with {target} failed: {error}", file=sys.stderr)
     finally:
-        loop.remove_reader(guest.fileno())
+        asyncio.get_running_loop().remove_reader(guest.fileno())
         node.close()
         guest.close()
 
 
-async def receive(loop, node):
-    import msgpack
+class Caller:
+    """The node's side of the frames, as far as a GET needs it (frame.rs)."""
 
-    data = b""
-    while len(data) < 9 or len(data) < 9 + int.from_bytes(data[:4], "big"):
-        chunk = await loop.sock_recv(node, 65_536)
-        if not chunk:
-            raise EOFError
-        data += chunk
-    return msgpack.unpackb(data[9:])
+    RUN, REPLY, CHUNK, END, CREDIT = 4, 5, 11, 12, 13
+    CHUNK_COST = 64
+
+    def __init__(self, node):
+        self.node = node
+        self.number = 0
+        self.incoming = b""
+
+    async def get(self, target):
+        """None, or what went wrong."""
+        self.number += 1
+        path, _, query = target.partition("?")
+        headers = [[b"host", b"localhost"], [b"accept", b"*/*"]]
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": headers}
+        await self.send(self.RUN, {"scope": scope | {"body": b""}})
+        while True:
+            kind, payload = await self.receive()
+            if kind == self.CHUNK:
+                await self.send(self.CREDIT, len(payload) + self.CHUNK_COST)
+            elif kind == self.END:
+                return payload and payload["error"]
+            elif kind == self.REPLY and not payload.get("body", {}).get("more_body"):
+                return payload.get("error")
+
+    async def send(self, kind, value):
+        payload = msgpack.packb(value)
+        head = len(payload).to_bytes(4, "big") + self.number.to_bytes(4, "big") + bytes([kind])
+        await asyncio.get_running_loop().sock_sendall(self.node, head + payload)
+
+    async def receive(self):
+        while len(self.incoming) < 9 or len(self.incoming) < 9 + int.from_bytes(self.incoming[:4], "big"):
+            chunk = await asyncio.get_running_loop().sock_recv(self.node, 65_536)
+            if not chunk:
+                raise EOFError
+            self.incoming += chunk
+        end = 9 + int.from_bytes(self.incoming[:4], "big")
+        kind, payload = self.incoming[8], msgpack.unpackb(self.incoming[9:end])
+        self.incoming = self.incoming[end:]
+        return kind, payload

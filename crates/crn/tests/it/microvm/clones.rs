@@ -36,6 +36,10 @@ async def app(scope, receive, send):
         "same": started, "time": time.time(), "calls": [each for each in warm if isinstance(each, str)],
     }
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/warm":
+        for _ in range(40):
+            await send({"type": "http.response.body", "body": bytes(20_000), "more_body": True})
+        print("warmed up")
     await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 "#;
 
@@ -194,6 +198,12 @@ fn another_node_takes_templates_over_and_a_change_makes_another() {
         assert!(phases.contains(&"kernel"), "{phases:?}");
         let calls = get_json(&*machine, "/").await["calls"].clone();
         assert_eq!(calls, serde_json::json!(["/warm", "/"]));
+        let logs = machine.logs();
+        assert!(logs.contains(&"warmed up".to_owned()), "{logs:?}");
+        assert!(
+            !logs.iter().any(|line| line.contains("warming up")),
+            "{logs:?}"
+        );
         drop(machine);
         let after = templates(&fixture);
         assert!(after.len() == 1 && after != before, "{after:?}");
