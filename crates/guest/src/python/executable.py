@@ -65,8 +65,9 @@ class Executable:
         sending = None
         try:
             first, more = await flow.read()
-            writer.write(request(scope, None if more else len(first)))
-            sending = asyncio.ensure_future(send_body(writer, flow, first, more))
+            size = told_size(scope) if more else len(first)
+            writer.write(request(scope, size))
+            sending = asyncio.ensure_future(send_body(writer, flow, first, size is None))
             await pass_answer(reader, scope["method"], flow)
         finally:
             if sending:
@@ -76,6 +77,14 @@ class Executable:
     async def stop(self):
         self.child.terminate()
         await self.child.wait()
+
+
+def told_size(scope):
+    """The length of the body, if the caller said it."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and bytes(value).isdigit():
+            return int(value)
+    return None
 
 
 def request(scope, size):
@@ -94,18 +103,16 @@ def request(scope, size):
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-async def send_body(writer, flow, piece, more):
+async def send_body(writer, flow, piece, chunked):
     try:
-        if not more:
-            writer.write(piece)
-            return await writer.drain()
         while piece is not None:
             if piece:
-                writer.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+                writer.write(b"%x\r\n" % len(piece) + piece + b"\r\n" if chunked else piece)
                 await writer.drain()
             piece, _ = await flow.read()
-        writer.write(b"0\r\n\r\n")
-        await writer.drain()
+        if chunked:
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
     except OSError:
         pass  # the program did not want all of it; its answer says why
 

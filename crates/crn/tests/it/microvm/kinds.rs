@@ -103,6 +103,8 @@ fn an_executable_answers_through_its_port() {
         let mut call = super::fixture::call("POST", "/a path?b=c%20d");
         call.body = vec![0; 100_000].into();
         call.headers.push((b"x-colour".to_vec(), b"red".to_vec()));
+        let length = (b"content-length".to_vec(), b"100000".to_vec());
+        call.headers.push(length);
         let answer = send(&*machine, call).await.unwrap();
         assert_eq!(
             (answer.status, &answer.body[..]),
