@@ -117,6 +117,8 @@ pub struct AdmissionConfig {
     pub program_memory_reserved_mib: u64,
     /// Processors promised per processor.
     pub vcpu_overcommit: f64,
+    /// Disk for workloads, in MiB. Unset: what is free.
+    pub disk_mib: Option<u64>,
 }
 
 impl Default for AdmissionConfig {
@@ -125,6 +127,7 @@ impl Default for AdmissionConfig {
             host_memory_reserved_mib: 2048,
             program_memory_reserved_mib: 8192,
             vcpu_overcommit: 4.0,
+            disk_mib: None,
         }
     }
 }

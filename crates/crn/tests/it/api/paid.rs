@@ -77,6 +77,7 @@ impl Scene {
                 config.notify_patience_seconds = 1;
                 config.payment_interval_seconds = period_seconds;
                 config.watch = false;
+                config.admission.disk_mib = Some(200_000);
             },
             |parts| {
                 parts.instances = Some(given.0);

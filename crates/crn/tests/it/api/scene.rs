@@ -34,6 +34,7 @@ impl Scene {
             None,
             |config| {
                 config.enable_gpus = true;
+                config.admission.disk_mib = Some(200_000);
                 config.allocation_signers = vec![SCHEDULER.into()];
                 config.allocation_token_hash =
                     "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into();

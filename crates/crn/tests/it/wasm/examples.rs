@@ -89,10 +89,7 @@ impl Ground {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[cfg_attr(
-    debug_assertions,
-    ignore = "compiling takes minutes without optimisation"
-)]
+#[ignore = "builds components with npm and pip: make long"]
 async fn python_answers_and_reads_what_it_was_granted() {
     let ground = Ground::start().await;
     answers(&ground).await;
@@ -205,10 +202,7 @@ async fn files(ground: &Ground) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[cfg_attr(
-    debug_assertions,
-    ignore = "compiling takes minutes without optimisation"
-)]
+#[ignore = "builds components with npm and pip: make long"]
 async fn python_reaches_public_addresses_alone() {
     let served = Router::new()
         .route("/", get(|| async { "from afar" }))
@@ -271,10 +265,7 @@ async fn moved() -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[cfg_attr(
-    debug_assertions,
-    ignore = "compiling takes minutes without optimisation"
-)]
+#[ignore = "builds components with npm and pip: make long"]
 async fn javascript_answers() {
     let core = FakeCore::start().await;
     let node = TestNode::start(&core).await;
@@ -302,10 +293,7 @@ async fn javascript_answers() {
 
 /// Needs the standard library for `wasm32-wasip2`, which not every machine has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[cfg_attr(
-    debug_assertions,
-    ignore = "compiling takes minutes without optimisation"
-)]
+#[ignore = "builds components with npm and pip: make long"]
 async fn rust_answers_where_its_target_is_installed() {
     let sysroot = Command::new("rustc")
         .args(["--print", "sysroot"])
