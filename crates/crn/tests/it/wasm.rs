@@ -1,5 +1,6 @@
 //! Wasm programs from end to end: message, files, component, HTTP.
 
+mod answers;
 mod bounds;
 mod examples;
 
