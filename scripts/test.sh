@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh
 scripts/guest.sh
 scripts/image.sh
-cargo build --release --locked
+# Together, so that every dependency is compiled once, with one set of features.
+cargo build --release --locked --workspace --bins --examples --tests
 cargo test --release --locked --workspace
 
 # These mostly wait for each other's answers, so they share the machine. Each

@@ -57,7 +57,7 @@ async fn main() {
     config.templates_mib = 4096;
     let executor = MicroVm::new(config).unwrap();
     let began = Instant::now();
-    executor.prepare(&program).await.unwrap();
+    executor.prepare(&program, Phases::default()).await.unwrap();
     let took = began.elapsed().as_secs_f64();
     println!("\ntemplate made in {took:.1} s");
     several("clone", &executor, &program, starts * 2).await;

@@ -206,7 +206,11 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Does ahead of time what can be done (compile, build images). Idempotent;
     /// `start` does not depend on it.
-    fn prepare<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, Result<(), Fault>>;
+    fn prepare<'a>(
+        &'a self,
+        program: &'a Program,
+        phases: Phases,
+    ) -> BoxFuture<'a, Result<(), Fault>>;
 
     /// Creates a machine and waits until it can answer. Dropping the future
     /// leaves nothing behind.

@@ -236,10 +236,14 @@ impl Executor for MicroVm {
         Ok(memory_mib(&content.resources))
     }
 
-    fn prepare<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
+    fn prepare<'a>(
+        &'a self,
+        program: &'a Program,
+        phases: Phases,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
             let plan = self.0.plan(Arc::new(program.clone())).await?;
-            self.0.template(&plan, &Phases::default()).await.map(drop)
+            self.0.template(&plan, &phases).await.map(drop)
         }
         .boxed()
     }

@@ -271,9 +271,8 @@ impl Pool {
         let (program, executor, memory_mib) = resolved.unwrap_or_else(late)?;
         let program = Arc::new(program);
         if goal == slot::Goal::Prepared {
-            slot.phases().begin("prepare");
-            let prepared =
-                tokio::time::timeout(limits::PREPARE_DEADLINE, executor.prepare(&program)).await;
+            let preparing = executor.prepare(&program, slot.phases());
+            let prepared = tokio::time::timeout(limits::PREPARE_DEADLINE, preparing).await;
             slot.phases().end();
             return Ok(prepared.unwrap_or_else(|_| Err(not_ready(limits::PREPARE_DEADLINE, slot)))?);
         }

@@ -215,11 +215,18 @@ impl Executor for Wasm {
         true
     }
 
-    fn prepare<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
-        self.0
-            .linked(&program.code)
-            .map(|linked| linked.map(drop))
-            .boxed()
+    fn prepare<'a>(
+        &'a self,
+        program: &'a Program,
+        phases: Phases,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        async move {
+            phases.begin("compile");
+            self.0.linked(&program.code).await?;
+            phases.end();
+            Ok(())
+        }
+        .boxed()
     }
 
     fn start<'a>(
@@ -228,9 +235,7 @@ impl Executor for Wasm {
         phases: Phases,
     ) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
         async move {
-            phases.begin("compile");
-            self.0.linked(&program.code).await?;
-            phases.end();
+            self.prepare(&program, phases).await?;
             let places = (self.0.config.calls_max / 4).max(1) as usize;
             let machine: Box<dyn Machine> = Box::new(Component {
                 shared: self.0.clone(),

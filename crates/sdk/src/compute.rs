@@ -51,6 +51,9 @@ pub struct ProgramState {
     /// How long each phase of the newest start took, in order.
     #[serde(default)]
     pub phases: Vec<Phase>,
+    /// The same of the newest preparation, such as the boot that starts copy.
+    #[serde(default)]
+    pub preparation: Vec<Phase>,
     /// Why the last attempt failed, and what to do.
     #[serde(default)]
     pub fault: Option<String>,

@@ -98,7 +98,11 @@ impl Executor for Firecracker {
         Ok(memory_mib.saturating_add(limits::MEMORY_MIB_EXTRA))
     }
 
-    fn prepare<'a>(&'a self, _program: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
+    fn prepare<'a>(
+        &'a self,
+        _program: &'a Program,
+        _phases: Phases,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
         let config = &self.0.config;
         let missing = |path: &Path, key: &str| {
             let path = path.display();
@@ -118,7 +122,7 @@ impl Executor for Firecracker {
         phases: Phases,
     ) -> BoxFuture<'a, Result<Box<dyn Machine>, Fault>> {
         async move {
-            self.prepare(&program).await?;
+            self.prepare(&program, phases.clone()).await?;
             phases.begin("create");
             let seconds = program.content.resources.seconds.max(1);
             let limit = Duration::from_secs(seconds).min(limits::CALL_DEADLINE_MAX);

@@ -25,6 +25,7 @@ pub(super) struct SlotInner {
     state: State,
     executor: Option<&'static str>,
     phases: Phases,
+    preparation: Phases,
     fault: Option<String>,
     traceback: Option<String>,
     machine: Option<Arc<Running>>,
@@ -92,6 +93,7 @@ impl Slot {
             state: State::NotPrepared,
             executor: None,
             phases: Phases::default(),
+            preparation: Phases::default(),
             fault: None,
             traceback: None,
             machine: None,
@@ -199,6 +201,7 @@ impl Slot {
                 inner.fault = None;
                 inner.traceback = None;
                 if goal == Goal::Prepared {
+                    inner.keep_preparation();
                     inner.state = State::Prepared;
                     inner.times.prepared_at = Some(SystemTime::now());
                 }
@@ -268,17 +271,12 @@ impl Slot {
     /// A snapshot without the program's own account of its fault.
     pub(super) fn summary(&self) -> ProgramState {
         let inner = self.lock();
-        let phases = inner.phases.list().into_iter();
         ProgramState {
             item_hash: self.item_hash.clone(),
             executor: inner.executor,
             state: inner.state(),
-            phases: phases
-                .map(|(name, time)| PhaseTime {
-                    name,
-                    milliseconds: milliseconds(time),
-                })
-                .collect(),
+            phases: phase_times(&inner.phases),
+            preparation: phase_times(&inner.preparation),
             fault: inner.fault.clone(),
             traceback: None,
             calls: inner.visits,
@@ -297,6 +295,13 @@ impl Slot {
 }
 
 impl SlotInner {
+    /// What found everything made does not hide what made it.
+    fn keep_preparation(&mut self) {
+        if self.phases.list().len() > 1 {
+            self.preparation = self.phases.clone();
+        }
+    }
+
     fn state(&self) -> State {
         match &self.machine {
             Some(machine) if self.state == State::Running && machine.handle.is_paused() => {
@@ -370,6 +375,15 @@ impl Drop for Visit {
         inner.visits -= 1;
         inner.last_used = Instant::now();
     }
+}
+
+fn phase_times(phases: &Phases) -> Vec<PhaseTime> {
+    let list = phases.list().into_iter();
+    list.map(|(name, time)| PhaseTime {
+        name,
+        milliseconds: milliseconds(time),
+    })
+    .collect()
 }
 
 /// To the microsecond.

@@ -37,6 +37,9 @@ pub struct ProgramState {
     pub state: State,
     /// The phases of the last preparation or creation, in order.
     pub phases: Vec<PhaseTime>,
+    /// The phases of the last preparation that made something, e.g. the boot of
+    /// the template that creations copy.
+    pub preparation: Vec<PhaseTime>,
     /// The last fault, as a sentence; `null` after a success.
     pub fault: Option<String>,
     /// The program's own account of that fault, if it gave one.

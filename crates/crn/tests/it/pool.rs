@@ -34,7 +34,7 @@ impl Executor for Scripted {
         Ok(self.memory_mib)
     }
 
-    fn prepare<'a>(&'a self, _: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
+    fn prepare<'a>(&'a self, _: &'a Program, _: Phases) -> BoxFuture<'a, Result<(), Fault>> {
         self.prepared.fetch_add(1, Ordering::SeqCst);
         futures::future::ready(Ok(())).boxed()
     }

@@ -86,7 +86,7 @@ impl Executor for One {
         "microvm"
     }
 
-    fn prepare<'a>(&'a self, _: &'a Program) -> BoxFuture<'a, Result<(), Fault>> {
+    fn prepare<'a>(&'a self, _: &'a Program, _: Phases) -> BoxFuture<'a, Result<(), Fault>> {
         futures::future::ready(Ok(())).boxed()
     }
 

@@ -71,7 +71,10 @@ fn clones_differ_in_what_is_random_and_know_the_time() {
     run(async {
         let fixture = different();
         let executor = fixture.executor();
-        executor.prepare(&fixture.program).await.unwrap();
+        executor
+            .prepare(&fixture.program, Phases::default())
+            .await
+            .unwrap();
         assert_eq!(templates(&fixture).len(), 1);
         assert!(fixture.qemu().is_none(), "a template needs no QEMU");
         let (first, phases) = start(&executor, &fixture).await;
@@ -184,7 +187,10 @@ async def app(scope, receive, send):
 fn another_node_takes_templates_over_and_a_change_makes_another() {
     run(async {
         let mut fixture = different();
-        let prepared = fixture.executor().prepare(&fixture.program).await;
+        let prepared = fixture
+            .executor()
+            .prepare(&fixture.program, Phases::default())
+            .await;
         prepared.unwrap();
         let before = templates(&fixture);
         let (machine, phases) = start(&fixture.executor(), &fixture).await;
@@ -217,7 +223,10 @@ fn a_broken_template_is_replaced_by_a_boot() {
     run(async {
         let fixture = different();
         let executor = fixture.executor();
-        executor.prepare(&fixture.program).await.unwrap();
+        executor
+            .prepare(&fixture.program, Phases::default())
+            .await
+            .unwrap();
         let state = templates(&fixture)[0].join("state");
         std::fs::write(state, "nonsense").unwrap();
         let (machine, phases) = start(&executor, &fixture).await;
@@ -248,7 +257,10 @@ fn clones_share_their_memory_and_what_one_writes_no_other_sees() {
     run(async {
         let fixture = different();
         let executor = fixture.executor();
-        executor.prepare(&fixture.program).await.unwrap();
+        executor
+            .prepare(&fixture.program, Phases::default())
+            .await
+            .unwrap();
         let (machine, _) = start(&executor, &fixture).await;
         get_json(&*machine, "/").await;
         let own_mib = memory_mib(&fixture, "RssAnon:");
@@ -291,7 +303,7 @@ fn a_program_that_fails_leaves_no_template() {
     run(async {
         let fixture = Fixture::zip("main:app", &[("main.py", "raise RuntimeError('no')")]);
         let executor = fixture.executor();
-        let failed = executor.prepare(&fixture.program).await;
+        let failed = executor.prepare(&fixture.program, Phases::default()).await;
         assert!(matches!(failed, Err(Fault::Setup { .. })), "{failed:?}");
         assert!(templates(&fixture).is_empty());
         until(|| fixture.qemu().is_none()).await;
@@ -303,7 +315,7 @@ fn giving_up_a_template_leaves_nothing_behind() {
     run(async {
         let fixture = different();
         let executor = fixture.executor();
-        let mut prepare = executor.prepare(&fixture.program);
+        let mut prepare = executor.prepare(&fixture.program, Phases::default());
         tokio::select! {
             _ = &mut prepare => panic!("no machine boots that fast"),
             () = until(|| fixture.qemu().is_some()) => {}

@@ -1,6 +1,6 @@
 //! Programs that are none, and nodes that lack something.
 
-use beth_crn::executor::{Executor, Fault};
+use beth_crn::executor::{Executor, Fault, Phases};
 
 use super::fixture::{Fixture, SMALL, run, until};
 
@@ -146,7 +146,11 @@ fn without_qemu_or_kernel_the_node_says_what_to_do() {
     fixture.config.qemu = Some("/does/not/exist".into());
     run(async {
         for fault in [
-            fixture.executor().prepare(&fixture.program).await.err(),
+            fixture
+                .executor()
+                .prepare(&fixture.program, Phases::default())
+                .await
+                .err(),
             fixture.start().await.err(),
         ] {
             match fault {
