@@ -31,6 +31,10 @@ pub const SOCKET_SILENCE_DEADLINE: Duration = Duration::from_secs(90);
 /// Longest wait for one end of a WebSocket after the other has closed.
 pub const SOCKET_CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a client may take nothing of what waits for it until its connection
+/// is ended.
+pub const STALLED_DEADLINE: Duration = Duration::from_secs(120);
+
 /// Longest silence in the middle of a program's answer.
 pub const ANSWER_IDLE_DEADLINE: Duration = Duration::from_secs(300);
 

@@ -7,6 +7,7 @@
 
 mod assemble;
 mod links;
+mod stalled;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -190,6 +191,9 @@ pub async fn run_given(
     let listener = listener.tap_io(|stream| {
         // Small answers leave at once; a socket that refuses is only slower.
         let _ = stream.set_nodelay(true);
+        if let Err(error) = stalled::end_after(&*stream, limits::STALLED_DEADLINE) {
+            tracing::debug!(%error, "a client that takes nothing will keep its connection");
+        }
     });
     let closing = CancellationToken::new();
     let ended = closing.clone().cancelled_owned();
