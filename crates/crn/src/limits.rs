@@ -124,8 +124,8 @@ pub const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(240);
 /// Largest component: a Python interpreter with its libraries has 30 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 
-/// Components remembered because they took too long to compile.
-pub const SLOW_COMPONENTS_MAX: usize = 1024;
+/// Components remembered because they were compiled, or nearly, in vain.
+pub const HOPELESS_COMPONENTS_MAX: usize = 1024;
 
 /// Largest code or data archive.
 pub const CODE_BYTES_MAX: u64 = 256 << 20;

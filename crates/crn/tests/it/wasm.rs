@@ -3,6 +3,7 @@
 mod answers;
 mod bounds;
 mod examples;
+mod hostile;
 
 use std::time::{Duration, Instant};
 

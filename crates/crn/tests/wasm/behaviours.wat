@@ -6,7 +6,8 @@
 ;;   /print     prints the path, answers "printed"     /nothing returns without an answer
 ;;   /huge      hands all of its memory to the host    /head    answers with a head, then never ends
 ;;   /stream    answers with zeros without end         /broken  answers "missing", then traps
-;;   /drip      answers "missing", then waits for ever
+;;   /drip      answers "missing", then waits for ever  /recurse calls itself without end
+;;   /fields    makes host objects without end         /output  prints without end
 ;;
 ;; Built like examples/wasm-hello, which explains the parts.
 (component
@@ -207,6 +208,9 @@
       (call $drop-incoming (local.get $incoming))
       (call $end (local.get $output)))
 
+    (func $recurse (param $depth i64) (result i64)
+      (i64.add (call $recurse (i64.add (local.get $depth) (i64.const 1))) (local.get $depth)))
+
     (func (export "handle") (param $request i32) (param $out i32)
       (local $letter i32) (local $path i32) (local $length i32) (local $stream i32)
       (call $path (local.get $request) (i32.const 512))
@@ -254,6 +258,15 @@
         (local.set $stream (call $begin (local.get $out) (i32.const 200)))
         (call $write (local.get $stream) (i32.const 0) (i32.const 7) (i32.const 512))
         (call $block (call $subscribe (i64.const -1)))))
+      (if (i32.eq (local.get $letter) (i32.const 0x72)) ;; r
+        (then (drop (call $recurse (i64.const 0)))))
+      (if (i32.eq (local.get $letter) (i32.const 0x66)) ;; f
+        (then (loop $forever (drop (call $new-fields)) (br $forever))))
+      (if (i32.eq (local.get $letter) (i32.const 0x6f)) (then ;; o
+        (local.set $stream (call $stdout))
+        (loop $forever
+          (call $write (local.get $stream) (i32.const 16) (i32.const 17) (i32.const 512))
+          (br $forever))))
       (if (i32.eq (local.get $letter) (i32.const 0x74)) ;; t
         (then (unreachable)))))
   (core instance $function (instantiate $function (with "host" (instance
