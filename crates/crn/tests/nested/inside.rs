@@ -24,7 +24,7 @@ const HASH: &str = "63faf8b5db1cf8d965e6a464a0cb8062af8e7df131729e48738342d956f2
 const READY_SECONDS: u64 = 300;
 /// The self-test has a second, which is little for a machine that is emulated
 /// on a busy computer.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 10;
 /// Says on which kind of hypervisor it runs, and that it did.
 const PROGRAM: &str = r#"
 async def app(scope, receive, send):
@@ -112,7 +112,7 @@ fn load_modules(folder: &Path) -> Result<(), String> {
 
 /// The executor as a node has it, told to use KVM or nothing.
 async fn micro_vm(templates_mib: u64, what: &str) -> Result<(), String> {
-    let mut config = MicroVmConfig::new(format!("/work/{templates_mib}").into());
+    let mut config = MicroVmConfig::new("/work".into());
     config.guest_folder = "/guest".into();
     config.acceleration = Acceleration::Kvm;
     config.qemu = Some("/usr/bin/qemu-system-x86_64".into());
@@ -123,6 +123,8 @@ async fn micro_vm(templates_mib: u64, what: &str) -> Result<(), String> {
     let program = Arc::new(program(&config.runtime())?);
     let mut attempt = 1;
     loop {
+        // What the self-test said is kept in the folder.
+        config.work_folder = format!("/work/{templates_mib}/{attempt}").into();
         let executor = MicroVm::new(config.clone()).map_err(|error| error.to_string())?;
         if let Ok(choice) = executor.report().await.acceleration
             && attempt == 1
