@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::console::Console;
-use super::process::{Identity, Process};
+use super::process::{Identity, Life, Process};
 use super::qemu::{self, Machine};
 use super::qmp::Qmp;
 use crate::limits;
@@ -45,7 +45,7 @@ pub enum End {
 impl Guest {
     /// Starts QEMU and the guest. The error is a sentence; nothing runs then.
     pub async fn launch(
-        program: &Path,
+        (program, life): (&Path, Life),
         machine: &Machine<'_>,
         console: &Console,
     ) -> Result<Guest, String> {
@@ -57,7 +57,7 @@ impl Guest {
                 machine.sockets.display()
             ));
         }
-        let mut process = Process::launch(program, &qemu::arguments(machine), machine.log)?;
+        let mut process = Process::launch((program, life), &qemu::arguments(machine), machine.log)?;
         let started = async {
             let qmp = first_contact(machine.sockets, &mut process, machine.log).await?;
             Guest::attach(process.identity, qmp, machine.sockets, console).await

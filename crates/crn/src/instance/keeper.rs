@@ -293,7 +293,7 @@ impl Keeper {
             name: &format!("beth-{}", self.record.vm_id),
             uuid: &uuid(&self.record),
         };
-        Guest::launch(&way.program, &machine, &self.console)
+        Guest::launch((&way.program, self.shop.life), &machine, &self.console)
             .await
             .map_err(wrong)
     }

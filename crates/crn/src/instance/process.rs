@@ -32,6 +32,15 @@ pub struct Identity {
     pub started: u64,
 }
 
+/// How long a process may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Until it is ended; it does not notice that the node ends.
+    OfItsOwn,
+    /// The kernel kills it when the node ends, however that happens.
+    OfTheNode,
+}
+
 /// A QEMU that runs or has just ended.
 #[derive(Debug)]
 pub struct Process {
@@ -44,10 +53,20 @@ pub struct Process {
 impl Process {
     /// Starts a program in a session of its own; what it prints goes to `log`.
     /// The error is a sentence.
-    pub fn launch(program: &Path, arguments: &[OsString], log: &Path) -> Result<Process, String> {
+    pub fn launch(
+        (program, life): (&Path, Life),
+        arguments: &[OsString],
+        log: &Path,
+    ) -> Result<Process, String> {
         let log = fs::File::create(log).map_err(|error| format!("its log: {error}"))?;
         let twin = log.try_clone().map_err(|error| error.to_string())?;
-        let child = Command::new("setsid")
+        let mut command = Command::new("setsid");
+        if life == Life::OfTheNode {
+            // Bound to the thread that starts it: one of the runtime's own, which
+            // lives as long as the node.
+            command.args(["setpriv", "--pdeathsig", "KILL"]);
+        }
+        let child = command
             .arg(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -116,7 +135,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let arguments = [OsString::from("60")];
-        let first = Process::launch(Path::new("sleep"), &arguments, &log).unwrap();
+        let first =
+            Process::launch((Path::new("sleep"), Life::OfItsOwn), &arguments, &log).unwrap();
         let identity = first.identity;
         drop(first);
         let mut again = Process::open(identity.pid).unwrap();
@@ -129,7 +149,7 @@ mod tests {
     async fn the_end_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        let mut process = Process::launch(Path::new("true"), &[], &log).unwrap();
+        let mut process = Process::launch((Path::new("true"), Life::OfTheNode), &[], &log).unwrap();
         timeout(limits::INSTANCE_MONITOR_DEADLINE, process.ended())
             .await
             .unwrap();
