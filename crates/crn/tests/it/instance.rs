@@ -3,4 +3,5 @@
 mod copies;
 mod fixture;
 mod images;
+mod jailed;
 mod life;

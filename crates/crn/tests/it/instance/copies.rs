@@ -17,7 +17,7 @@ use super::fixture::{Reaper, Ship, reaches};
 const MIB: usize = 1 << 20;
 
 /// Halts at once: `hlt` in a loop. The rest is sevens.
-fn boot_disk() -> Vec<u8> {
+pub fn boot_disk() -> Vec<u8> {
     let mut disk = vec![7; 4 * MIB];
     disk[..3].copy_from_slice(&[0xf4, 0xeb, 0xfd]);
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
@@ -49,7 +49,7 @@ fn own(ship: &Ship, hash: &ItemHash) -> PathBuf {
     ship.folder.path().join("instances").join(hash.as_str())
 }
 
-async fn finished(node: &Instances, hash: &ItemHash) -> BackupStatus {
+pub async fn finished(node: &Instances, hash: &ItemHash) -> BackupStatus {
     let ended = async {
         loop {
             match node.backup_status(hash).unwrap() {
