@@ -5,3 +5,4 @@ mod fixture;
 mod images;
 mod jailed;
 mod life;
+mod moves;

@@ -30,7 +30,7 @@ fn image_tool(arguments: &[&str]) {
 }
 
 /// The bytes of a disk, with everything behind it.
-fn contents(image: &Path, folder: &Path) -> Vec<u8> {
+pub fn contents(image: &Path, folder: &Path) -> Vec<u8> {
     let raw = folder.join("raw");
     image_tool(&[
         "convert",
@@ -45,7 +45,7 @@ fn contents(image: &Path, folder: &Path) -> Vec<u8> {
     std::fs::read(raw).unwrap()
 }
 
-fn own(ship: &Ship, hash: &ItemHash) -> PathBuf {
+pub fn own(ship: &Ship, hash: &ItemHash) -> PathBuf {
     ship.folder.path().join("instances").join(hash.as_str())
 }
 
@@ -226,7 +226,7 @@ async fn a_migrated_disk_is_the_same_disk() {
     assert!(std::fs::read(theirs.join("volumes/data.ext4")).unwrap() == before.1);
     let again = other.import(&hash, fetch(false)).await;
     assert!(
-        matches!(again, Err(InstanceFault::WrongState(_))),
+        matches!(again, Err(InstanceFault::AlreadyHere)),
         "{again:?}"
     );
     node.close().await;
