@@ -74,6 +74,7 @@ pub use self::state::{InstanceState, Phase};
 use self::archive::Backups;
 use self::console::Console;
 use self::keeper::{Command, Keeper, Order, Outcome};
+use self::process::Life;
 use self::record::Record;
 use self::shop::Shop;
 use crate::config::Acceleration;
@@ -94,6 +95,9 @@ pub struct InstancesConfig {
     pub forward_address: IpAddr,
     /// How long a guest may take to shut down, in seconds.
     pub shutdown_seconds: u64,
+    /// Whether guests live on when the node ends. False: they end with it, as
+    /// in a power cut, and run again when it does.
+    pub outlive_node: bool,
     /// Path of QEMU. Unset: the first on the path.
     pub qemu: Option<PathBuf>,
     /// Folder of backups. Unset: `backups` in the node's folder.
@@ -107,6 +111,7 @@ impl Default for InstancesConfig {
             memory_mib: None,
             forward_address: IpAddr::from([0, 0, 0, 0]),
             shutdown_seconds: limits::INSTANCE_SHUTDOWN_DEADLINE.as_secs(),
+            outlive_node: true,
             qemu: None,
             backup_folder: None,
         }
@@ -174,6 +179,10 @@ impl Instances {
             links: ground.links,
             shutdown_patience: Duration::from_secs(config.shutdown_seconds),
             memory_mib,
+            life: match config.outlive_node {
+                true => Life::OfItsOwn,
+                false => Life::OfTheNode,
+            },
             qemu: config.qemu.clone(),
             acceleration: ground.acceleration,
             jails: ground.jails,

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::console::Console;
-use super::process::{Identity, Process};
+use super::process::{Identity, Life, Process};
 use super::qemu::{self, Machine};
 use super::qmp::Qmp;
 use crate::jail::Jail;
@@ -46,7 +46,7 @@ pub enum End {
 impl Guest {
     /// Starts QEMU and the guest. The error is a sentence; nothing runs then.
     pub async fn launch(
-        program: &Path,
+        (program, life): (&Path, Life),
         machine: &Machine<'_>,
         console: &Console,
         jail: Jail,
@@ -61,7 +61,7 @@ impl Guest {
         }
         let mut command = std::process::Command::new(program);
         command.args(qemu::arguments(machine));
-        let mut process = Process::launch(command, jail, machine.log).await?;
+        let mut process = Process::launch(command, (life, jail), machine.log).await?;
         let started = async {
             let qmp = first_contact(machine.sockets, &mut process, machine.log).await?;
             Guest::attach(process.identity, qmp, machine.sockets, console).await

@@ -298,7 +298,8 @@ impl Keeper {
         };
         let name = self.record.item_hash.as_str();
         let jail = confine::jail(&self.shop.jails, &machine, name, tap.clone());
-        Guest::launch(&way.program, &machine, &self.console, jail)
+        let life = self.shop.life;
+        Guest::launch((&way.program, life), &machine, &self.console, jail)
             .await
             .map_err(wrong)
     }

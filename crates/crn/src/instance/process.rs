@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use crate::jail::{Cell, Jail};
 use crate::limits;
+use crate::microvm::spawn_with_the_node;
 
 /// Which process it is, across restarts of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,15 @@ pub struct Identity {
     pub pid: i32,
     /// When it began, in clock ticks since the host's start.
     pub started: u64,
+}
+
+/// How long a process may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Until it is ended; it does not notice that the node ends.
+    OfItsOwn,
+    /// The kernel kills it when the node ends, however that happens.
+    OfTheNode,
 }
 
 /// A QEMU that runs or has just ended.
@@ -55,11 +65,11 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts a program in its jail, in a session of its own; what it prints goes
-    /// to `log`. The error is a sentence.
+    /// Starts a program in its jail, in a session of its own if it has a life of
+    /// its own; what it prints goes to `log`. The error is a sentence.
     pub async fn launch(
         mut command: std::process::Command,
-        jail: Jail,
+        (life, jail): (Life, Jail),
         log: &Path,
     ) -> Result<Process, String> {
         // At its end always: who shortens the log leaves no hole in it.
@@ -69,9 +79,11 @@ impl Process {
         let twin = log.try_clone().map_err(|error| error.to_string())?;
         command.stdin(Stdio::null()).stdout(log).stderr(twin);
         let program = command.get_program().to_string_lossy().into_owned();
-        let (child, cell) = start(command, jail.outlive())
-            .await
-            .map_err(|error| format!("{program}: {error}"))?;
+        let started = match life {
+            Life::OfItsOwn => start(command, jail.outlive()).await,
+            Life::OfTheNode => spawn_with_the_node(command, Vec::new(), jail).await,
+        };
+        let (child, cell) = started.map_err(|error| format!("{program}: {error}"))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let mut process = Process::open(pid.ok_or("it ended at once")?)?;
         process.child = Some(child);
@@ -155,12 +167,12 @@ mod tests {
     use super::*;
     use crate::jail::Jails;
 
-    async fn launch(arguments: &[&str], folder: &Path) -> Process {
+    async fn launch(arguments: &[&str], folder: &Path, life: Life) -> Process {
         let (program, rest) = arguments.split_first().unwrap();
         let mut command = std::process::Command::new(program);
         command.args(rest);
         let jail = Jails::off().jail("test");
-        Process::launch(command, jail, &folder.join("log"))
+        Process::launch(command, (life, jail), &folder.join("log"))
             .await
             .unwrap()
     }
@@ -168,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_is_found_again_and_killed() {
         let folder = tempfile::tempdir().unwrap();
-        let first = launch(&["sleep", "60"], folder.path()).await;
+        let first = launch(&["sleep", "60"], folder.path(), Life::OfItsOwn).await;
         let identity = first.identity;
         drop(first);
         let mut again = Process::open(identity.pid).unwrap();
@@ -180,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = launch(&["true"], folder.path()).await;
+        let mut process = launch(&["true"], folder.path(), Life::OfTheNode).await;
         timeout(limits::INSTANCE_MONITOR_DEADLINE, process.ended())
             .await
             .unwrap();

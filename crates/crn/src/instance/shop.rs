@@ -11,6 +11,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::disks::Folders;
 use super::fault::InstanceFault;
 use super::link::Links;
+use super::process::Life;
 use super::record::Record;
 use super::source::Source;
 use super::state::{InstanceState, Phase};
@@ -36,6 +37,7 @@ pub(super) struct Shop {
     pub(super) links: Arc<dyn Links>,
     pub(super) shutdown_patience: Duration,
     pub(super) memory_mib: u64,
+    pub(super) life: Life,
     pub(super) qemu: Option<PathBuf>,
     pub(super) acceleration: Acceleration,
     pub(super) jails: Jails,
