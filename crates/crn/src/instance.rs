@@ -13,7 +13,7 @@
 //! | `source`, `disks`, `qcow2`, `tool` | messages, files, images |
 //! | `seed`, `iso` | what the guest is told at its first start |
 //! | `link` | the network |
-//! | `qemu`, `guest`, `process`, `qmp`, `console` | the running machine |
+//! | `qemu`, `confine`, `guest`, `process`, `qmp`, `console` | the running machine |
 //! | `backup`, `archive`, `restore`, `migration`, `tar` | copies of its disks |
 //! | `workloads` | what the routes ask |
 //!
@@ -24,6 +24,7 @@
 
 mod archive;
 mod backup;
+mod confine;
 mod console;
 mod disks;
 mod fault;
@@ -77,6 +78,7 @@ use self::process::Life;
 use self::record::Record;
 use self::shop::Shop;
 use crate::config::Acceleration;
+use crate::jail::Jails;
 use crate::limits;
 
 /// What operators decide about instances.
@@ -127,6 +129,8 @@ pub struct Ground {
     pub links: Arc<dyn Links>,
     /// How machines run.
     pub acceleration: Acceleration,
+    /// What their processes may touch.
+    pub jails: Jails,
 }
 
 /// All instances of a node; all clones are one.
@@ -181,6 +185,7 @@ impl Instances {
             },
             qemu: config.qemu.clone(),
             acceleration: ground.acceleration,
+            jails: ground.jails,
             states: RwLock::new(None),
             copies: Semaphore::new(limits::DISK_COPIES_MAX),
             way: OnceCell::new(),

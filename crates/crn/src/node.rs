@@ -26,6 +26,7 @@ use crate::config::CrnConfig;
 use crate::core_node::{CoreFault, CoreNode};
 use crate::executor::Fault;
 use crate::instance::InstanceFault;
+use crate::jail::JailError;
 use crate::lan::{Lan, LanError, Mode};
 use crate::limits;
 use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
@@ -71,6 +72,9 @@ pub enum Error {
     /// There is no place for microVMs.
     #[error(transparent)]
     MicroVm(#[from] MicroVmError),
+    /// Instances cannot be jailed.
+    #[error(transparent)]
+    Jail(#[from] JailError),
     /// There is no place for instances.
     #[error(transparent)]
     Instances(#[from] InstanceFault),

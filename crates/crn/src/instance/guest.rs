@@ -19,6 +19,7 @@ use super::console::Console;
 use super::process::{Identity, Life, Process};
 use super::qemu::{self, Machine};
 use super::qmp::Qmp;
+use crate::jail::Jail;
 use crate::limits;
 
 /// A running guest.
@@ -48,6 +49,7 @@ impl Guest {
         (program, life): (&Path, Life),
         machine: &Machine<'_>,
         console: &Console,
+        jail: Jail,
     ) -> Result<Guest, String> {
         remove_sockets(machine.sockets);
         let longest = qemu::serial(machine.sockets).as_os_str().len();
@@ -57,7 +59,9 @@ impl Guest {
                 machine.sockets.display()
             ));
         }
-        let mut process = Process::launch((program, life), &qemu::arguments(machine), machine.log)?;
+        let mut command = std::process::Command::new(program);
+        command.args(qemu::arguments(machine));
+        let mut process = Process::launch(command, (life, jail), machine.log).await?;
         let started = async {
             let qmp = first_contact(machine.sockets, &mut process, machine.log).await?;
             Guest::attach(process.identity, qmp, machine.sockets, console).await

@@ -16,6 +16,7 @@ use super::record::Record;
 use super::source::Source;
 use super::state::{InstanceState, Phase};
 use crate::config::Acceleration;
+use crate::jail::Jails;
 use crate::microvm::{Probe, choose, find_qemu};
 
 /// How QEMU runs here.
@@ -39,6 +40,7 @@ pub(super) struct Shop {
     pub(super) life: Life,
     pub(super) qemu: Option<PathBuf>,
     pub(super) acceleration: Acceleration,
+    pub(super) jails: Jails,
     pub(super) states: RwLock<Option<States>>,
     /// Copies of whole disks that run at the same time.
     pub(super) copies: Semaphore,
