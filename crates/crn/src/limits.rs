@@ -16,6 +16,21 @@ pub const REQUEST_BYTES_PER_SECOND_MIN: u64 = 1024;
 /// Largest body that travels with the head of its call or answer.
 pub const BODY_WHOLE_BYTES_MAX: u64 = 64 << 10;
 
+/// Longest request of a program to its node's own API, with its frame.
+pub const GUEST_QUESTION_BYTES_MAX: usize = (1 << 20) + (128 << 10);
+
+/// Values that a program keeps in the node's cache.
+pub const CACHE_KEYS_MAX: usize = 4096;
+
+/// Bytes of all these values.
+pub const CACHE_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of a key of the cache, and of a pattern for keys.
+pub const CACHE_KEY_BYTES_MAX: usize = 200;
+
+/// How long such a value is kept.
+pub const CACHE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Longest message of a WebSocket, either way.
 pub const MESSAGE_BYTES_MAX: usize = beth_guest::frame::MAX_MESSAGE_BYTES;
 

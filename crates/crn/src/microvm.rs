@@ -61,6 +61,7 @@ pub(crate) use qemu::find as find_qemu;
 
 use crate::config::Acceleration;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::guest_api::GuestApi;
 use crate::jail::{self, JailError, Jails};
 use crate::limits;
 use assets::{ADVICE, Assets};
@@ -94,6 +95,8 @@ pub struct MicroVmConfig {
     pub jail_first_user: u32,
     /// Room of all templates together, in MiB; 0: machines boot.
     pub templates_mib: u64,
+    /// What programs may ask the node; `None`: nothing.
+    pub guest_api: Option<GuestApi>,
 }
 
 impl MicroVmConfig {
@@ -109,6 +112,7 @@ impl MicroVmConfig {
             jail: jail::Mode::Auto,
             jail_first_user: 200_000,
             templates_mib: TEMPLATES_MIB,
+            guest_api: None,
         }
     }
 
@@ -292,6 +296,7 @@ impl Plan {
             memory: Memory::Own,
             port: 0,
             log: 0,
+            api: 0,
             monitor: 0,
         }
     }

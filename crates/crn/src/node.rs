@@ -24,6 +24,7 @@ use crate::api::{self, Api};
 use crate::config::CrnConfig;
 use crate::core_node::{CoreFault, CoreNode};
 use crate::executor::Fault;
+use crate::guest_api::GuestApi;
 use crate::instance::InstanceFault;
 use crate::lan::{Lan, LanError, Mode};
 use crate::limits;
@@ -117,6 +118,9 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
     microvm.jail_first_user = config.jail_first_user;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
     microvm.templates_mib = config.templates_mib;
+    let folder = config.folder.join("guests");
+    let guest_api = GuestApi::open(&folder, CoreNode::new(&config.core_node)?);
+    microvm.guest_api = Some(guest_api.map_err(|source| Error::Folder { folder, source })?);
     Ok(Executors {
         wasm,
         microvm: Arc::new(MicroVm::new(microvm)?),

@@ -229,11 +229,13 @@ impl Inner {
         let internal = |error: std::io::Error| Fault::Internal(format!("starting QEMU: {error}"));
         let (port, guest_port) = pair().map_err(internal)?;
         let (log, guest_log) = pair().map_err(internal)?;
+        let (api, guest_api) = pair().map_err(internal)?;
         let (monitor, its_monitor) = pair().map_err(internal)?;
         let machine = qemu::Machine {
             memory: origin.memory,
             port: guest_port.as_raw_fd(),
             log: guest_log.as_raw_fd(),
+            api: guest_api.as_raw_fd(),
             monitor: its_monitor.as_raw_fd(),
             ..plan.machine()
         };
@@ -245,13 +247,17 @@ impl Inner {
             .stderr(Stdio::piped());
         let spawned = Instant::now();
         let mut inherited = origin.inherited;
-        inherited.extend([guest_port, guest_log, its_monitor]);
+        inherited.extend([guest_port, guest_log, guest_api, its_monitor]);
         let spawning = spawn::spawn(command, inherited, self.jail(&machine));
         let (mut child, cell) = spawning.await.map_err(|error| {
             Fault::NotHere(format!("{} does not start: {error}", plan.qemu.display()))
         })?;
         let output = Output::after(origin.log);
         output.tasks.spawn(output.log.clone().follow(log));
+        if let Some(service) = &self.config.guest_api {
+            let program = plan.setup.item_hash.clone();
+            output.tasks.spawn(service.clone().serve(api, program));
+        }
         if let Some(console) = child.stdout.take() {
             output.tasks.spawn(output.console.clone().follow(console));
         }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use beth_guest::frame::{LOG_PORT, PORT};
+use beth_guest::frame::{API_PORT, LOG_PORT, PORT};
 use serde_json::json;
 
 use super::assets::Assets;
@@ -59,9 +59,10 @@ pub(super) struct Machine<'a> {
     pub(super) memory_mib: u64,
     pub(super) drives: &'a [Drive],
     pub(super) memory: Memory<'a>,
-    /// Descriptors of the sockets behind the two ports.
+    /// Descriptors of the sockets behind the three ports.
     pub(super) port: RawFd,
     pub(super) log: RawFd,
+    pub(super) api: RawFd,
     /// Descriptor of the socket of the monitor.
     pub(super) monitor: RawFd,
 }
@@ -157,7 +158,12 @@ pub(super) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     );
     add("-mon", format!("chardev={MONITOR},mode=control").into());
     add("-device", "virtio-serial-device".into());
-    for (name, descriptor) in [(PORT, machine.port), (LOG_PORT, machine.log)] {
+    let ports = [
+        (PORT, machine.port),
+        (LOG_PORT, machine.log),
+        (API_PORT, machine.api),
+    ];
+    for (name, descriptor) in ports {
         add(
             "-chardev",
             format!("socket,id={name},fd={descriptor}").into(),
@@ -217,6 +223,7 @@ mod tests {
             memory,
             port: 8,
             log: 9,
+            api: 11,
             monitor: 10,
         };
         let arguments: Vec<String> = arguments(&machine)

@@ -28,6 +28,7 @@ const DATA: &str = "data";
 /// A program as the machine needs it.
 #[derive(Debug)]
 pub(super) struct Setup {
+    pub(super) item_hash: ItemHash,
     pub(super) drives: Vec<Drive>,
     config: Vec<(&'static str, Value)>,
 }
@@ -75,6 +76,7 @@ impl Setup {
             ("variables", variables(program)),
         ];
         Ok(Setup {
+            item_hash: program.item_hash.clone(),
             drives: parts.drives,
             config,
         })
