@@ -95,12 +95,12 @@ class Cli:
             getattr(function, "cache_clear", lambda: None)()
 
 
-def until(ask, accept=bool):
+def until(ask, accept=bool, seconds=VISIBLE_SECONDS):
     """Asks the node until the answer is accepted; commands return before their message is processed."""
     import time
     import urllib.error
 
-    deadline = time.monotonic() + VISIBLE_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         answer, failure = None, None
         try:
@@ -110,5 +110,5 @@ def until(ask, accept=bool):
         except (urllib.error.HTTPError, KeyError, IndexError) as error:
             failure = error
         if time.monotonic() > deadline:
-            raise AssertionError(f"not visible within {VISIBLE_SECONDS} s: {answer!r} {failure!r}")
+            raise AssertionError(f"not visible within {seconds} s: {answer!r} {failure!r}")
         time.sleep(0.02)

@@ -45,6 +45,8 @@ class Network:
         self.compute = [node["url"] for node in said["compute_nodes"]]
         self.compute_hashes = [node["node_hash"] for node in said["compute_nodes"]]
         self.accounts = said["accounts"]
+        #: STORE messages of root disks, by name.
+        self.images = said["images"]
         self.keys = [account["private_key"] for account in self.accounts]
         self.addresses = [account["address"] for account in self.accounts]
 

@@ -16,13 +16,14 @@
 mod child;
 mod folder;
 mod genesis;
+mod images;
 mod layout;
 mod ports;
 mod render;
 mod report;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -70,14 +71,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let folder = Folder::open(&args.dir, args.fresh)?;
     let ports = ports::choose(args.port_base, args.core_nodes, args.compute_nodes)?;
     let layout = Layout::new(folder.path(), ports);
-    let guest = render::guest_image();
-    let peer_ids = render::write(&layout, guest.as_deref())?;
+    let stand_ins = render::stand_ins();
+    let peer_ids = render::write(&layout, &stand_ins)?;
 
     let mut children = Children::default();
     let told = Told {
         args: &args,
         begun,
-        has_guest: guest.is_some(),
+        image: stand_ins.get(render::DEFAULT_IMAGE).map(PathBuf::as_path),
+        has_guest: stand_ins.contains_key(render::DEFAULT_RUNTIME),
     };
     let outcome = tokio::select! {
         outcome = live(&layout, &peer_ids, &mut children, &told) => outcome,
@@ -99,6 +101,7 @@ pub fn default_ports() -> Vec<u16> {
 struct Told<'a> {
     args: &'a Args,
     begun: Instant,
+    image: Option<&'a Path>,
     has_guest: bool,
 }
 
@@ -118,8 +121,8 @@ async fn live(
         children.push(Child::start(node)?);
     }
     children.ready(READY_TIMEOUT).await?;
-    let begin = genesis::begin(layout, peer_ids);
-    tokio::select! {
+    let begin = genesis::begin(layout, peer_ids, told.image);
+    let image = tokio::select! {
         outcome = tokio::time::timeout(GENESIS_TIMEOUT, begin) => match outcome {
             Ok(outcome) => outcome.context("the network has started, but its beginning could not be published")?,
             Err(_) => bail!(
@@ -128,8 +131,8 @@ async fn live(
             ),
         },
         died = children.died() => return Err(died),
-    }
-    let network = report::Network::new(layout, peer_ids);
+    };
+    let network = report::Network::new(layout, peer_ids, image.as_ref());
     network.write(&layout.dir)?;
     let text = match told.args.json {
         true => network.to_line()?,

@@ -13,7 +13,7 @@
 //! | `source`, `disks`, `qcow2`, `tool` | messages, files, images |
 //! | `seed`, `iso` | what the guest is told at its first start |
 //! | `link` | the network |
-//! | `qemu`, `guest`, `process`, `qmp`, `console` | the running machine |
+//! | `qemu`, `confine`, `guest`, `process`, `qmp`, `console` | the running machine |
 //! | `backup`, `archive`, `restore`, `migration`, `tar` | copies of its disks |
 //! | `workloads` | what the routes ask |
 //!
@@ -24,6 +24,7 @@
 
 mod archive;
 mod backup;
+mod confine;
 mod console;
 mod disks;
 mod fault;
@@ -73,9 +74,11 @@ pub use self::state::{InstanceState, Phase};
 use self::archive::Backups;
 use self::console::Console;
 use self::keeper::{Command, Keeper, Order, Outcome};
+use self::process::Life;
 use self::record::Record;
 use self::shop::Shop;
 use crate::config::Acceleration;
+use crate::jail::Jails;
 use crate::limits;
 
 /// What operators decide about instances.
@@ -92,6 +95,9 @@ pub struct InstancesConfig {
     pub forward_address: IpAddr,
     /// How long a guest may take to shut down, in seconds.
     pub shutdown_seconds: u64,
+    /// Whether guests live on when the node ends. False: they end with it, as
+    /// in a power cut, and run again when it does.
+    pub outlive_node: bool,
     /// Path of QEMU. Unset: the first on the path.
     pub qemu: Option<PathBuf>,
     /// Folder of backups. Unset: `backups` in the node's folder.
@@ -105,6 +111,7 @@ impl Default for InstancesConfig {
             memory_mib: None,
             forward_address: IpAddr::from([0, 0, 0, 0]),
             shutdown_seconds: limits::INSTANCE_SHUTDOWN_DEADLINE.as_secs(),
+            outlive_node: true,
             qemu: None,
             backup_folder: None,
         }
@@ -122,6 +129,8 @@ pub struct Ground {
     pub links: Arc<dyn Links>,
     /// How machines run.
     pub acceleration: Acceleration,
+    /// What their processes may touch.
+    pub jails: Jails,
 }
 
 /// All instances of a node; all clones are one.
@@ -170,8 +179,13 @@ impl Instances {
             links: ground.links,
             shutdown_patience: Duration::from_secs(config.shutdown_seconds),
             memory_mib,
+            life: match config.outlive_node {
+                true => Life::OfItsOwn,
+                false => Life::OfTheNode,
+            },
             qemu: config.qemu.clone(),
             acceleration: ground.acceleration,
+            jails: ground.jails,
             states: RwLock::new(None),
             copies: Semaphore::new(limits::DISK_COPIES_MAX),
             way: OnceCell::new(),

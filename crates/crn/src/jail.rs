@@ -154,6 +154,8 @@ pub struct Jail {
     limits: Limits,
     network: bool,
     keep: bool,
+    outlives: bool,
+    descriptors: Vec<Arc<OwnedFd>>,
 }
 
 impl Jails {
@@ -203,6 +205,8 @@ impl Jails {
             limits: Limits::default(),
             network: false,
             keep: false,
+            outlives: false,
+            descriptors: Vec::new(),
         }
     }
 
@@ -277,6 +281,18 @@ impl Jail {
         self
     }
 
+    /// Puts it into a session of its own: no signal to the node's reaches it.
+    pub fn outlive(mut self) -> Jail {
+        self.outlives = true;
+        self
+    }
+
+    /// Lets it have a descriptor, under the number that it has here.
+    pub fn hand(mut self, descriptor: Arc<OwnedFd>) -> Jail {
+        self.descriptors.push(descriptor);
+        self
+    }
+
     fn place(mut self, path: &Path, access: Access) -> Jail {
         self.places.push(Place {
             path: path.to_owned(),
@@ -294,7 +310,10 @@ impl Jail {
         let (told, tell) = UnixStream::pair()?;
         told.set_nonblocking(true)?;
         if inner.host.off {
-            return Ok(Cell::open(told));
+            let steps = self.own_steps();
+            let names = steps.iter().map(Step::name).collect();
+            enter::attach(command, steps, OwnedFd::from(tell));
+            return Ok(Cell::open(told, names));
         }
         only_own_environment(command);
         let user = match &inner.users {
@@ -380,6 +399,7 @@ impl Jail {
             });
         }
         steps.push(Step::CloseOnExec);
+        steps.extend(self.own_steps());
         steps.extend(user.map(|user| Step::Inherit(user.lock.as_raw_fd())));
         steps.extend(host::namespaces(walls, host.network && !self.network));
         let places = plan::places(&found(program), &self.places)?;
@@ -413,6 +433,13 @@ impl Jail {
             steps.push(Step::Filter(filter::program()));
         }
         Ok(steps)
+    }
+
+    fn own_steps(&self) -> Vec<Step> {
+        let session = self.outlives.then_some(Step::Session);
+        let descriptors = self.descriptors.iter();
+        let inherited = descriptors.map(|descriptor| Step::Inherit(descriptor.as_raw_fd()));
+        session.into_iter().chain(inherited).collect()
     }
 
     fn process_limits(&self, walls: Walls) -> Vec<Step> {

@@ -46,8 +46,25 @@ pub const SOCKET_SILENCE_DEADLINE: Duration = Duration::from_secs(90);
 /// Longest wait for one end of a WebSocket after the other has closed.
 pub const SOCKET_CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a client may take nothing of what waits for it until its connection
+/// is ended.
+pub const STALLED_DEADLINE: Duration = Duration::from_secs(120);
+
 /// Longest silence in the middle of a program's answer.
 pub const ANSWER_IDLE_DEADLINE: Duration = Duration::from_secs(300);
+
+/// How often the two sides of a component's answer are looked at.
+pub const ANSWER_WATCH_PERIOD: Duration = Duration::from_millis(250);
+
+/// Least that a reader takes of a component's answer, on average, beyond a grace
+/// of `wasm.reader_seconds_max`. The component's own slowness does not count.
+pub const ANSWER_BYTES_PER_SECOND_MIN: u64 = 1024;
+
+/// Bytes that a component may write at once to a body, of which two pieces wait.
+pub const WASM_PIECE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes that a component may hand to the host in one call of it.
+pub const WASM_HOST_CALL_BYTES_MAX: usize = 4 << 20;
 
 /// Largest answer of a program that comes in one piece.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -122,8 +139,8 @@ pub const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(240);
 /// Largest component: a Python interpreter with its libraries has 30 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 
-/// Components remembered because they took too long to compile.
-pub const SLOW_COMPONENTS_MAX: usize = 1024;
+/// Components remembered because they were compiled, or nearly, in vain.
+pub const HOPELESS_COMPONENTS_MAX: usize = 1024;
 
 /// Largest code or data archive.
 pub const CODE_BYTES_MAX: u64 = 256 << 20;

@@ -58,6 +58,7 @@ pub use assets::default_guest_folder;
 pub use firecracker::{Firecracker, FirecrackerConfig};
 pub use kvm::kvm_self_test_main;
 pub(crate) use qemu::find as find_qemu;
+pub(crate) use spawn::spawn as spawn_with_the_node;
 
 use crate::config::Acceleration;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};

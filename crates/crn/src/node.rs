@@ -7,6 +7,7 @@
 
 mod assemble;
 mod links;
+mod stalled;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use crate::core_node::{CoreFault, CoreNode};
 use crate::executor::Fault;
 use crate::guest_api::GuestApi;
 use crate::instance::InstanceFault;
+use crate::jail::JailError;
 use crate::lan::{Lan, LanError, Mode};
 use crate::limits;
 use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
@@ -71,6 +73,9 @@ pub enum Error {
     /// There is no place for microVMs.
     #[error(transparent)]
     MicroVm(#[from] MicroVmError),
+    /// Instances cannot be jailed.
+    #[error(transparent)]
+    Jail(#[from] JailError),
     /// There is no place for instances.
     #[error(transparent)]
     Instances(#[from] InstanceFault),
@@ -194,6 +199,9 @@ pub async fn run_given(
     let listener = listener.tap_io(|stream| {
         // Small answers leave at once; a socket that refuses is only slower.
         let _ = stream.set_nodelay(true);
+        if let Err(error) = stalled::end_after(&*stream, limits::STALLED_DEADLINE) {
+            tracing::debug!(%error, "a client that takes nothing will keep its connection");
+        }
     });
     let closing = CancellationToken::new();
     let ended = closing.clone().cancelled_owned();

@@ -9,14 +9,17 @@
 //! idle; what a call leaves behind in memory is gone with its instance. Guests run on
 //! threads of their own ([`engine`]) and give way every tick, so that endless
 //! loops slow down neither the node's API nor, for long, each other. A call is
-//! bound in time by `resources.seconds`, in memory by `resources.memory`, and
-//! sees the `variables` of its message; there is no file system and no socket.
+//! bound by `resources.seconds`, both until the head of its answer and in all
+//! that it computes, after its head also by who reads it ([`flow`]), and in
+//! memory by `resources.memory`. It sees the `variables` of its message; there is
+//! no file system and no socket.
 //! What else a program may ask of its host is in [`factors`].
 
 mod call;
 mod compiled;
 mod engine;
 mod factors;
+mod flow;
 mod guest;
 mod log;
 mod memory;
@@ -44,6 +47,7 @@ use compiled::Compiled;
 use engine::Engine;
 use factors::outgoing::Outgoing;
 use factors::{Network, Rights, Services};
+use flow::Patience;
 use guest::Guest;
 use log::Log;
 use memory::Budget;
@@ -68,6 +72,12 @@ pub struct WasmConfig {
     pub compiled_mib_max: u64,
     /// Seconds of one call, whatever its message asks for.
     pub seconds_max: u64,
+    /// Seconds of one answer after its head, events and large files among them,
+    /// however little the program computes for it.
+    pub stream_seconds_max: u64,
+    /// Seconds that a reader may keep a program waiting with its answer, and one
+    /// more for each KiB that it takes.
+    pub reader_seconds_max: u64,
     /// Addresses with their ports that programs with internet access may reach
     /// although they are private; all other private ones are refused.
     pub private_addresses: Vec<SocketAddr>,
@@ -82,6 +92,8 @@ impl Default for WasmConfig {
             resident_mib_max: 32 << 10,
             compiled_mib_max: 8 << 10,
             seconds_max: 300,
+            stream_seconds_max: 3600,
+            reader_seconds_max: 30,
             private_addresses: Vec::new(),
         }
     }
@@ -241,7 +253,10 @@ impl Executor for Wasm {
 /// What one call may use.
 #[derive(Clone, Debug)]
 struct Bounds {
+    /// Until the head of its answer, and of the processor until the end.
     deadline: Duration,
+    /// After the head.
+    patience: Patience,
     memory_bytes: usize,
     rights: Arc<Rights>,
 }
@@ -255,6 +270,11 @@ impl Bounds {
             .min(4096);
         Bounds {
             deadline: Duration::from_secs(content.resources.seconds.min(config.seconds_max)),
+            patience: Patience {
+                all: Duration::from_secs(config.stream_seconds_max),
+                silence: limits::ANSWER_IDLE_DEADLINE,
+                reader: Duration::from_secs(config.reader_seconds_max),
+            },
             memory_bytes: usize::try_from(memory_mib << 20).unwrap_or(usize::MAX),
             rights: Arc::new(Rights::of(content)),
         }
@@ -302,9 +322,14 @@ impl Machine for Component {
                 ],
                 body: event.into_bytes().into(),
             };
-            let answer = self.call(call).await?;
-            let said = answer.body.collect(limits::EVENT_ANSWER_BYTES_MAX).await;
-            said.map_err(|fault| Fault::Died(fault.to_string()))
+            let said = async {
+                let answer = self.call(call).await?;
+                let said = answer.body.collect(limits::EVENT_ANSWER_BYTES_MAX).await;
+                said.map_err(|fault| Fault::Died(fault.to_string()))
+            };
+            // Nobody reads it but the log: all of it is due when its head would be.
+            let said = tokio::time::timeout(self.bounds.deadline, said).await;
+            said.unwrap_or(Err(Fault::Timeout))
         }
         .boxed()
     }

@@ -3,24 +3,27 @@
 //! configured to believe.
 //!
 //! ```text
-//!  balances-update            1 000 000 ALEPH for each development account
+//!  balances-update            1 000 000 ALEPH for each development account and the foundation
 //!  aleph_credit_distribution  credits, for what must be paid with them
 //!  corechannel                the core nodes, and the compute nodes linked to them
+//!  vm-images                  the Debian image, if it has been built
 //! ```
 //!
 //! Published once; the list of nodes again when it changed. Ready means that
 //! every core node has it and placement has seen every compute node.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use beth_protocol::registry::{self, CoreNode, Registry, ResourceNode};
-use beth_protocol::{Account, Message, MessageType};
+use beth_protocol::{Account, ItemHash, Message, MessageType};
 use beth_sdk::client::messages::Wait;
 use beth_sdk::{Client, Error, Scheduler, content, development};
 use serde_json::{Value, json};
 
+use super::images;
 use super::layout::Layout;
 use super::render::multiaddress;
 
@@ -33,8 +36,13 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 const GOSSIP_TIMEOUT: Duration = Duration::from_millis(500);
 const POLL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Publishes what is missing and waits until the network can work.
-pub async fn begin(layout: &Layout, peer_ids: &[String]) -> anyhow::Result<()> {
+/// Publishes what is missing and waits until the network can work. The STORE
+/// message of the image for instances, if there is one at `image`.
+pub async fn begin(
+    layout: &Layout,
+    peer_ids: &[String],
+    image: Option<&Path>,
+) -> anyhow::Result<Option<ItemHash>> {
     let foundation = development::foundation().context("the development foundation has no key")?;
     let clients = layout
         .core
@@ -45,12 +53,25 @@ pub async fn begin(layout: &Layout, peer_ids: &[String]) -> anyhow::Result<()> {
         bail!("a network needs a core node")
     };
     for message in missing(first, &foundation, &registry(layout, peer_ids)?).await? {
-        first.publish(&message, MESSAGE_TIMEOUT).await?;
-        for other in others {
-            spread(other, &message).await?;
-        }
+        everywhere(first, others, &message).await?;
     }
-    wait_for_nodes(layout).await
+    let image = match image {
+        Some(path) => Some(images::announce(first, &foundation, path).await?),
+        None => None,
+    };
+    for message in image.iter().flat_map(|image| &image.messages) {
+        everywhere(first, others, message).await?;
+    }
+    wait_for_nodes(layout).await?;
+    Ok(image.map(|image| image.item_hash))
+}
+
+async fn everywhere(first: &Client, others: &[Client], message: &Message) -> anyhow::Result<()> {
+    first.publish(message, MESSAGE_TIMEOUT).await?;
+    for other in others {
+        spread(other, message).await?;
+    }
+    Ok(())
 }
 
 /// Gossip brings a message to the other nodes; one that was not connected yet
@@ -76,7 +97,8 @@ async fn missing(
     registry: &Registry,
 ) -> anyhow::Result<Vec<Message>> {
     let mut messages = Vec::new();
-    let accounts = development::accounts();
+    let mut accounts = development::accounts();
+    accounts.insert(0, foundation.clone());
     let last = accounts
         .last()
         .context("there are no development accounts")?;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use beth_ccn::CcnConfig;
 use beth_crn::config::CrnConfig;
+use beth_crn::instance::InstancesConfig;
 use beth_network::Identity;
 use beth_protocol::judge::Rules;
 use beth_protocol::{Account, ItemHash};
@@ -23,14 +24,28 @@ use crate::config::{Config, LogConfig};
 pub const DEFAULT_RUNTIME: &str =
     "63f07193e6ee9d207b7d1fcf8286f9aee34e6f12f101d2ec77c1229f92964696";
 
-/// Our own Python runtime, if it has been built.
-pub fn guest_image() -> Option<PathBuf> {
-    let image = beth_crn::microvm::default_guest_folder().join("python.squashfs");
-    image.is_file().then_some(image)
+/// The Debian 12 that every client offers for instances.
+pub const DEFAULT_IMAGE: &str = "b6ff5c3a8205d1ca4c7c3369300eeafff498b558f71b851aa2114afd0a532717";
+
+/// STORE messages of the public network, and the files of ours that stand for
+/// theirs: those that have been built here.
+pub type StandIns = BTreeMap<String, PathBuf>;
+
+/// Our own Python runtime and Debian image, if they have been built.
+pub fn stand_ins() -> StandIns {
+    let folder = beth_crn::microvm::default_guest_folder();
+    [
+        (DEFAULT_RUNTIME, "python.squashfs"),
+        (DEFAULT_IMAGE, "debian-12.qcow2"),
+    ]
+    .into_iter()
+    .map(|(name, file)| (name.to_owned(), folder.join(file)))
+    .filter(|(_, path)| path.is_file())
+    .collect()
 }
 
 /// Writes folders, keys and config files; the peer ids of the core nodes.
-pub fn write(layout: &Layout, runtime: Option<&Path>) -> anyhow::Result<Vec<String>> {
+pub fn write(layout: &Layout, stand_ins: &StandIns) -> anyhow::Result<Vec<String>> {
     let folders = layout
         .core
         .iter()
@@ -50,14 +65,14 @@ pub fn write(layout: &Layout, runtime: Option<&Path>) -> anyhow::Result<Vec<Stri
         .map(|core| Ok(Identity::load_or_create(&identity_path(core))?.peer_id()))
         .collect::<anyhow::Result<Vec<String>>>()?;
     for index in 0..layout.core.len() {
-        let config = core_config(layout, index, &peer_ids, runtime)?;
+        let config = core_config(layout, index, &peer_ids, stand_ins)?;
         write_whole(
             &layout.core[index].place.config,
             config.to_toml()?.as_bytes(),
         )?;
     }
     for compute in &layout.compute {
-        let config = compute_config(layout, compute, runtime)?;
+        let config = compute_config(layout, compute, stand_ins)?;
         write_whole(&compute.place.config, config.to_toml()?.as_bytes())?;
     }
     Ok(peer_ids)
@@ -86,7 +101,7 @@ fn core_config(
     layout: &Layout,
     index: usize,
     peer_ids: &[String],
-    runtime: Option<&Path>,
+    stand_ins: &StandIns,
 ) -> anyhow::Result<Config> {
     let core = &layout.core[index];
     let foundation = foundation()?;
@@ -111,10 +126,7 @@ fn core_config(
         corechannel_address: foundation.clone(),
         ..Rules::default()
     };
-    ccn.well_known_files = runtime
-        .map(|path| (DEFAULT_RUNTIME.to_owned(), path.to_owned()))
-        .into_iter()
-        .collect();
+    ccn.well_known_files = stand_ins.clone().into_iter().collect();
     let scheduler = (index == 0).then(|| beth_scheduler::Config {
         core_node: None,
         corechannel_address: foundation,
@@ -132,13 +144,13 @@ fn core_config(
 fn compute_config(
     layout: &Layout,
     compute: &Compute,
-    runtime: Option<&Path>,
+    stand_ins: &StandIns,
 ) -> anyhow::Result<Config> {
     let scheduler = Account::ethereum(&scheduler_key())?;
-    let well_known_files: BTreeMap<ItemHash, PathBuf> = match runtime {
-        Some(path) => BTreeMap::from([(ItemHash::parse(DEFAULT_RUNTIME)?, path.to_owned())]),
-        None => BTreeMap::new(),
-    };
+    let well_known_files = stand_ins
+        .iter()
+        .map(|(name, path)| Ok((ItemHash::parse(name)?, path.clone())))
+        .collect::<anyhow::Result<_>>()?;
     let crn = CrnConfig {
         listen: ([127, 0, 0, 1], compute.place.port).into(),
         core_node: layout.core[compute.parent].place.url(),
@@ -148,6 +160,12 @@ fn compute_config(
         allocation_signers: vec![scheduler.address().to_owned()],
         allocation_token_hash: String::new(),
         well_known_files,
+        domain_name: "127.0.0.1".into(),
+        instances: InstancesConfig {
+            forward_address: [127, 0, 0, 1].into(),
+            outlive_node: false,
+            ..InstancesConfig::default()
+        },
         ..CrnConfig::default()
     };
     Ok(Config {
@@ -161,6 +179,8 @@ fn compute_config(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::up::layout::Ports;
 
@@ -173,7 +193,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path(), Ports::from_base(4020, 2, 1).unwrap());
         let image = dir.path().join("python.squashfs");
-        let peer_ids = write(&layout, Some(&image)).unwrap();
+        let stand_ins = [(DEFAULT_RUNTIME.to_owned(), image.clone())].into();
+        let peer_ids = write(&layout, &stand_ins).unwrap();
         let (first, second) = (
             read(&layout.core[0].place.config),
             read(&layout.core[1].place.config),
@@ -204,7 +225,7 @@ mod tests {
         );
         assert_eq!(crn.allocation_signers.len(), 1);
         // A second start keeps the identities.
-        assert_eq!(write(&layout, None).unwrap(), peer_ids);
+        assert_eq!(write(&layout, &StandIns::new()).unwrap(), peer_ids);
         assert!(
             read(&layout.core[0].place.config)
                 .ccn

@@ -1,10 +1,12 @@
 //! What `beth up` says when the network is ready: one line of JSON for scripts,
 //! a banner for people. The line is also kept as `network.json`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use beth_protocol::ItemHash;
 use beth_sdk::development;
 use serde::Serialize;
 
@@ -17,6 +19,7 @@ pub struct Network {
     core_nodes: Vec<CoreNode>,
     compute_nodes: Vec<ComputeNode>,
     accounts: Vec<FundedAccount>,
+    images: BTreeMap<&'static str, ItemHash>,
     pid: u32,
 }
 
@@ -41,7 +44,7 @@ struct FundedAccount {
 
 impl Network {
     /// The network of a layout, with the process of the caller.
-    pub fn new(layout: &Layout, peer_ids: &[String]) -> Network {
+    pub fn new(layout: &Layout, peer_ids: &[String], image: Option<&ItemHash>) -> Network {
         let core = layout.core.iter().zip(peer_ids);
         let accounts = development::accounts().into_iter().zip(development::KEYS);
         Network {
@@ -65,6 +68,10 @@ impl Network {
                     private_key: format!("0x{key}"),
                     chain: account.chain().to_string(),
                 })
+                .collect(),
+            images: image
+                .map(|hash| ("debian12", hash.clone()))
+                .into_iter()
                 .collect(),
             pid: std::process::id(),
         }
@@ -106,6 +113,12 @@ impl Network {
         }
         for (index, compute) in self.compute_nodes.iter().enumerate() {
             writeln!(out, "  compute node {}   {}", index + 1, compute.url)?;
+        }
+        for (name, item_hash) in &self.images {
+            writeln!(
+                out,
+                "  image {name}   {item_hash}   (root disk of instances)"
+            )?;
         }
         writeln!(
             out,
@@ -172,7 +185,7 @@ mod tests {
     #[test]
     fn the_line_keeps_the_contract() {
         let layout = Layout::new(Path::new("/x"), Ports::from_base(4020, 2, 1).unwrap());
-        let network = Network::new(&layout, &["p1".into(), "p2".into()]);
+        let network = Network::new(&layout, &["p1".into(), "p2".into()], None);
         let line = network.to_line().unwrap();
         assert!(!line.contains('\n'));
         let json: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -195,7 +208,7 @@ mod tests {
     #[test]
     fn the_banner_shows_every_key_and_what_is_missing() {
         let layout = Layout::new(Path::new("/x"), Ports::from_base(5020, 1, 1).unwrap());
-        let banner = Network::new(&layout, &["p1".into()]).to_banner(
+        let banner = Network::new(&layout, &["p1".into()], None).to_banner(
             &layout,
             Duration::from_millis(1_234),
             false,

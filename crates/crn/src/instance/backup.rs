@@ -11,6 +11,7 @@
 //! name only when it and its particulars are whole.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -233,13 +234,18 @@ impl Keeper {
             tool: "QEMU",
             reason,
         };
-        let mut jobs = Vec::new();
+        let (mut jobs, mut lent_sets) = (Vec::new(), Vec::new());
         for source in sources {
             let target = work.join(&source.node);
             let size = inspect_size(source).await?;
             tool::create(&target, Format::Qcow2, size).await?;
             let node = format!("backup-{}", source.node);
-            let file = json!({"driver": "file", "filename": target.to_string_lossy()});
+            let opened = std::fs::File::options().read(true).write(true).open(target);
+            let opened = opened.map_err(InstanceFault::disk("open the copy of a disk"))?;
+            let lent = guest.qmp.lend(opened.as_fd()).await.map_err(monitor)?;
+            lent_sets.push(lent);
+            let name = format!("/dev/fdset/{lent}");
+            let file = json!({"driver": "file", "filename": name});
             let added = json!({"driver": "qcow2", "node-name": node, "file": file});
             guest
                 .qmp
@@ -272,6 +278,14 @@ impl Keeper {
         for source in sources {
             let node = json!({"node-name": format!("backup-{}", source.node)});
             drop(guest.qmp.execute("blockdev-del", node).await);
+        }
+        for set in lent_sets {
+            drop(
+                guest
+                    .qmp
+                    .execute("remove-fd", json!({"fdset-id": set}))
+                    .await,
+            );
         }
         ended.map_err(monitor)
     }

@@ -51,6 +51,9 @@ pub enum InstanceFault {
     /// Not in this state.
     #[error("{0}")]
     WrongState(&'static str),
+    /// It arrives from another node, and has disks here.
+    #[error("VM already running on this host")]
+    AlreadyHere,
     /// Too many commands wait already.
     #[error("the instance is busy with earlier commands; try again later")]
     Busy,

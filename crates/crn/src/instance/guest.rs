@@ -16,9 +16,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::console::Console;
-use super::process::{Identity, Process};
+use super::process::{Identity, Life, Process};
 use super::qemu::{self, Machine};
 use super::qmp::Qmp;
+use crate::jail::Jail;
 use crate::limits;
 
 /// A running guest.
@@ -45,9 +46,10 @@ pub enum End {
 impl Guest {
     /// Starts QEMU and the guest. The error is a sentence; nothing runs then.
     pub async fn launch(
-        program: &Path,
+        (program, life): (&Path, Life),
         machine: &Machine<'_>,
         console: &Console,
+        jail: Jail,
     ) -> Result<Guest, String> {
         remove_sockets(machine.sockets);
         let longest = qemu::serial(machine.sockets).as_os_str().len();
@@ -57,7 +59,9 @@ impl Guest {
                 machine.sockets.display()
             ));
         }
-        let mut process = Process::launch(program, &qemu::arguments(machine), machine.log)?;
+        let mut command = std::process::Command::new(program);
+        command.args(qemu::arguments(machine));
+        let mut process = Process::launch(command, (life, jail), machine.log).await?;
         let started = async {
             let qmp = first_contact(machine.sockets, &mut process, machine.log).await?;
             Guest::attach(process.identity, qmp, machine.sockets, console).await

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::Backups;
 use super::backup::BackupOrder;
+use super::confine;
 use super::console::Console;
 use super::disks::{self, Folders};
 use super::fault::InstanceFault;
@@ -282,6 +283,7 @@ impl Keeper {
         let link = self.record.link.clone().unwrap_or(Link::None);
         super::make_private(&self.folders.sockets)
             .map_err(InstanceFault::disk("make a folder for sockets"))?;
+        let tap = confine::tap(&link);
         let machine = Machine {
             sockets: &self.folders.sockets,
             log: &self.folders.own.join("qemu.log"),
@@ -290,10 +292,14 @@ impl Keeper {
             memory_mib: self.record.content.resources.memory,
             drives: &disks::drives(&self.record, &self.folders),
             link: &link,
+            tap: tap.as_deref(),
             name: &format!("beth-{}", self.record.vm_id),
             uuid: &uuid(&self.record),
         };
-        Guest::launch(&way.program, &machine, &self.console)
+        let name = self.record.item_hash.as_str();
+        let jail = confine::jail(&self.shop.jails, &machine, name, tap.clone());
+        let life = self.shop.life;
+        Guest::launch((&way.program, life), &machine, &self.console, jail)
             .await
             .map_err(wrong)
     }
@@ -412,6 +418,9 @@ impl Keeper {
             self.remove(name).await?;
         }
         self.remove("").await?;
+        if let Err(error) = self.shop.jails.forget(self.record.item_hash.as_str()) {
+            tracing::warn!("instance {}: {error}", self.record.item_hash);
+        }
         self.publish(Phase::Erased, None);
         Ok(())
     }

@@ -98,11 +98,16 @@ impl Keeper {
         if self.guest.is_none() {
             return Err(InstanceFault::WrongState("VM is not running"));
         }
-        self.cease().await?;
+        // It stays wanted until the copies are whole: whatever interrupts the node
+        // meanwhile, the next one starts it again.
+        self.halt().await;
         let exported = self.copy_for_export().await;
-        if exported.is_err() {
-            drop(self.remove("export").await);
-            self.begin().await?;
+        match &exported {
+            Ok(_) => self.cease().await?,
+            Err(_) => {
+                drop(self.remove("export").await);
+                self.begin().await?;
+            }
         }
         exported
     }
@@ -132,7 +137,7 @@ impl Keeper {
 
     pub(super) async fn import(&mut self, import: Import) -> Result<(), InstanceFault> {
         if self.guest.is_some() || self.record.prepared {
-            return Err(InstanceFault::WrongState("VM already running on this host"));
+            return Err(InstanceFault::AlreadyHere);
         }
         let mut images = Vec::new();
         for disk in &import.disks {

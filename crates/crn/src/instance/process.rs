@@ -1,16 +1,17 @@
-//! A QEMU that does not depend on the node: started in a session of its own,
-//! found again by its monitor.
+//! A QEMU that does not depend on the node: started in a session of its own, in
+//! a jail, found again by its monitor.
 //!
 //! ```text
-//! launch: setsid qemu … ─▶ Process { pid, started, pidfd }
+//! launch: jail ─▶ qemu … ─▶ Process { pid, started, pidfd, cell }
 //! adopt:  pid of the monitor's other end, start time as recorded ─▶ the same
 //! ```
 //!
 //! A process is held by a descriptor, so that a signal never reaches another
-//! process that got its number. Dropping it leaves QEMU alone.
+//! process that got its number. Dropping it leaves QEMU alone, and its cell with
+//! it; the cell of one that ended is cleared away.
 
-use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
@@ -19,9 +20,13 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::jail::{Cell, Jail};
 use crate::limits;
+use crate::microvm::spawn_with_the_node;
 
 /// Which process it is, across restarts of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +37,15 @@ pub struct Identity {
     pub started: u64,
 }
 
+/// How long a process may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Until it is ended; it does not notice that the node ends.
+    OfItsOwn,
+    /// The kernel kills it when the node ends, however that happens.
+    OfTheNode,
+}
+
 /// A QEMU that runs or has just ended.
 #[derive(Debug)]
 pub struct Process {
@@ -39,25 +53,41 @@ pub struct Process {
     pub identity: Identity,
     descriptor: AsyncFd<OwnedFd>,
     child: Option<Child>,
+    cell: Option<Cell>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(cell) = self.cell.take() {
+            cell.leave();
+        }
+    }
 }
 
 impl Process {
-    /// Starts a program in a session of its own; what it prints goes to `log`.
-    /// The error is a sentence.
-    pub fn launch(program: &Path, arguments: &[OsString], log: &Path) -> Result<Process, String> {
-        let log = fs::File::create(log).map_err(|error| format!("its log: {error}"))?;
+    /// Starts a program in its jail, in a session of its own if it has a life of
+    /// its own; what it prints goes to `log`. The error is a sentence.
+    pub async fn launch(
+        mut command: std::process::Command,
+        (life, jail): (Life, Jail),
+        log: &Path,
+    ) -> Result<Process, String> {
+        // At its end always: who shortens the log leaves no hole in it.
+        drop(fs::remove_file(log));
+        let log = fs::File::options().create(true).append(true).open(log);
+        let log = log.map_err(|error| format!("its log: {error}"))?;
         let twin = log.try_clone().map_err(|error| error.to_string())?;
-        let child = Command::new("setsid")
-            .arg(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(twin)
-            .spawn()
-            .map_err(|error| format!("setsid {}: {error}", program.display()))?;
+        command.stdin(Stdio::null()).stdout(log).stderr(twin);
+        let program = command.get_program().to_string_lossy().into_owned();
+        let started = match life {
+            Life::OfItsOwn => start(command, jail.outlive()).await,
+            Life::OfTheNode => spawn_with_the_node(command, Vec::new(), jail).await,
+        };
+        let (child, cell) = started.map_err(|error| format!("{program}: {error}"))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let mut process = Process::open(pid.ok_or("it ended at once")?)?;
         process.child = Some(child);
+        process.cell = Some(cell);
         Ok(process)
     }
 
@@ -75,6 +105,7 @@ impl Process {
             identity: Identity { pid, started },
             descriptor: descriptor.map_err(|error| error.to_string())?,
             child: None,
+            cell: None,
         })
     }
 
@@ -86,6 +117,7 @@ impl Process {
         if let Some(child) = &mut self.child {
             drop(child.wait().await);
         }
+        drop(self.cell.take());
     }
 
     /// Kills it and waits until it is gone, or for a bounded time.
@@ -94,6 +126,29 @@ impl Process {
         let _ = pidfd_send_signal(self.descriptor.get_ref(), Signal::KILL);
         drop(timeout(limits::INSTANCE_KILL_DEADLINE, self.ended()).await);
     }
+}
+
+/// On a thread of its own, for it leaves the node's process namespace meanwhile.
+async fn start(mut command: std::process::Command, jail: Jail) -> io::Result<(Child, Cell)> {
+    let (answer, answered) = oneshot::channel();
+    let runtime = Handle::current();
+    let run = move || {
+        let _entered = runtime.enter();
+        let started = jail
+            .apply(&mut command)
+            .map_err(io::Error::other)
+            .and_then(|mut cell| {
+                let mut command = Command::from(command);
+                let child = cell.start(|| command.spawn())?;
+                Ok((child, cell))
+            });
+        drop(answer.send(started));
+    };
+    std::thread::Builder::new()
+        .name("beth-launch".to_owned())
+        .spawn(run)?;
+    let gone = |_| io::Error::other("the thread that starts it has ended");
+    answered.await.map_err(gone)?
 }
 
 /// Field 22 of its `stat`; `None` when it is gone or only waits to be buried.
@@ -110,13 +165,22 @@ fn start_time(pid: i32) -> Option<u64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::jail::Jails;
+
+    async fn launch(arguments: &[&str], folder: &Path, life: Life) -> Process {
+        let (program, rest) = arguments.split_first().unwrap();
+        let mut command = std::process::Command::new(program);
+        command.args(rest);
+        let jail = Jails::off().jail("test");
+        Process::launch(command, (life, jail), &folder.join("log"))
+            .await
+            .unwrap()
+    }
 
     #[tokio::test]
     async fn a_process_is_found_again_and_killed() {
         let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("log");
-        let arguments = [OsString::from("60")];
-        let first = Process::launch(Path::new("sleep"), &arguments, &log).unwrap();
+        let first = launch(&["sleep", "60"], folder.path(), Life::OfItsOwn).await;
         let identity = first.identity;
         drop(first);
         let mut again = Process::open(identity.pid).unwrap();
@@ -128,8 +192,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("log");
-        let mut process = Process::launch(Path::new("true"), &[], &log).unwrap();
+        let mut process = launch(&["true"], folder.path(), Life::OfTheNode).await;
         timeout(limits::INSTANCE_MONITOR_DEADLINE, process.ended())
             .await
             .unwrap();

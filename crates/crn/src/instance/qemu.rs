@@ -11,6 +11,7 @@
 //! connects to its sockets before the first instruction.
 
 use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -53,6 +54,8 @@ pub struct Machine<'a> {
     pub drives: &'a [Drive],
     /// The network.
     pub link: &'a Link,
+    /// The tap of the link, opened: QEMU needs no rights for it then.
+    pub tap: Option<&'a OwnedFd>,
     /// Name of the process, for lists.
     pub name: &'a str,
     /// Identity of the machine, for software in the guest.
@@ -80,7 +83,7 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     let mut add = |option: &str, value: String| list.extend([option.into(), value.into()]);
     let (accelerator, processor) = match machine.kvm {
         true => ("kvm", "host,migratable=on"),
-        false => ("tcg,thread=multi", "max"),
+        false => ("tcg,thread=multi,tb-size=256", "max"),
     };
     add(
         "-name",
@@ -106,7 +109,7 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
             format!("virtio-blk-pci,drive={}{read_only}", drive.name),
         );
     }
-    network(machine.link, &mut add);
+    network(machine, &mut add);
     add("-device", "virtio-rng-pci".into());
     add(
         "-device",
@@ -136,8 +139,8 @@ fn sockets(folder: &Path, add: &mut impl FnMut(&str, String)) {
     );
 }
 
-fn network(link: &Link, add: &mut impl FnMut(&str, String)) {
-    let mac = match link {
+fn network(machine: &Machine<'_>, add: &mut impl FnMut(&str, String)) {
+    let mac = match machine.link {
         Link::None => return,
         Link::User { forwards } => {
             let mut value = "user,id=net".to_owned();
@@ -157,10 +160,11 @@ fn network(link: &Link, add: &mut impl FnMut(&str, String)) {
         }
         Link::Tap(tap) => {
             let (name, mac) = (&tap.name, &tap.mac);
-            add(
-                "-netdev",
-                format!("tap,id=net,ifname={name},script=no,downscript=no"),
-            );
+            let opened = match machine.tap {
+                Some(descriptor) => format!("fd={}", descriptor.as_raw_fd()),
+                None => format!("ifname={name},script=no,downscript=no"),
+            };
+            add("-netdev", format!("tap,id=net,{opened}"));
             format!(",mac={mac}")
         }
     };
@@ -229,6 +233,7 @@ mod tests {
             memory_mib: 2048,
             drives: &drives(),
             link,
+            tap: None,
             name: "beth-6",
             uuid: "00000000-0000-4000-8000-000000000006",
         };

@@ -10,10 +10,13 @@
 //! QEMU talks to one client at a time, which is the node. Answers come in order;
 //! what comes late, after a command was given up, is told by its number.
 
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -76,6 +79,22 @@ impl Qmp {
 
     /// Runs a command; the error is QEMU's sentence.
     pub async fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, String> {
+        self.exchange((command, arguments), None).await
+    }
+
+    /// Lets QEMU, which sees no files but its own, open this one: as
+    /// `/dev/fdset/<the number that is returned>`.
+    pub async fn lend(&mut self, file: BorrowedFd<'_>) -> Result<u64, String> {
+        let added = self.exchange(("add-fd", Value::Null), Some(file)).await?;
+        let set = added["fdset-id"].as_u64();
+        set.ok_or_else(|| "add-fd: QEMU does not say which set it is".to_owned())
+    }
+
+    async fn exchange(
+        &mut self,
+        (command, arguments): (&str, Value),
+        file: Option<BorrowedFd<'_>>,
+    ) -> Result<Value, String> {
         self.number += 1;
         let mut request = json!({"execute": command, "id": self.number});
         if !arguments.is_null() {
@@ -83,7 +102,12 @@ impl Qmp {
         }
         let exchange = async {
             let line = format!("{request}\n");
-            self.writer.write_all(line.as_bytes()).await.map_err(text)?;
+            let mut unsent = line.as_bytes();
+            if let Some(file) = file {
+                let sent = pass(self.writer.as_ref(), unsent, file).await;
+                unsent = unsent.get(sent.map_err(text)?..).unwrap_or_default();
+            }
+            self.writer.write_all(unsent).await.map_err(text)?;
             loop {
                 let answer = self.answers.recv().await;
                 let mut answer = answer.ok_or("the monitor has closed")?;
@@ -106,6 +130,21 @@ impl Qmp {
     pub async fn event(&mut self) -> Option<Event> {
         self.events.recv().await
     }
+}
+
+/// Sends the beginning of a line, and a descriptor with its first byte.
+async fn pass(stream: &UnixStream, line: &[u8], file: BorrowedFd<'_>) -> io::Result<usize> {
+    let send = || {
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [file];
+        if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(io::Error::other("the descriptor does not fit"));
+        }
+        let parts = [IoSlice::new(line)];
+        Ok(sendmsg(stream, &parts, &mut control, SendFlags::NOSIGNAL)?)
+    };
+    stream.async_io(Interest::WRITABLE, send).await
 }
 
 /// Until the connection ends. When nobody reads events, the newest are dropped.
@@ -177,7 +216,7 @@ fn rand_20() -> u32 {
     COUNTER.fetch_add(1, Ordering::Relaxed) & 0xf_ffff
 }
 
-fn text(error: std::io::Error) -> String {
+fn text(error: io::Error) -> String {
     error.to_string()
 }
 

@@ -11,10 +11,12 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::disks::Folders;
 use super::fault::InstanceFault;
 use super::link::Links;
+use super::process::Life;
 use super::record::Record;
 use super::source::Source;
 use super::state::{InstanceState, Phase};
 use crate::config::Acceleration;
+use crate::jail::Jails;
 use crate::microvm::{Probe, choose, find_qemu};
 
 /// How QEMU runs here.
@@ -35,8 +37,10 @@ pub(super) struct Shop {
     pub(super) links: Arc<dyn Links>,
     pub(super) shutdown_patience: Duration,
     pub(super) memory_mib: u64,
+    pub(super) life: Life,
     pub(super) qemu: Option<PathBuf>,
     pub(super) acceleration: Acceleration,
+    pub(super) jails: Jails,
     pub(super) states: RwLock<Option<States>>,
     /// Copies of whole disks that run at the same time.
     pub(super) copies: Semaphore,

@@ -24,10 +24,11 @@ impl From<InstanceFault> for WorkloadFault {
     fn from(fault: InstanceFault) -> WorkloadFault {
         let text = fault.to_string();
         match fault {
-            InstanceFault::Busy | InstanceFault::WrongState(_) => WorkloadFault::Conflict(text),
+            InstanceFault::Busy | InstanceFault::AlreadyHere => WorkloadFault::Conflict(text),
             InstanceFault::NoRoom(_) | InstanceFault::Closing => WorkloadFault::NotHere(text),
             InstanceFault::Unknown(_)
             | InstanceFault::NotAnInstance
+            | InstanceFault::WrongState(_)
             | InstanceFault::Unusable(_)
             | InstanceFault::Image(_) => WorkloadFault::Unsupported(text),
             _ => WorkloadFault::Failed(text),

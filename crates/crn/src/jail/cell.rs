@@ -25,11 +25,11 @@ pub struct Cell {
 }
 
 impl Cell {
-    pub(super) fn open(told: UnixStream) -> Cell {
+    pub(super) fn open(told: UnixStream, names: Vec<String>) -> Cell {
         Cell {
             processes: false,
             told,
-            names: Vec::new(),
+            names,
             group: None,
             user: None,
         }

@@ -89,6 +89,8 @@ fn take(step: &Step) -> io::Result<()> {
     match step {
         Step::Write { path, text } => write(path, text),
         Step::CloseOnExec => close_on_exec(),
+        // SAFETY: it touches no memory.
+        Step::Session => checked(unsafe { libc::setsid() }),
         Step::Inherit(descriptor) => {
             // SAFETY: a flag of a descriptor.
             checked(unsafe { libc::fcntl(*descriptor, libc::F_SETFD, 0) })

@@ -38,6 +38,8 @@ pub(super) enum Step {
     Write { path: CString, text: Vec<u8> },
     /// Nothing that is open now survives exec, the standard three aside.
     CloseOnExec,
+    /// A session of its own.
+    Session,
     /// This one does.
     Inherit(RawFd),
     /// Leaves namespaces for new ones.
@@ -102,6 +104,7 @@ impl Step {
         match self {
             Step::Write { path: file, .. } => format!("writing {}", path(file)),
             Step::CloseOnExec | Step::Inherit(_) => "marking descriptors".to_owned(),
+            Step::Session => "beginning a session".to_owned(),
             Step::Unshare(_) => "making namespaces".to_owned(),
             Step::Private => "making mounts private".to_owned(),
             Step::Memory { .. } => "mounting a filesystem in memory".to_owned(),

@@ -16,9 +16,12 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where locks are, on the whole computer.
 const LOCKS: &str = "/run/beth/users";
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The ids of a node.
 #[derive(Clone, Debug)]
@@ -64,14 +67,19 @@ impl Users {
     }
 
     /// An id that no process and no file has. With `keep`, the one that this
-    /// name had before, and from now on nobody else.
+    /// name had before, and from now on nobody else. Blocks: a process that has
+    /// just ended, or one that is just being made, may have its lock for a moment.
     pub(super) fn take(&self, name: &str, keep: bool) -> io::Result<User> {
         if keep && let Some(id) = self.find(name)? {
-            return self.lock(id)?.ok_or_else(|| {
-                io::Error::other(format!(
-                    "a process of {name} (user {id}) still runs; end it first"
-                ))
-            });
+            for _ in 0..LOCK_TRIES {
+                if let Some(user) = self.lock(id)? {
+                    return Ok(user);
+                }
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            return Err(io::Error::other(format!(
+                "a process of {name} (user {id}) still runs; end it first"
+            )));
         }
         let ids = self.first..self.first.saturating_add(self.count);
         for id in ids {

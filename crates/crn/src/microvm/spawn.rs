@@ -35,7 +35,7 @@ struct Job {
 /// Starts a jailed process that dies with this one, in a process group of its
 /// own, and lets it have the descriptors under their own numbers. The child is
 /// killed when dropped; its cell is dropped after it.
-pub(super) async fn spawn(
+pub(crate) async fn spawn(
     command: std::process::Command,
     inherited: Vec<OwnedFd>,
     jail: Jail,

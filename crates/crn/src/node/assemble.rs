@@ -16,6 +16,7 @@ use crate::core_node::CoreNode;
 use crate::download::Files;
 use crate::identity::Identity;
 use crate::instance::{Ground, Instances, Links, Source, UserLinks};
+use crate::jail::Jails;
 use crate::lan::Mode;
 use crate::limits;
 use crate::network_settings::SettingsReader;
@@ -99,6 +100,11 @@ fn instances(
         },
         links,
         acceleration: config.acceleration,
+        jails: Jails::open(
+            config.jail,
+            config.jail_first_user,
+            &config.folder.join("jails"),
+        )?,
     };
     Ok(Instances::start(&config.instances, ground)?)
 }

@@ -1,27 +1,31 @@
 //! One call of a component: request in, answer out, both in pieces.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use futures::future::Either;
-use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
-use wasmtime::PoolConcurrencyLimitError;
+use wasmtime::{PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::Bounds;
+use super::engine::one_line;
 use super::factors::Services;
+use super::flow::{End, Patience, Stop, Watch, flow};
 use super::guest::Guest;
 use super::log::Log;
 use super::memory::Refused;
-use crate::body::{Body, BodyFault};
+use crate::body::Body;
 use crate::executor::{Answer, Call, Fault, clip};
 use crate::limits;
 
@@ -46,15 +50,26 @@ enum First {
     /// All of it.
     Whole(Result<Answer, Fault>),
     /// A head, perhaps some of the body; the rest when the guest has made it.
-    Begun(Answer, oneshot::Receiver<()>),
+    Begun(Answer, Watch),
     /// It gave none, or stopped in its middle.
     Nothing,
+}
+
+/// How a guest ended.
+enum Ended {
+    /// It returned.
+    Well,
+    /// It failed. Its store is kept, for what it says ends with it.
+    Badly(wasmtime::Error, Box<Store<Guest>>),
+    /// It had all its processor time.
+    Spent,
 }
 
 impl Work {
     /// Runs the guest and gives its answer to `sender` as soon as it begins, or
     /// whole if the guest makes it without a pause. The head comes before
-    /// `deadline`; the guest lives as long as somebody takes its body, and a
+    /// `deadline`; the guest then lives as long as somebody takes its body
+    /// ([`flow`]), has computed for no more than its call may take, and for a
     /// moment longer.
     pub(super) async fn run(
         self,
@@ -63,27 +78,27 @@ impl Work {
         sender: oneshot::Sender<Result<Answer, Fault>>,
     ) {
         let (outcome_sender, outcome) = oneshot::channel();
-        let refused: Arc<Refused>;
-        let guest = {
-            let mut store = Guest::store(engine, &self.services, &self.bounds, &self.log);
-            refused = store.data().memory_refused();
-            let request = request(self.call);
-            let linked = self.linked;
-            async move {
-                let mut http = store.data_mut().http();
-                let request = http.new_incoming_request(Scheme::Http, request)?;
-                let response_out = http.new_response_outparam(outcome_sender)?;
-                let instance = linked.instantiate_async(&mut store).await?;
-                instance
-                    .wasi_http_incoming_handler()
-                    .call_handle(&mut store, request, response_out)
-                    .await
+        let mut store = Guest::store(engine, &self.services, &self.bounds, &self.log);
+        let refused = store.data().memory_refused();
+        let (bounds, log) = (self.bounds, self.log);
+        let request = request(self.call);
+        let linked = self.linked;
+        let guest = async move {
+            match handle(&mut store, &linked, request, outcome_sender).await {
+                Ok(()) => Ended::Well,
+                Err(error) => Ended::Badly(error, Box::new(store)),
             }
         };
-        let mut guest = pin!(guest);
+        // What is stopped is dropped when this ends: its reader has heard of it then.
+        let guest = pin!(guest);
+        let mut guest = pin!(metered(guest, bounds.deadline));
         let begin = async {
-            match futures::future::select(&mut guest, pin!(first(outcome))).await {
-                Either::Left((ended, first)) => (Some(ended), first.await),
+            let mut first = pin!(first(outcome, bounds.patience));
+            match futures::future::select(&mut guest, &mut first).await {
+                Either::Left((ended, first)) => {
+                    let (ended, said) = said(ended, first.as_mut()).await;
+                    (Some(ended), said)
+                }
                 Either::Right((first, _)) => (None, first),
             }
         };
@@ -103,19 +118,17 @@ impl Work {
                 drop(sender.send(answer));
                 let _ = tokio::time::timeout(after, rest).await;
             }
-            First::Begun(answer, done) => {
+            First::Begun(answer, watch) => {
                 drop(sender.send(Ok(answer)));
-                if let Either::Right(_) = futures::future::select(&mut rest, done).await {
-                    let _ = tokio::time::timeout(after, rest).await;
-                }
+                follow(rest, watch, bounds.deadline, &log).await;
             }
             First::Nothing => {
-                let fault = match tokio::time::timeout(after, rest).await {
-                    Err(_) => Fault::Timeout,
-                    Ok(Ok(())) => Fault::Raised {
+                let fault = match tokio::time::timeout(after, &mut rest).await {
+                    Err(_) | Ok(Ended::Spent) => Fault::Timeout,
+                    Ok(Ended::Well) => Fault::Raised {
                         traceback: "the program returned without an answer".into(),
                     },
-                    Ok(Err(error)) => fault(&error, &self.bounds, &refused),
+                    Ok(Ended::Badly(error, _)) => fault(&error, &bounds, &refused),
                 };
                 drop(sender.send(Err(fault)));
             }
@@ -123,9 +136,95 @@ impl Work {
     }
 }
 
+/// Instantiates the component and lets it handle the request.
+async fn handle(
+    store: &mut Store<Guest>,
+    linked: &ProxyPre<Guest>,
+    request: http::Request<impl http_body::Body<Data = Bytes, Error = ErrorCode> + Send + 'static>,
+    outcome: oneshot::Sender<Outcome>,
+) -> wasmtime::Result<()> {
+    let mut http = store.data_mut().http();
+    let request = http.new_incoming_request(Scheme::Http, request)?;
+    let response_out = http.new_response_outparam(outcome)?;
+    let instance = linked.instantiate_async(&mut *store).await?;
+    instance
+        .wasi_http_incoming_handler()
+        .call_handle(store, request, response_out)
+        .await
+}
+
+/// The guest, until it has computed for longer than `limit`. It gives way every
+/// tick, so that it is stopped a tick later at most.
+async fn metered(
+    mut guest: Pin<&mut (impl Future<Output = Ended> + Send)>,
+    limit: Duration,
+) -> Ended {
+    let mut spent = Duration::ZERO;
+    std::future::poll_fn(|cx| {
+        let begun = std::time::Instant::now();
+        let polled = guest.as_mut().poll(cx);
+        spent += begun.elapsed();
+        match polled {
+            Poll::Pending if spent >= limit => Poll::Ready(Ended::Spent),
+            polled => polled,
+        }
+    })
+    .await
+}
+
+/// What a guest that has ended said of its answer.
+async fn said(
+    ended: Ended,
+    first: Pin<&mut (impl Future<Output = First> + Send)>,
+) -> (Ended, First) {
+    if let Ended::Well = ended {
+        return (ended, first.await);
+    }
+    // It may have failed after its answer; what it has not ended never ends.
+    let turns = pin!(async {
+        for _ in 0..2 * QUIET_TURNS {
+            tokio::task::yield_now().await;
+        }
+    });
+    match futures::future::select(first, turns).await {
+        Either::Left((First::Whole(answer), _)) => (ended, First::Whole(answer)),
+        _ => (ended, First::Nothing),
+    }
+}
+
+/// Lets the guest go on while its answer is taken.
+async fn follow(
+    mut rest: Pin<&mut (impl Future<Output = Ended> + Send)>,
+    mut watch: Watch,
+    limit: Duration,
+    log: &Log,
+) {
+    let ended = match futures::future::select(&mut rest, pin!(watch.end())).await {
+        Either::Left((ended, _)) => Either::Left(ended),
+        Either::Right((end, _)) => Either::Right(end),
+    };
+    let stop = match ended {
+        Either::Left(Ended::Well) | Either::Right(End::Gone) => return,
+        Either::Left(Ended::Badly(error, store)) => {
+            let why = format!("the program failed in its answer: {}", one_line(&error));
+            log.line(&why);
+            watch.fail(why).await;
+            return drop(store);
+        }
+        Either::Left(Ended::Spent) => Stop::Spent(limit.as_secs()),
+        Either::Right(End::Stop(stop)) => stop,
+        Either::Right(End::Taken) => {
+            let _ = tokio::time::timeout(limits::AFTER_ANSWER_DEADLINE, rest).await;
+            return;
+        }
+    };
+    log.line(&stop.to_string());
+    watch.stop(&stop);
+}
+
 /// The head of the answer, and as much of its body as the guest makes without a
 /// pause. It must be polled in the guest's own task.
-async fn first(outcome: oneshot::Receiver<Outcome>) -> First {
+async fn first(outcome: oneshot::Receiver<Outcome>, patience: Patience) -> First {
     let response = match outcome.await {
         Ok(Ok(response)) => response,
         Ok(Err(code)) => {
@@ -135,9 +234,7 @@ async fn first(outcome: oneshot::Receiver<Outcome>) -> First {
         }
         Err(_) => return First::Nothing,
     };
-    let (parts, body) = response.into_parts();
-    let broken = |error: wasmtime_wasi_http::Error| BodyFault::Broken(format!("{error:?}"));
-    let mut pieces = body.into_data_stream().map_err(broken);
+    let (parts, mut pieces) = response.into_parts();
     let headers = parts
         .headers
         .iter()
@@ -147,17 +244,19 @@ async fn first(outcome: oneshot::Receiver<Outcome>) -> First {
         headers: headers.collect(),
         body: Body::empty(),
     };
-    let mut begun = BytesMut::new();
+    let mut begun = Begun::default();
     let mut quiet = 0;
-    while quiet < QUIET_TURNS && begun.len() as u64 <= limits::BODY_WHOLE_BYTES_MAX {
-        match pieces.next().now_or_never() {
-            Some(Some(Ok(piece))) => {
-                begun.extend_from_slice(&piece);
+    while quiet < QUIET_TURNS && begun.size_bytes() <= limits::BODY_WHOLE_BYTES_MAX {
+        match pieces.frame().now_or_never() {
+            Some(Some(Ok(frame))) => {
+                if let Ok(piece) = frame.into_data() {
+                    begun.add(piece);
+                }
                 quiet = 0;
             }
             Some(Some(Err(_))) => return First::Nothing,
             Some(None) => {
-                answer.body = begun.freeze().into();
+                answer.body = begun.into_bytes().into();
                 return First::Whole(Ok(answer));
             }
             None => {
@@ -166,11 +265,40 @@ async fn first(outcome: oneshot::Receiver<Outcome>) -> First {
             }
         }
     }
-    let begun = (!begun.is_empty()).then(|| Ok(begun.freeze()));
-    let (guard, done) = oneshot::channel::<()>();
-    answer.body = Body::stream(futures::stream::iter(begun).chain(pieces), None);
-    answer.body.hold(guard);
-    First::Begun(answer, done)
+    let (body, watch) = flow(begun.into_bytes(), pieces, patience);
+    answer.body = body;
+    First::Begun(answer, watch)
+}
+
+/// The first bytes of a body: one piece as it is, more of them as one.
+#[derive(Default)]
+struct Begun {
+    first: Bytes,
+    more: BytesMut,
+}
+
+impl Begun {
+    fn add(&mut self, piece: Bytes) {
+        if self.first.is_empty() {
+            self.first = piece;
+            return;
+        }
+        if self.more.is_empty() {
+            self.more.extend_from_slice(&self.first);
+        }
+        self.more.extend_from_slice(&piece);
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.first.len().max(self.more.len()) as u64
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self.more.is_empty() {
+            true => self.first,
+            false => self.more.freeze(),
+        }
+    }
 }
 
 /// What to tell the caller about a guest that failed.

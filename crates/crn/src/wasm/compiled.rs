@@ -8,7 +8,7 @@
 //! The folder is bounded; what was loaded longest ago goes first. A file that is
 //! mapped stays usable after it went.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -35,8 +35,9 @@ pub(super) struct Compiled {
     turns: Turns,
     compilers: Arc<Semaphore>,
     compilations: Arc<AtomicU64>,
-    /// Components that took too long; they are not tried again.
-    slow: Mutex<HashSet<ItemHash>>,
+    /// Components that cost a compilation and came to nothing, and why; they are
+    /// not tried again.
+    hopeless: Mutex<HashMap<ItemHash, String>>,
 }
 
 impl Compiled {
@@ -58,7 +59,7 @@ impl Compiled {
             turns: Turns::default(),
             compilers: Arc::new(Semaphore::new(threads)),
             compilations: Arc::default(),
-            slow: Mutex::default(),
+            hopeless: Mutex::default(),
         })
     }
 
@@ -77,11 +78,18 @@ impl Compiled {
             .folder
             .join(format!("{}.cwasm", name(engine, &code.hash)));
         let _turn = self.turns.take(code.hash.as_str()).await;
-        if let Some(component) = blocking(load_in(engine, &path)).await? {
-            return Ok(component);
+        match blocking(load_in(engine, &path)).await? {
+            Loaded::Usable(component) => return Ok(component),
+            Loaded::Unusable(error) | Loaded::Unreadable(error) => {
+                tracing::warn!(
+                    "{} cannot be used ({error}) and is compiled again",
+                    path.display()
+                );
+            }
+            Loaded::Absent => {}
         }
-        if self.slow().contains(&code.hash) {
-            return Err(too_slow());
+        if let Some(why) = self.hopeless().get(&code.hash) {
+            return Err(Fault::BadProgram(why.clone()));
         }
         let place = self.compilers.clone().acquire_owned().await;
         let work = {
@@ -100,30 +108,46 @@ impl Compiled {
             }
         };
         let compiled = tokio::time::timeout(limits::COMPILE_DEADLINE, blocking(work)).await;
-        compiled.unwrap_or_else(|_| {
-            let mut slow = self.slow();
-            if slow.len() >= limits::SLOW_COMPONENTS_MAX {
-                slow.clear();
+        match compiled {
+            Err(_) => {
+                let seconds = limits::COMPILE_DEADLINE.as_secs();
+                return Err(self.give_up(
+                    code,
+                    format!(
+                        "compiling the component took more than {seconds} seconds; make it smaller"
+                    ),
+                ));
             }
-            slow.insert(code.hash.clone());
-            Err(too_slow())
-        })?;
-        let loaded = blocking(load_in(engine, &path)).await?;
-        loaded.ok_or_else(|| {
-            Fault::Internal("the compiled component vanished; is the disk full?".into())
-        })
+            Ok(compiled) => compiled?,
+        }
+        match blocking(load_in(engine, &path)).await? {
+            Loaded::Usable(component) => Ok(component),
+            Loaded::Unreadable(error) => Err(Fault::Internal(format!(
+                "{} cannot be mapped: {error}; is there memory left?",
+                path.display()
+            ))),
+            Loaded::Unusable(error) => Err(self.give_up(code, format!(
+                "the component asks for more than a node gives: {error}; make it begin with less"
+            ))),
+            Loaded::Absent => Err(Fault::Internal(
+                "the compiled component vanished; is the disk full?".into(),
+            )),
+        }
     }
 
-    fn slow(&self) -> MutexGuard<'_, HashSet<ItemHash>> {
-        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Remembers that a component is of no use.
+    fn give_up(&self, code: &LocalFile, why: String) -> Fault {
+        let mut hopeless = self.hopeless();
+        if hopeless.len() >= limits::HOPELESS_COMPONENTS_MAX {
+            hopeless.clear();
+        }
+        hopeless.insert(code.hash.clone(), why.clone());
+        Fault::BadProgram(why)
     }
-}
 
-fn too_slow() -> Fault {
-    Fault::BadProgram(format!(
-        "compiling the component took more than {} seconds; make it smaller",
-        limits::COMPILE_DEADLINE.as_secs()
-    ))
+    fn hopeless(&self) -> MutexGuard<'_, HashMap<ItemHash, String>> {
+        self.hopeless.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -137,18 +161,31 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
+/// What became of a compiled file.
+enum Loaded {
+    Usable(Component),
+    /// There is none that this node wrote.
+    Absent,
+    /// It is there, and the engine refuses it.
+    Unusable(String),
+    /// It is there, and the system does not let us have it.
+    Unreadable(String),
+}
+
 fn load_in(
     engine: &Engine,
     path: &Path,
-) -> impl FnOnce() -> Result<Option<Component>, Fault> + Send + 'static {
+) -> impl FnOnce() -> Result<Loaded, Fault> + Send + 'static {
     let (engine, path) = (engine.clone(), path.to_owned());
     move || Ok(load(&engine, &path))
 }
 
-/// Loads a file that this node compiled; `None` when there is none.
+/// Loads a file that this node compiled.
 #[allow(unsafe_code)]
-fn load(engine: &Engine, path: &Path) -> Option<Component> {
-    let metadata = std::fs::symlink_metadata(path).ok()?;
+fn load(engine: &Engine, path: &Path) -> Loaded {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return Loaded::Absent;
+    };
     // SAFETY: no preconditions; it cannot fail.
     let own_uid = unsafe { libc::geteuid() };
     let is_ours = metadata.is_file()
@@ -159,7 +196,7 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
             "{} was not written by this node and is compiled again",
             path.display()
         );
-        return None;
+        return Loaded::Absent;
     }
     // SAFETY: the file was written by `compile` below: nobody else can write
     // to it or put another one in its place, it was complete before it got its
@@ -169,14 +206,15 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
             // What is used stays longer; what seems older than it is goes too early, no more.
             let file = std::fs::File::open(path);
             drop(file.and_then(|file| file.set_modified(std::time::SystemTime::now())));
-            Some(component)
+            Loaded::Usable(component)
         }
         Err(error) => {
-            tracing::warn!(
-                "{} cannot be used ({error:#}) and is compiled again",
-                path.display()
-            );
-            None
+            let cause = error.root_cause();
+            let is_of_system = cause.is::<std::io::Error>() || cause.is::<rustix::io::Errno>();
+            match is_of_system {
+                true => Loaded::Unreadable(one_line(&error)),
+                false => Loaded::Unusable(one_line(&error)),
+            }
         }
     }
 }

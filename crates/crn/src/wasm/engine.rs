@@ -51,8 +51,9 @@ impl Engine {
             .worker_threads(threads)
             .max_blocking_threads(threads * 2)
             .thread_name("wasm")
-            // Guests hold a thread for a whole tick: look for timers and wake-ups after each.
-            .event_interval(1)
+            // Guests hold a thread for a whole tick: look for timers and wake-ups after a few. To
+            // look after each costs a system call for each call of a small function.
+            .event_interval(4)
             .enable_all()
             .build()
             .map_err(|error| {

@@ -54,6 +54,7 @@ impl Guest {
                 factors,
             },
         );
+        store.set_hostcall_fuel(limits::WASM_HOST_CALL_BYTES_MAX);
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);

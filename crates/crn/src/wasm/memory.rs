@@ -2,7 +2,7 @@
 //!
 //! What is counted is what guests may touch, not what they have touched, so the
 //! node cannot be driven into swapping by many calls that each keep to their
-//! bound. A guest that is refused sees `memory.grow` fail, as on any machine.
+//! bound. Tables count as memory does, by their elements. A guest that is refused sees `memory.grow` fail, as on any machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -86,6 +86,21 @@ impl MemoryLimit {
     pub(super) fn refused(&self) -> Arc<Refused> {
         self.refused.clone()
     }
+
+    /// More memory, if there is some.
+    fn take(&mut self, more: usize) -> bool {
+        let used_bytes = self.used_bytes.saturating_add(more);
+        if used_bytes > self.limit_bytes {
+            self.refused.own.store(true, Ordering::Relaxed);
+            return false;
+        }
+        if !self.node.take(more as u64) {
+            self.refused.node.store(true, Ordering::Relaxed);
+            return false;
+        }
+        self.used_bytes = used_bytes;
+        true
+    }
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -95,27 +110,18 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let more = desired.saturating_sub(current);
-        let used_bytes = self.used_bytes.saturating_add(more);
-        if used_bytes > self.limit_bytes {
-            self.refused.own.store(true, Ordering::Relaxed);
-            return Ok(false);
-        }
-        if !self.node.take(more as u64) {
-            self.refused.node.store(true, Ordering::Relaxed);
-            return Ok(false);
-        }
-        self.used_bytes = used_bytes;
-        Ok(true)
+        Ok(self.take(desired.saturating_sub(current)))
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= limits::TABLE_ELEMENTS_MAX)
+        let elements = desired.saturating_sub(current);
+        Ok(desired <= limits::TABLE_ELEMENTS_MAX
+            && self.take(elements.saturating_mul(size_of::<usize>())))
     }
 }
 
@@ -147,5 +153,9 @@ mod tests {
         assert!(second.memory_growing(150, 200, None).unwrap());
         drop(second);
         assert_eq!(node.used_bytes(), 0);
+        let mut third = MemoryLimit::new(1 << 30, node.clone());
+        assert!(third.table_growing(0, 30, None).unwrap());
+        assert_eq!(node.used_bytes(), 30 * size_of::<usize>() as u64);
+        assert!(!third.table_growing(30, 40, None).unwrap());
     }
 }

@@ -3,4 +3,6 @@
 mod copies;
 mod fixture;
 mod images;
+mod jailed;
 mod life;
+mod moves;

@@ -1,7 +1,9 @@
 //! Wasm programs from end to end: message, files, component, HTTP.
 
+mod answers;
 mod bounds;
 mod examples;
+mod hostile;
 
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,10 @@
 ;;   /variable  answers with its first variable        /loop    never ends
 ;;   /404       answers "missing" with status 404      /memory  takes all memory, then traps
 ;;   /print     prints the path, answers "printed"     /nothing returns without an answer
+;;   /huge      hands all of its memory to the host    /head    answers with a head, then never ends
+;;   /stream    answers with zeros without end         /broken  answers "missing", then traps
+;;   /drip      answers "missing", then waits for ever  /recurse calls itself without end
+;;   /fields    makes host objects without end         /output  prints without end
 ;;
 ;; Built like examples/wasm-hello, which explains the parts.
 (component
@@ -25,6 +29,14 @@
       (result (result (error $stream-error)))))))
   (alias export $streams "input-stream" (type $input-stream))
   (alias export $streams "output-stream" (type $output-stream))
+
+  (import "wasi:io/poll@0.2.0" (instance $poll
+    (export "pollable" (type $pollable (sub resource)))
+    (export "[method]pollable.block" (func (param "self" (borrow $pollable))))))
+  (alias export $poll "pollable" (type $pollable))
+  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+    (alias outer 1 $pollable (type $pollable))
+    (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
 
   (import "wasi:cli/environment@0.2.0" (instance $environment
     (export "get-environment" (func (result (list (tuple string string)))))))
@@ -116,6 +128,8 @@
 
   (core func $read (canon lower (func $streams "[method]input-stream.blocking-read") (memory $bytes) (realloc $realloc)))
   (core func $write (canon lower (func $streams "[method]output-stream.blocking-write-and-flush") (memory $bytes)))
+  (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+  (core func $block (canon lower (func $poll "[method]pollable.block")))
   (core func $environment (canon lower (func $environment "get-environment") (memory $bytes) (realloc $realloc)))
   (core func $stdout (canon lower (func $stdout "get-stdout")))
   (core func $new-fields (canon lower (func $http "[constructor]fields")))
@@ -135,6 +149,8 @@
   (core module $function
     (import "host" "read" (func $read (param i32 i64 i32)))
     (import "host" "write" (func $write (param i32 i32 i32 i32)))
+    (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
+    (import "host" "block" (func $block (param i32)))
     (import "host" "environment" (func $environment (param i32)))
     (import "host" "stdout" (func $stdout (result i32)))
     (import "host" "new-fields" (func $new-fields (result i32)))
@@ -192,6 +208,9 @@
       (call $drop-incoming (local.get $incoming))
       (call $end (local.get $output)))
 
+    (func $recurse (param $depth i64) (result i64)
+      (i64.add (call $recurse (i64.add (local.get $depth) (i64.const 1))) (local.get $depth)))
+
     (func (export "handle") (param $request i32) (param $out i32)
       (local $letter i32) (local $path i32) (local $length i32) (local $stream i32)
       (call $path (local.get $request) (i32.const 512))
@@ -217,10 +236,42 @@
         (then (loop $forever (br $forever))))
       (if (i32.eq (local.get $letter) (i32.const 0x6d)) ;; m
         (then (loop $grow (br_if $grow (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)))
+      (if (i32.eq (local.get $letter) (i32.const 0x68)) (then ;; h
+        (if (i32.eq (i32.load8_u (i32.add (local.get $path) (i32.const 2))) (i32.const 0x75)) (then ;; hu
+          (loop $grow (br_if $grow (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
+          (call $write (call $stdout) (i32.const 0)
+            (i32.mul (memory.size) (i32.const 65536)) (i32.const 512))))
+        (local.set $stream (call $begin (local.get $out) (i32.const 200)))
+        (loop $forever (br $forever))))
+      (if (i32.eq (local.get $letter) (i32.const 0x73)) (then ;; s
+        (local.set $stream (call $begin (local.get $out) (i32.const 200)))
+        (loop $forever
+          (call $write (local.get $stream) (i32.const 4096) (i32.const 4096) (i32.const 512))
+          (br $forever))))
+      (if (i32.eq (local.get $letter) (i32.const 0x62)) (then ;; b
+        (local.set $stream (call $begin (local.get $out) (i32.const 200)))
+        (call $write (local.get $stream) (i32.const 0) (i32.const 7) (i32.const 512))
+        ;; The head and this leave before it fails.
+        (call $block (call $subscribe (i64.const 50000000)))
+        (unreachable)))
+      (if (i32.eq (local.get $letter) (i32.const 0x64)) (then ;; d
+        (local.set $stream (call $begin (local.get $out) (i32.const 200)))
+        (call $write (local.get $stream) (i32.const 0) (i32.const 7) (i32.const 512))
+        (call $block (call $subscribe (i64.const -1)))))
+      (if (i32.eq (local.get $letter) (i32.const 0x72)) ;; r
+        (then (drop (call $recurse (i64.const 0)))))
+      (if (i32.eq (local.get $letter) (i32.const 0x66)) ;; f
+        (then (loop $forever (drop (call $new-fields)) (br $forever))))
+      (if (i32.eq (local.get $letter) (i32.const 0x6f)) (then ;; o
+        (local.set $stream (call $stdout))
+        (loop $forever
+          (call $write (local.get $stream) (i32.const 16) (i32.const 17) (i32.const 512))
+          (br $forever))))
       (if (i32.eq (local.get $letter) (i32.const 0x74)) ;; t
         (then (unreachable)))))
   (core instance $function (instantiate $function (with "host" (instance
     (export "read" (func $read)) (export "write" (func $write))
+    (export "subscribe" (func $subscribe)) (export "block" (func $block))
     (export "environment" (func $environment)) (export "stdout" (func $stdout))
     (export "new-fields" (func $new-fields)) (export "path" (func $path))
     (export "consume" (func $consume)) (export "body-input" (func $body-input))

@@ -143,6 +143,10 @@ type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answered = Result<(http::Response<WasiBody>, Io), Error>;
 
 impl WasiHttpHooks for Requests {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        limits::WASM_PIECE_BYTES_MAX
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,

@@ -17,7 +17,7 @@ use super::fixture::{Reaper, Ship, reaches};
 const MIB: usize = 1 << 20;
 
 /// Halts at once: `hlt` in a loop. The rest is sevens.
-fn boot_disk() -> Vec<u8> {
+pub fn boot_disk() -> Vec<u8> {
     let mut disk = vec![7; 4 * MIB];
     disk[..3].copy_from_slice(&[0xf4, 0xeb, 0xfd]);
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
@@ -30,7 +30,7 @@ fn image_tool(arguments: &[&str]) {
 }
 
 /// The bytes of a disk, with everything behind it.
-fn contents(image: &Path, folder: &Path) -> Vec<u8> {
+pub fn contents(image: &Path, folder: &Path) -> Vec<u8> {
     let raw = folder.join("raw");
     image_tool(&[
         "convert",
@@ -45,11 +45,11 @@ fn contents(image: &Path, folder: &Path) -> Vec<u8> {
     std::fs::read(raw).unwrap()
 }
 
-fn own(ship: &Ship, hash: &ItemHash) -> PathBuf {
+pub fn own(ship: &Ship, hash: &ItemHash) -> PathBuf {
     ship.folder.path().join("instances").join(hash.as_str())
 }
 
-async fn finished(node: &Instances, hash: &ItemHash) -> BackupStatus {
+pub async fn finished(node: &Instances, hash: &ItemHash) -> BackupStatus {
     let ended = async {
         loop {
             match node.backup_status(hash).unwrap() {
@@ -226,7 +226,7 @@ async fn a_migrated_disk_is_the_same_disk() {
     assert!(std::fs::read(theirs.join("volumes/data.ext4")).unwrap() == before.1);
     let again = other.import(&hash, fetch(false)).await;
     assert!(
-        matches!(again, Err(InstanceFault::WrongState(_))),
+        matches!(again, Err(InstanceFault::AlreadyHere)),
         "{again:?}"
     );
     node.close().await;

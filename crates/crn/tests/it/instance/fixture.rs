@@ -11,6 +11,7 @@ use beth_crn::config::Acceleration;
 use beth_crn::core_node::CoreNode;
 use beth_crn::download::Files;
 use beth_crn::instance::{Ground, Instances, InstancesConfig, Phase, Source, UserLinks};
+use beth_crn::jail::{Jails, Mode};
 use beth_protocol::{ItemHash, MessageType};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -27,6 +28,7 @@ pub struct Ship {
     pub folder: TempDir,
     well_known: BTreeMap<ItemHash, PathBuf>,
     shutdown_seconds: u64,
+    pub jail: Mode,
 }
 
 impl Ship {
@@ -36,6 +38,7 @@ impl Ship {
             folder: tempfile::Builder::new().prefix("i").tempdir().unwrap(),
             well_known: BTreeMap::new(),
             shutdown_seconds: 120,
+            jail: Mode::Auto,
         }
     }
 
@@ -77,6 +80,7 @@ impl Ship {
             },
             links: Arc::new(UserLinks::new([127, 0, 0, 1].into())),
             acceleration: Acceleration::Tcg,
+            jails: Jails::open(self.jail, 215_000, &folder.join("jails")).unwrap(),
         };
         Instances::start(&config, ground).unwrap()
     }
