@@ -16,7 +16,7 @@ fn says_what_the_contract_says() {
         .collect();
     assert_eq!(
         keys,
-        BTreeSet::from(["accounts", "compute_nodes", "core_nodes", "pid"])
+        BTreeSet::from(["accounts", "compute_nodes", "core_nodes", "images", "pid"])
     );
     assert_eq!(said["core_nodes"].as_array().unwrap().len(), 2);
     assert_eq!(said["compute_nodes"].as_array().unwrap().len(), 1);

@@ -165,6 +165,15 @@ impl Api {
         })
     }
 
+    /// Where clients find this node: behind its proxy by its name, or, on a private
+    /// network, where it listens.
+    fn public_url(&self) -> String {
+        match &self.config.domain_name {
+            name if crate::operator::is_here(name) => self.own_url.clone(),
+            name => format!("https://{name}"),
+        }
+    }
+
     /// Waits, within bounds, for what the routes began.
     pub async fn close(&self) {
         self.tasks.close();

@@ -27,6 +27,7 @@ use sha2::{Digest, Sha256};
 use crate::cache::Cache;
 use crate::core_node::{CoreFault, CoreNode};
 use crate::limits;
+pub(crate) use operation::is_here;
 pub(crate) use replay::{Replayed, Replays};
 pub use token::LocalToken;
 

@@ -90,6 +90,10 @@ impl Operation {
 /// On a private network this computer has three names, and clients sign the one
 /// that they were given.
 fn is_name_of(signed: &str, own: &str) -> bool {
-    let is_here = |name: &str| matches!(name, "localhost" | "127.0.0.1" | "::1" | "[::1]");
     signed == own || (is_here(signed) && is_here(own))
+}
+
+/// True for the names by which a computer calls itself.
+pub(crate) fn is_here(name: &str) -> bool {
+    matches!(name, "localhost" | "127.0.0.1" | "::1" | "[::1]")
 }

@@ -242,3 +242,25 @@ fn times_say_their_zone() {
         assert_eq!(time(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn names_of_this_computer_are_one_name() {
+    assert!(["localhost", "127.0.0.1", "::1", "[::1]"].map(is_here) == [true; 4]);
+    for name in ["crn.example.org", "localhost.example.org", "127.0.0.11", ""] {
+        assert!(!is_here(name), "{name}");
+    }
+    let vector = &vectors()["jwk_eth"];
+    let text = |pointer: &str| vector.pointer(pointer).unwrap().as_str().unwrap();
+    let asked = Asked {
+        method: text("/http_method"),
+        path: text("/http_path"),
+    };
+    let here = Doorkeeper::new("localhost", doorkeeper().core.clone());
+    let statement = Some(text("/headers/X-SignedPubKey"));
+    let operation = Some(text("/headers/X-SignedOperation"));
+    // What was signed for a node elsewhere is not for this one.
+    assert!(matches!(
+        here.admit(statement, operation, asked, time(text("/now")).unwrap()),
+        Err(Refusal::Domain { .. })
+    ));
+}

@@ -93,7 +93,7 @@ fn tell(api: &Api, machine: &ItemHash, step: BackupStep) -> Result<Response, Api
 }
 
 fn metadata(api: &Api, machine: &ItemHash, backup: &Backup) -> Value {
-    let (id, domain) = (&backup.id, &api.config.domain_name);
+    let (id, url) = (&backup.id, api.public_url());
     let expires = backup.expires_at.micros().div_euclid(1_000_000);
     let signature = api.token.sign_backup(id, machine.as_str(), expires);
     let sizes = backup.source_sizes_bytes.iter();
@@ -108,7 +108,7 @@ fn metadata(api: &Api, machine: &ItemHash, backup: &Backup) -> Value {
         "checksum": format!("sha256:{}", const_hex::encode(backup.sha256)),
         "source_sizes": sizes,
         "download_url": format!(
-            "https://{domain}/control/machine/{machine}/backup/{id}?signature={signature}&expires={expires}"
+            "{url}/control/machine/{machine}/backup/{id}?signature={signature}&expires={expires}"
         ),
     })
 }
