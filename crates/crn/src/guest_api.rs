@@ -4,7 +4,7 @@
 //! guest ─ ask ─▶ /cache/…              ─▶ cache: files of this program, bounded
 //!                /properties, /sign    ─▶ the program's own key
 //!                /api/v0/…/pubsub/pub  ─▶ signed with it, given to the core node
-//!                GET, HEAD /api/v0/…   ─▶ the core node
+//!                GET, HEAD /api/…      ─▶ the core node
 //! ```
 //!
 //! The machine that asks is known by its port, so no program reaches what is
@@ -155,9 +155,12 @@ impl GuestApi {
             ("POST", "/api/v0/ipfs/pubsub/pub" | "/api/v0/p2p/pubsub/pub") => {
                 self.publish(question.body, program).await
             }
-            ("GET" | "HEAD", path) if path.starts_with("/api/v0/") => self.read(question).await,
+            ("GET" | "HEAD", path) if path.starts_with("/api/") => self.read(question).await,
             ("OPTIONS", _) => Reply::new(200, TEXT, ""),
-            _ => Reply::refused(404, "the guest API has no such route"),
+            _ => Reply::refused(
+                404,
+                "the guest API has no such route; it has /cache/, /properties, /sign and GET /api/",
+            ),
         }
     }
 
@@ -192,13 +195,9 @@ impl GuestApi {
     /// Whatever the network may read.
     async fn read(&self, question: &Question<'_>) -> Reply {
         let core = &self.0.core;
-        let mut url = format!("{}{}", core.url(), question.path);
-        if !question.query.is_empty() {
-            url = format!("{url}?{}", question.query);
-        }
-        if question.path.split('/').any(|part| part == "..") {
+        let Some(url) = api_url(core.url(), question) else {
             return Reply::refused(400, "the path leaves the API");
-        }
+        };
         match core.client().get(url).send().await {
             Ok(response) => passed_on(response).await,
             Err(_) => Reply::refused(502, "the core node does not answer"),
@@ -260,6 +259,20 @@ fn message_of(body: &[u8]) -> Result<(MessageType, Json, Option<String>), &'stat
     Ok((message_type, content, channel))
 }
 
+/// Where the core node is asked; `None` when dots, however they are written,
+/// lead out of its API.
+fn api_url(core: &str, question: &Question<'_>) -> Option<reqwest::Url> {
+    let base = reqwest::Url::parse(core).ok()?;
+    let mut url = reqwest::Url::parse(&format!("{core}{}", question.path)).ok()?;
+    let below = format!("{}/api/", base.path().trim_end_matches('/'));
+    if url.origin() != base.origin() || !url.path().starts_with(&below) {
+        return None;
+    }
+    url.set_fragment(None);
+    url.set_query((!question.query.is_empty()).then_some(question.query));
+    Some(url)
+}
+
 /// An answer of the core node, if it is not too long.
 async fn passed_on(response: reqwest::Response) -> Reply {
     let status = response.status().as_u16();
@@ -305,4 +318,34 @@ async fn receive(stream: &mut UnixStream) -> io::Result<(u32, Vec<u8>)> {
     let mut payload = vec![0; header.length];
     stream.read_exact(&mut payload).await?;
     Ok((header.call, payload))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_stay_in_the_api_of_the_core_node() {
+        let url = |path: &str| {
+            let question = Question {
+                method: "GET",
+                path,
+                query: "a=1&b=%2F",
+                body: b"",
+            };
+            api_url("http://core:4024", &question).map(String::from)
+        };
+        let expected = "http://core:4024/api/v0/messages.json?a=1&b=%2F";
+        assert_eq!(url("/api/v0/messages.json").unwrap(), expected);
+        for wrong in [
+            "/api/../metrics",
+            "/api/%2e%2E/metrics",
+            "/api/v0/..\\..\\..\\metrics",
+            "@elsewhere/api/v0/x",
+            "/metrics",
+        ] {
+            assert_eq!(url(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -11,6 +11,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,8 @@ use crate::sys;
 const SOCKET: &str = "/tmp/socat-socket";
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const BODY_BYTES_MAX: usize = 1 << 20;
+/// What is read of a request that was refused.
+const REST_BYTES_MAX: u64 = 8 << 20;
 const CONNECTIONS_MAX: usize = 16;
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 /// A little more than the node takes.
@@ -76,9 +79,9 @@ pub fn serve(port: File) -> Result<(), String> {
 fn converse(mut stream: UnixStream, line: &Mutex<Line>) -> std::io::Result<()> {
     stream.set_read_timeout(Some(CLIENT_PATIENCE))?;
     stream.set_write_timeout(Some(CLIENT_PATIENCE))?;
-    let answer = match read_request(&mut stream) {
-        Ok(question) => ask(line, &question),
-        Err(refusal) => refusal,
+    let (answer, is_read) = match read_request(&mut stream) {
+        Ok(question) => (ask(line, &question), true),
+        Err(refusal) => (refusal, false),
     };
     let status = member(&answer, "status").as_u64().unwrap_or(502);
     let kind = member(&answer, "type").as_str().unwrap_or("text/plain");
@@ -91,7 +94,13 @@ fn converse(mut stream: UnixStream, line: &Mutex<Line>) -> std::io::Result<()> {
     if member(&answer, "head").as_bool() != Some(true) {
         stream.write_all(body)?;
     }
-    stream.flush()
+    if is_read {
+        return Ok(());
+    }
+    // Closed with bytes unread, the socket would take the answer away again.
+    stream.shutdown(Shutdown::Write)?;
+    let rest = &mut stream.take(REST_BYTES_MAX);
+    std::io::copy(rest, &mut std::io::sink()).map(drop)
 }
 
 fn refusal(status: u16, text: &str) -> Value {

@@ -7,6 +7,8 @@
 mod clones;
 mod failures;
 pub mod fixture;
+mod guest_api;
+
 mod kinds;
 mod life;
 mod shared;
