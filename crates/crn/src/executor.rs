@@ -222,6 +222,12 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Removes what was made ahead of time for a program that is no more.
     fn forget(&self, _item_hash: &ItemHash) {}
+
+    /// Removes what a program has written to its persistent volumes, once no
+    /// machine of it writes.
+    fn erase<'a>(&'a self, _item_hash: &'a ItemHash) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Something that answers calls.

@@ -47,6 +47,8 @@ mod tar;
 mod tool;
 mod workloads;
 
+pub(crate) use tool::make_ext4;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

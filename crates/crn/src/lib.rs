@@ -46,6 +46,7 @@ pub mod payment;
 pub mod pool;
 pub mod program;
 pub mod reservation;
+mod volume_name;
 pub mod wasm;
 pub mod watch;
 pub mod workloads;

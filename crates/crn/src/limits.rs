@@ -327,6 +327,12 @@ pub const WAKE_TURN: Duration = Duration::from_secs(1);
 /// How long a program that could not be frozen is booted without a new attempt.
 pub const FREEZE_RETRY: Duration = Duration::from_secs(300);
 
+/// How long a machine waits for who still writes its volumes.
+pub const VOLUME_LOCK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often it looks.
+pub const VOLUME_LOCK_PERIOD: Duration = Duration::from_millis(50);
+
 /// Room that a template must leave on its disk, in bytes.
 pub const TEMPLATE_FREE_BYTES_MIN: u64 = 256 << 20;
 

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A program's first machine boots, is frozen into a template, and every machine
-//! of it is a copy-on-write clone of that template ([`birth`]).
+//! of it is a copy-on-write clone of that template ([`birth`]). A program with
+//! persistent volumes has one machine at a time, which boots ([`volumes`]).
 //!
 //! A machine boots Debian's kernel with the init that this crate carries (crate
 //! `beth-guest`), which mounts the runtime's image under a layer in memory, and
@@ -40,6 +41,7 @@ mod setup;
 mod socket;
 mod spawn;
 mod template;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,6 +72,7 @@ use machine::MicroMachine;
 use qemu::{Memory, Processor};
 use setup::Setup;
 use template::{Key, Templates};
+use volumes::Shelves;
 
 /// Usual room of templates: some thirty programs.
 pub(crate) const TEMPLATES_MIB: u64 = 4096;
@@ -81,6 +84,8 @@ pub struct MicroVmConfig {
     pub guest_folder: PathBuf,
     /// Where the executor keeps what it makes. Created if needed.
     pub work_folder: PathBuf,
+    /// Where programs' persistent volumes are. Created if needed.
+    pub volumes_folder: PathBuf,
     /// KVM, emulation, or whichever works.
     pub acceleration: Acceleration,
     /// QEMU; `None`: `qemu-system-x86_64` on the path.
@@ -105,6 +110,7 @@ impl MicroVmConfig {
     pub fn new(work_folder: PathBuf) -> MicroVmConfig {
         MicroVmConfig {
             guest_folder: default_guest_folder(),
+            volumes_folder: work_folder.join("volumes"),
             work_folder,
             acceleration: Acceleration::Auto,
             qemu: None,
@@ -172,6 +178,7 @@ struct Inner {
     tsc_khz: OnceCell<u64>,
     assets: Mutex<Option<(assets::Stamp, Assets)>>,
     templates: Templates,
+    shelves: Shelves,
     freezes: Semaphore,
     wakes: Semaphore,
 }
@@ -189,6 +196,7 @@ impl MicroVm {
         let templates = templates.map_err(wrong)?;
         let (mode, first_user) = (config.jail, config.jail_first_user);
         let jails = Jails::open(mode, first_user, &folder.join("jails"))?;
+        let shelves = Shelves::new(config.volumes_folder.clone());
         Ok(MicroVm(Arc::new(Inner {
             config,
             jails,
@@ -196,6 +204,7 @@ impl MicroVm {
             tsc_khz: OnceCell::new(),
             assets: Mutex::default(),
             templates,
+            shelves,
             freezes: Semaphore::new(limits::FREEZES_MAX),
             wakes: Semaphore::new(processors().max(limits::WAKES_MIN)),
         })))
@@ -237,7 +246,7 @@ impl Executor for MicroVm {
     }
 
     fn admit(&self, content: &ProgramContent) -> Result<u64, Fault> {
-        setup::check_volumes(content)?;
+        setup::check_volumes(content).map(drop)?;
         Ok(memory_mib(&content.resources))
     }
 
@@ -270,6 +279,10 @@ impl Executor for MicroVm {
 
     fn forget(&self, item_hash: &ItemHash) {
         self.0.templates.forget(item_hash);
+    }
+
+    fn erase<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Result<(), Fault>> {
+        self.0.shelves.erase(item_hash).boxed()
     }
 }
 
@@ -305,7 +318,9 @@ impl Plan {
     /// Names the template: everything that a clone takes over.
     fn key(&self) -> std::io::Result<Key> {
         let mut key = Key::default();
-        let drives = self.setup.drives.iter().map(|drive| &drive.path);
+        let drives = self.setup.drives.iter();
+        let drives = drives.filter(|drive| !drive.is_writable);
+        let drives = drives.map(|drive| &drive.path);
         let files = [&self.qemu, &self.assets.kernel, &self.assets.initrd];
         for path in files.into_iter().chain(drives) {
             key.add_file(path)?;
@@ -366,7 +381,7 @@ impl Inner {
                 processor,
                 vcpus: resources.vcpus.clamp(1, vcpus_max()),
                 memory_mib: memory_mib(resources),
-                setup: Setup::of(&program)?,
+                setup: Setup::of(&program, &inner.shelves)?,
                 assets: inner.assets()?,
             };
             let key = plan

@@ -118,6 +118,7 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
     if let Some(folder) = &config.guest_folder {
         microvm.guest_folder.clone_from(folder);
     }
+    microvm.volumes_folder = config.folder.join("volumes");
     microvm.acceleration = config.acceleration;
     microvm.jail = config.jail;
     microvm.jail_first_user = config.jail_first_user;

@@ -40,6 +40,8 @@ fn run(started_ms: u64) -> Result<(), String> {
         Ok(status) => (*status, Value::Nil),
         Err(error) => (-1, error.as_str().into()),
     };
+    // The node may end the machine as soon as it hears of the program's end.
+    sys::sync();
     sys::make_blocking(&port);
     send(
         &mut port,

@@ -61,12 +61,16 @@ pub fn set_up(config: &Value) -> Result<(), String> {
             continue;
         }
         let source = find_drive(serial)?;
+        let (kind, flags) = match member(volume, "read_only").as_bool() {
+            Some(false) => ("ext4", libc::MS_NOATIME),
+            _ => ("squashfs", libc::MS_RDONLY),
+        };
         sys::mount(&Mount {
             source: &source,
             target,
-            kind: "squashfs",
+            kind,
             options: "",
-            flags: libc::MS_RDONLY,
+            flags,
         })?;
     }
     Ok(())

@@ -142,6 +142,12 @@ pub fn wait_readable(file: &File, limit: std::time::Duration) -> io::Result<()> 
     Ok(())
 }
 
+/// Writes to disks what is not there yet.
+pub fn sync() {
+    // SAFETY: takes nothing and always succeeds.
+    unsafe { libc::sync() };
+}
+
 /// Ends the machine.
 pub fn restart() -> ! {
     // SAFETY: no arguments but constants; neither call returns anything we use.

@@ -91,6 +91,10 @@ impl Inner {
         plan: &Plan,
         phases: &Phases,
     ) -> Result<Option<Arc<Template>>, Fault> {
+        // What a frozen machine knows of a disk is wrong when another has written.
+        if !plan.setup.disks.is_empty() {
+            return Ok(None);
+        }
         if let Some(template) = self.templates.find(&plan.name) {
             return Ok(Some(template));
         }
@@ -197,7 +201,13 @@ impl Inner {
 
     async fn boot(&self, plan: &Plan, phases: &Phases) -> Result<Booted, Fault> {
         phases.begin("create");
-        let boot = self.launch(plan, Origin::of(Memory::Own)).await?;
+        let mut origin = Origin::of(Memory::Own);
+        let disks = &plan.setup.disks;
+        if !disks.is_empty() {
+            let lease = self.shelves.lease(&plan.setup.item_hash, disks).await?;
+            origin.inherited.push(lease);
+        }
+        let boot = self.launch(plan, origin).await?;
         phases.end();
         let (stage, output) = (Stage::new(), boot.guest.output.clone());
         let config = plan.setup.config(false);

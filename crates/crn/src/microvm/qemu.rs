@@ -1,7 +1,7 @@
 //! QEMU: where it is, and the command line of a machine.
 //!
 //! The machine is `microvm` with ACPI (Debian's kernel finds its devices in no
-//! other way), booted through the kernel's PVH entry. It has read-only drives, two
+//! other way), booted through the kernel's PVH entry. It has drives, three
 //! virtio-serial ports, a console, and a monitor on a socket that only we have,
 //! and nothing else: no network, no firmware settings, no display. A seccomp
 //! filter forbids it to start programs.
@@ -29,13 +29,15 @@ const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resour
 /// Emulated code that QEMU keeps translated, per machine.
 const TRANSLATION_MIB: u32 = 64;
 
-/// A read-only drive; the guest finds it by its name.
+/// A drive; the guest finds it by its name.
 #[derive(Clone, Debug)]
 pub(super) struct Drive {
     /// At most 20 characters.
     pub(super) name: String,
     /// The image, or any file: it is padded with zeros to a multiple of 512.
     pub(super) path: PathBuf,
+    /// Whether the guest may change it.
+    pub(super) is_writable: bool,
 }
 
 /// How a machine's processors run.
@@ -175,8 +177,10 @@ pub(super) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     }
     for drive in machine.drives {
         let (name, path) = (&drive.name, drive.path.to_string_lossy());
-        let file = json!({"driver": "file", "filename": path, "read-only": true});
-        let node = json!({"driver": "raw", "node-name": name, "read-only": true, "file": file});
+        let read_only = !drive.is_writable;
+        let file = json!({"driver": "file", "filename": path, "read-only": read_only});
+        let node =
+            json!({"driver": "raw", "node-name": name, "read-only": read_only, "file": file});
         add("-blockdev", node.to_string().into());
         add(
             "-device",
@@ -212,6 +216,7 @@ mod tests {
         let drives = [Drive {
             name: "code".into(),
             path: "/a,b \"c\".zip".into(),
+            is_writable: false,
         }];
         let processor = Processor::Tcg { tsc_khz: 2_600_000 };
         let machine = Machine {

@@ -13,3 +13,4 @@ mod kinds;
 mod life;
 mod shared;
 mod streams;
+mod volumes;
