@@ -117,7 +117,7 @@ pub struct AdmissionConfig {
     pub program_memory_reserved_mib: u64,
     /// Processors promised per processor.
     pub vcpu_overcommit: f64,
-    /// Disk for workloads, in MiB. Unset: what is free.
+    /// Disk that workloads may declare, in MiB. Unset: what is free.
     pub disk_mib: Option<u64>,
 }
 

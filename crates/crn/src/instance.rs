@@ -133,6 +133,9 @@ pub struct Ground {
     pub acceleration: Acceleration,
     /// What their processes may touch.
     pub jails: Jails,
+    /// Disk that all instances together may declare, in MiB. Unset: they may come
+    /// to take what is free.
+    pub disk_mib: Option<u64>,
 }
 
 /// All instances of a node; all clones are one.
@@ -181,6 +184,7 @@ impl Instances {
             links: ground.links,
             shutdown_patience: Duration::from_secs(config.shutdown_seconds),
             memory_mib,
+            disk_mib: ground.disk_mib,
             life: match config.outlive_node {
                 true => Life::OfItsOwn,
                 false => Life::OfTheNode,

@@ -32,6 +32,9 @@ pub struct Room {
     pub vcpus: u64,
     /// Free on the disk of the volumes, now.
     pub disk_free_mib: u64,
+    /// What workloads may declare, all together, if the operator bounds it; what
+    /// is free, otherwise.
+    pub disk_mib: Option<u64>,
     /// Cards.
     pub gpus: Vec<Gpu>,
 }
@@ -79,13 +82,13 @@ pub enum Lack {
     Gpu(String),
 }
 
-/// The disk that is neither used nor promised, given what the known workloads
+/// The disk that is not promised, given what the known workloads
 /// have written.
 pub fn disk_available_mib(room: &Room, known: &[Known], used_mib: u64) -> u64 {
     let declared = known.iter().map(|known| known.demand.disk_mib);
     let declared = declared.fold(0, u64::saturating_add);
-    room.disk_free_mib
-        .saturating_add(used_mib)
+    room.disk_mib
+        .unwrap_or(room.disk_free_mib.saturating_add(used_mib))
         .saturating_sub(declared)
 }
 

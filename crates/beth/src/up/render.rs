@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use beth_ccn::CcnConfig;
-use beth_crn::config::CrnConfig;
+use beth_crn::config::{AdmissionConfig, CrnConfig};
 use beth_crn::instance::InstancesConfig;
 use beth_network::Identity;
 use beth_protocol::judge::Rules;
@@ -88,6 +88,10 @@ fn scheduler_key() -> String {
     const_hex::encode(Sha256::digest(b"beth development scheduler"))
 }
 
+/// What compute nodes promise: disks are files of what was written to them, and
+/// somebody who develops asks for 20 GiB to write one.
+const DISK_MIB: u64 = 1 << 20;
+
 fn identity_path(core: &Core) -> PathBuf {
     core.place.folder.join("node-secret.pkcs8.der")
 }
@@ -161,6 +165,10 @@ fn compute_config(
         allocation_token_hash: String::new(),
         well_known_files,
         domain_name: "127.0.0.1".into(),
+        admission: AdmissionConfig {
+            disk_mib: Some(DISK_MIB),
+            ..AdmissionConfig::default()
+        },
         instances: InstancesConfig {
             forward_address: [127, 0, 0, 1].into(),
             outlive_node: false,

@@ -194,9 +194,8 @@ pub(super) fn room(folder: &Path, policy: &AdmissionConfig) -> Room {
         instance_memory_mib: memory_mib.saturating_sub(host_mib + program_memory_mib),
         program_memory_mib,
         vcpus: (measured.processors as f64 * policy.vcpu_overcommit) as u64,
-        disk_free_mib: policy
-            .disk_mib
-            .unwrap_or(measured.disk_available_bytes >> 20),
+        disk_free_mib: measured.disk_available_bytes >> 20,
+        disk_mib: policy.disk_mib,
         gpus: gpu::parse(&lspci.unwrap_or_default(), is_held_for_guests),
     }
 }

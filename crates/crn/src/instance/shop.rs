@@ -37,6 +37,7 @@ pub(super) struct Shop {
     pub(super) links: Arc<dyn Links>,
     pub(super) shutdown_patience: Duration,
     pub(super) memory_mib: u64,
+    pub(super) disk_mib: Option<u64>,
     pub(super) life: Life,
     pub(super) qemu: Option<PathBuf>,
     pub(super) acceleration: Acceleration,
@@ -103,6 +104,23 @@ impl Shop {
                 "its instances would have {memory_mib} MiB of memory, {} is the most",
                 self.memory_mib
             )));
+        }
+        self.admit_disks(record, &others)
+    }
+
+    /// Disks are promised up to the operator's bound, or up to what is free.
+    fn admit_disks(&self, record: &Record, others: &[InstanceState]) -> Result<(), InstanceFault> {
+        if let Some(disk_mib) = self.disk_mib {
+            let declared = others
+                .iter()
+                .map(|state| super::record::declared_bytes(&state.content));
+            let promised = declared.fold(record.declared_bytes(), u64::saturating_add) >> 20;
+            if promised > disk_mib {
+                return Err(InstanceFault::NoRoom(format!(
+                    "the disks of its instances would be of {promised} MiB, {disk_mib} is the most"
+                )));
+            }
+            return Ok(());
         }
         let free = free_bytes(&self.folder).map_err(InstanceFault::disk("look for free disk"))?;
         let own = missing_bytes(record.declared_bytes(), &self.folder, &record.item_hash);

@@ -105,6 +105,7 @@ fn instances(
             config.jail_first_user,
             &config.folder.join("jails"),
         )?,
+        disk_mib: config.admission.disk_mib,
     };
     Ok(Instances::start(&config.instances, ground)?)
 }

@@ -47,6 +47,7 @@ fn room() -> Room {
         program_memory_mib: 1_000,
         vcpus: 8,
         disk_free_mib: 50_000,
+        disk_mib: None,
         gpus: vec![gpu("01:00.0"), gpu("02:00.0")],
     }
 }
@@ -97,6 +98,13 @@ fn declared_resources_decide() {
             ..
         }
     ));
+    // What the operator says counts instead of what is free.
+    let room_said = |disk_mib| Room {
+        disk_mib: Some(disk_mib),
+        ..room()
+    };
+    assert_eq!(disk_available_mib(&room_said(100_000), &known, 5_000), 70_000);
+    assert_eq!(disk_available_mib(&room_said(20_000), &known, 5_000), 0);
     // What is known is not asked again, whatever it takes.
     let huge = demand(1_000, 1 << 40, u64::MAX);
     let wanted = Wanted {

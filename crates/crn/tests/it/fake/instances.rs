@@ -63,6 +63,7 @@ pub fn room() -> Room {
         program_memory_mib: 8192,
         vcpus: 64,
         disk_free_mib: 1_000_000,
+        disk_mib: None,
         gpus: vec![gpu("02:00.0")],
     }
 }

@@ -81,6 +81,7 @@ impl Ship {
             links: Arc::new(UserLinks::new([127, 0, 0, 1].into())),
             acceleration: Acceleration::Tcg,
             jails: Jails::open(self.jail, 215_000, &folder.join("jails")).unwrap(),
+            disk_mib: None,
         };
         Instances::start(&config, ground).unwrap()
     }
