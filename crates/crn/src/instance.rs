@@ -47,6 +47,7 @@ mod tar;
 mod tool;
 mod workloads;
 
+pub(crate) use confine::open_tap;
 pub(crate) use tool::make_ext4;
 
 use std::collections::BTreeMap;

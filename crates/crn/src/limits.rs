@@ -333,6 +333,9 @@ pub const VOLUME_LOCK_DEADLINE: Duration = Duration::from_secs(10);
 /// How often it looks.
 pub const VOLUME_LOCK_PERIOD: Duration = Duration::from_millis(50);
 
+/// How long a machine waits for the network card of its program.
+pub const LINK_TURN_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Room that a template must leave on its disk, in bytes.
 pub const TEMPLATE_FREE_BYTES_MIN: u64 = 256 << 20;
 

@@ -15,8 +15,9 @@
 //!
 //! A machine boots Debian's kernel with the init that this crate carries (crate
 //! `beth-guest`), which mounts the runtime's image under a layer in memory, and
-//! runs the program in it. It has no network: `environment.internet` waits for
-//! the network issue. The guest is hostile; what protects the node is the machine
+//! runs the program in it. It has a network card if the message says
+//! `environment.internet` and the node has a guest network with taps ([`wire`]),
+//! and else none. The guest is hostile; what protects the node is the machine
 //! around it, QEMU's seccomp filter, and bounds on everything it sends.
 //!
 //! Where QEMU or the kernel is missing, everything else works and `start` says
@@ -42,9 +43,10 @@ mod socket;
 mod spawn;
 mod template;
 mod volumes;
+mod wire;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use beth_protocol::ItemHash;
@@ -64,8 +66,10 @@ pub(crate) use spawn::spawn as spawn_with_the_node;
 
 use crate::config::Acceleration;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::flight::Turns;
 use crate::guest_api::GuestApi;
 use crate::jail::{self, JailError, Jails};
+use crate::lan::{Kind, Lan, Mac, Mode};
 use crate::limits;
 use assets::{ADVICE, Assets};
 use machine::MicroMachine;
@@ -178,6 +182,10 @@ struct Inner {
     tsc_khz: OnceCell<u64>,
     assets: Mutex<Option<(assets::Stamp, Assets)>>,
     templates: Templates,
+    /// Set when the node has a guest network with taps.
+    lan: OnceLock<Lan>,
+    /// Of programs: one machine with a network card at a time.
+    wires: Turns,
     shelves: Shelves,
     freezes: Semaphore,
     wakes: Semaphore,
@@ -204,6 +212,8 @@ impl MicroVm {
             tsc_khz: OnceCell::new(),
             assets: Mutex::default(),
             templates,
+            lan: OnceLock::new(),
+            wires: Turns::default(),
             shelves,
             freezes: Semaphore::new(limits::FREEZES_MAX),
             wakes: Semaphore::new(processors().max(limits::WAKES_MIN)),
@@ -281,6 +291,13 @@ impl Executor for MicroVm {
         self.0.templates.forget(item_hash);
     }
 
+    fn use_network(&self, lan: &Lan) {
+        if lan.mode() == Mode::Tap {
+            // A second network is none of a node's.
+            let _ = self.0.lan.set(lan.clone());
+        }
+    }
+
     fn erase<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Result<(), Fault>> {
         self.0.shelves.erase(item_hash).boxed()
     }
@@ -296,6 +313,13 @@ struct Plan {
     memory_mib: u64,
     setup: Setup,
     assets: Assets,
+    card: Option<Card>,
+}
+
+/// A network card.
+struct Card {
+    mac: String,
+    kind: Kind,
 }
 
 impl Plan {
@@ -312,6 +336,7 @@ impl Plan {
             log: 0,
             api: 0,
             monitor: 0,
+            card: self.card.as_ref().map(|card| (0, card.mac.as_str())),
         }
     }
 
@@ -375,6 +400,8 @@ impl Inner {
         let inner = Arc::clone(self);
         let planning = move || {
             let resources = &program.content.resources;
+            let card = inner.card(&program);
+            let assets = inner.assets()?;
             let mut plan = Plan {
                 name: String::new(),
                 qemu,
@@ -382,7 +409,11 @@ impl Inner {
                 vcpus: resources.vcpus.clamp(1, vcpus_max()),
                 memory_mib: memory_mib(resources),
                 setup: Setup::of(&program, &inner.shelves)?,
-                assets: inner.assets()?,
+                assets: match card {
+                    Some(_) => assets.with_network()?,
+                    None => assets,
+                },
+                card,
             };
             let key = plan
                 .key()
@@ -393,6 +424,19 @@ impl Inner {
         tokio::task::spawn_blocking(planning)
             .await
             .map_err(|error| Fault::Internal(error.to_string()))?
+    }
+
+    /// The network card of a program's machines.
+    fn card(&self, program: &Program) -> Option<Card> {
+        let content = &program.content;
+        self.lan.get().filter(|_| content.environment.internet)?;
+        Some(Card {
+            mac: Mac::of(&program.item_hash).to_string(),
+            kind: match content.on.persistent {
+                Some(true) => Kind::PersistentProgram,
+                _ => Kind::Microvm,
+            },
+        })
     }
 
     /// What machines boot from; put together again when the guest folder changes.

@@ -188,6 +188,10 @@ pub async fn run_given(
     let background = TaskTracker::new();
     let lan = guest_network(&config).await?;
     let mut given = given;
+    if let Some(lan) = &lan {
+        lan.lan().forget_programs().await?;
+        given.executors.microvm.use_network(lan.lan());
+    }
     if let (None, Some(lan)) = (&given.network, &lan) {
         given.network = Some(Arc::new(lan.clone()));
     }

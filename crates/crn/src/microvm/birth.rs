@@ -21,6 +21,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rmpv::Value;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::net::UnixStream;
 
@@ -141,7 +142,7 @@ impl Inner {
         let boot = self.launch(plan, origin).await?;
         phases.end();
         let (stage, output) = (Stage::new(), boot.guest.output.clone());
-        let config = plan.setup.config(true);
+        let config = plan.setup.config(true, &boot.network);
         let finish = boot.finish(&config, &stage);
         let (machine, measured) = self.in_time(finish, &stage, &output).await?;
         measured.record(phases);
@@ -195,7 +196,8 @@ impl Inner {
         };
         let boot = self.launch(plan, origin).await?;
         let (stage, output) = (Stage::new(), boot.guest.output.clone());
-        let thaw = boot.thaw(number, wake, &stage, phases);
+        let network = boot.network.clone();
+        let thaw = boot.thaw(number, || wake(network), &stage, phases);
         self.in_time(thaw, &stage, &output).await
     }
 
@@ -210,7 +212,7 @@ impl Inner {
         let boot = self.launch(plan, origin).await?;
         phases.end();
         let (stage, output) = (Stage::new(), boot.guest.output.clone());
-        let config = plan.setup.config(false);
+        let config = plan.setup.config(false, &boot.network);
         let finish = boot.finish(&config, &stage);
         let (machine, measured) = self.in_time(finish, &stage, &output).await?;
         measured.record(phases);
@@ -241,8 +243,12 @@ impl Inner {
         let (log, guest_log) = pair().map_err(internal)?;
         let (api, guest_api) = pair().map_err(internal)?;
         let (monitor, its_monitor) = pair().map_err(internal)?;
+        let output = Output::after(origin.log);
+        let wire = self.wire(plan, &output).await?;
+        let card = wire.as_ref().zip(plan.card.as_ref());
         let machine = qemu::Machine {
             memory: origin.memory,
+            card: card.map(|(wire, card)| (wire.tap.as_raw_fd(), card.mac.as_str())),
             port: guest_port.as_raw_fd(),
             log: guest_log.as_raw_fd(),
             api: guest_api.as_raw_fd(),
@@ -258,11 +264,18 @@ impl Inner {
         let spawned = Instant::now();
         let mut inherited = origin.inherited;
         inherited.extend([guest_port, guest_log, guest_api, its_monitor]);
-        let spawning = spawn::spawn(command, inherited, self.jail(&machine));
+        let jail = self.jail(&machine);
+        let network = match wire {
+            Some(wire) => {
+                inherited.extend([wire.tap, wire.held]);
+                wire.told
+            }
+            None => Value::Nil,
+        };
+        let spawning = spawn::spawn(command, inherited, jail);
         let (mut child, cell) = spawning.await.map_err(|error| {
             Fault::NotHere(format!("{} does not start: {error}", plan.qemu.display()))
         })?;
-        let output = Output::after(origin.log);
         output.tasks.spawn(output.log.clone().follow(log));
         if let Some(service) = &self.config.guest_api {
             let program = plan.setup.item_hash.clone();
@@ -282,6 +295,7 @@ impl Inner {
                 output,
             },
             monitor,
+            network,
             spawned,
         })
     }
@@ -296,11 +310,11 @@ fn is_of_program(fault: &Fault) -> bool {
 }
 
 /// What makes a clone another machine.
-fn wake() -> Result<rmpv::Value, Fault> {
+fn wake(network: Value) -> Result<Value, Fault> {
     let mut seed = [0; limits::WAKE_SEED_BYTES];
     // So few bytes come at once or not at all.
     match getrandom(&mut seed, GetRandomFlags::empty()) {
-        Ok(limits::WAKE_SEED_BYTES) => Ok(setup::wake(Some(seed))),
+        Ok(limits::WAKE_SEED_BYTES) => Ok(setup::wake(Some(seed), network)),
         Ok(_) => Err(Fault::Internal(
             "the system gave too few random bytes".to_owned(),
         )),
@@ -316,7 +330,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A connected pair: our end, and the one that QEMU inherits.
-fn pair() -> std::io::Result<(UnixStream, OwnedFd)> {
+pub(super) fn pair() -> std::io::Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = Socket::pair()?;
     ours.set_nonblocking(true)?;
     Ok((UnixStream::from_std(ours)?, theirs.into()))

@@ -3,7 +3,8 @@
 //! The machine is `microvm` with ACPI (Debian's kernel finds its devices in no
 //! other way), booted through the kernel's PVH entry. It has drives, three
 //! virtio-serial ports, a console, and a monitor on a socket that only we have,
-//! and nothing else: no network, no firmware settings, no display. A seccomp
+//! a network card on a tap if the program may reach the internet, and nothing
+//! else: no firmware settings, no display. A seccomp
 //! filter forbids it to start programs.
 //!
 //! A clone's command line is that of its template but for the words about memory.
@@ -67,6 +68,8 @@ pub(super) struct Machine<'a> {
     pub(super) api: RawFd,
     /// Descriptor of the socket of the monitor.
     pub(super) monitor: RawFd,
+    /// Its network card, if it has one: descriptor of the tap, and address.
+    pub(super) card: Option<(RawFd, &'a str)>,
 }
 
 /// Where a machine's memory lies.
@@ -175,6 +178,13 @@ pub(super) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
             format!("virtserialport,chardev={name},name={name}").into(),
         );
     }
+    if let Some((tap, mac)) = machine.card {
+        add("-netdev", format!("tap,id=net,fd={tap}").into());
+        add(
+            "-device",
+            format!("virtio-net-device,netdev=net,mac={mac}").into(),
+        );
+    }
     for drive in machine.drives {
         let (name, path) = (&drive.name, drive.path.to_string_lossy());
         let read_only = !drive.is_writable;
@@ -212,6 +222,7 @@ mod tests {
         let assets = Assets {
             kernel: "/k".into(),
             initrd: "/i".into(),
+            network_initrd: None,
         };
         let drives = [Drive {
             name: "code".into(),
@@ -230,6 +241,7 @@ mod tests {
             log: 9,
             api: 11,
             monitor: 10,
+            card: None,
         };
         let arguments: Vec<String> = arguments(&machine)
             .iter()

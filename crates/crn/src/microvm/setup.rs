@@ -96,10 +96,14 @@ impl Setup {
         })
     }
 
-    /// The payload of the config frame, with the time of now. `freeze`: whether
-    /// the machine will become a template.
-    pub(super) fn config(&self, freeze: bool) -> Value {
-        let more = [now(), ("freeze", freeze.into())];
+    /// The payload of the config frame, with the time of now and the machine's
+    /// network card, if any. `freeze`: whether it will become a template.
+    pub(super) fn config(&self, freeze: bool, network: &Value) -> Value {
+        let more = [
+            now(),
+            ("freeze", freeze.into()),
+            ("network", network.clone()),
+        ];
         let fields = self.config.iter().cloned().chain(more);
         Value::Map(fields.map(|(name, value)| (name.into(), value)).collect())
     }
@@ -112,10 +116,10 @@ impl Setup {
 }
 
 /// The payload of a wake frame: the time of now, and for a clone what no other
-/// machine was given.
-pub(super) fn wake(seed: Option<[u8; limits::WAKE_SEED_BYTES]>) -> Value {
+/// machine was given, and its network card.
+pub(super) fn wake(seed: Option<[u8; limits::WAKE_SEED_BYTES]>, network: Value) -> Value {
     let seed = seed.map_or(Value::Nil, |seed| Value::Binary(seed.to_vec()));
-    map([now(), ("seed", seed)])
+    map([now(), ("seed", seed), ("network", network)])
 }
 
 fn now() -> (&'static str, Value) {

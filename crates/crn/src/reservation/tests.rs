@@ -103,7 +103,10 @@ fn declared_resources_decide() {
         disk_mib: Some(disk_mib),
         ..room()
     };
-    assert_eq!(disk_available_mib(&room_said(100_000), &known, 5_000), 70_000);
+    assert_eq!(
+        disk_available_mib(&room_said(100_000), &known, 5_000),
+        70_000
+    );
     assert_eq!(disk_available_mib(&room_said(20_000), &known, 5_000), 0);
     // What is known is not asked again, whatever it takes.
     let huge = demand(1_000, 1 << 40, u64::MAX);

@@ -8,6 +8,7 @@ mod clones;
 mod failures;
 pub mod fixture;
 mod guest_api;
+mod internet;
 
 mod kinds;
 mod life;
