@@ -10,30 +10,27 @@
 //! node, the next one goes on from there. When the node ends the task ends, and
 //! the guest lives on.
 
+mod launch;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use beth_protocol::content::InstanceContent;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::archive::Backups;
 use super::backup::BackupOrder;
-use super::confine;
 use super::console::Console;
 use super::disks::{self, Folders};
 use super::fault::InstanceFault;
 use super::guest::{End, Guest, remove_sockets};
-use super::link::{Link, LinkRequest};
 use super::migration::{Export, Import};
-use super::qemu::Machine;
 use super::record::{Record, now};
-use super::seed::{self, Seed};
 use super::shop::Shop;
 use super::state::{InstanceState, Phase};
-use crate::api::label_of;
 use crate::limits;
+use launch::uuid;
 
 /// What an instance is told to do.
 #[derive(Debug)]
@@ -248,93 +245,6 @@ impl Keeper {
         self.pause = (self.pause * 2).min(limits::INSTANCE_RESTART_PAUSE_MAX);
     }
 
-    async fn launch(&mut self) -> Result<(), InstanceFault> {
-        let times = &mut self.record.times;
-        times.preparing_at = Some(now().micros());
-        (times.stopping_at, times.stopped_at) = (None, None);
-        (times.prepared_at, times.starting_at, times.started_at) = (None, None, None);
-        self.publish(Phase::Preparing, None);
-        self.save().await?;
-        self.shop.admit(&self.record)?;
-        disks::prepare(&mut self.record, &self.shop.source, &self.folders).await?;
-        self.record.times.prepared_at = Some(now().micros());
-        self.record.times.starting_at = Some(now().micros());
-        self.publish(Phase::Starting, None);
-        self.attach_link(false).await?;
-        self.save().await?;
-        self.write_seed().await?;
-        disks::renew_ephemeral(&self.record, &self.folders).await?;
-        let guest = self.launch_qemu().await?;
-        self.record.process = Some(guest.process.identity);
-        self.guest = Some(guest);
-        self.record.times.started_at = Some(now().micros());
-        self.running_since = Some(Instant::now());
-        self.save().await?;
-        self.publish(Phase::Running, None);
-        Ok(())
-    }
-
-    async fn launch_qemu(&self) -> Result<Guest, InstanceFault> {
-        let wrong = |reason: String| InstanceFault::Tool {
-            tool: "QEMU",
-            reason,
-        };
-        let way = self.shop.way().await.map_err(wrong)?;
-        let link = self.record.link.clone().unwrap_or(Link::None);
-        super::make_private(&self.folders.sockets)
-            .map_err(InstanceFault::disk("make a folder for sockets"))?;
-        let tap = confine::tap(&link);
-        let machine = Machine {
-            sockets: &self.folders.sockets,
-            log: &self.folders.own.join("qemu.log"),
-            kvm: way.kvm,
-            vcpus: self.record.content.resources.vcpus.max(1),
-            memory_mib: self.record.content.resources.memory,
-            drives: &disks::drives(&self.record, &self.folders),
-            link: &link,
-            tap: tap.as_deref(),
-            name: &format!("beth-{}", self.record.vm_id),
-            uuid: &uuid(&self.record),
-        };
-        let name = self.record.item_hash.as_str();
-        let jail = confine::jail(&self.shop.jails, &machine, name, tap.clone());
-        let life = self.shop.life;
-        Guest::launch((&way.program, life), &machine, &self.console, jail)
-            .await
-            .map_err(wrong)
-    }
-
-    async fn attach_link(&mut self, is_running: bool) -> Result<(), InstanceFault> {
-        let request = LinkRequest {
-            item_hash: self.record.item_hash.clone(),
-            vm_id: self.record.vm_id,
-            owner: self.record.content.address.clone(),
-            before: self.record.link.clone(),
-            is_running,
-        };
-        self.record.link = Some(self.shop.links.attach(request).await?);
-        Ok(())
-    }
-
-    async fn write_seed(&self) -> Result<(), InstanceFault> {
-        let label = label_of(&self.record.item_hash).unwrap_or_else(|| "instance".into());
-        let keys = self.record.content.authorized_keys.as_deref();
-        let addresses = self.record.link.as_ref().and_then(Link::addresses);
-        let image = Seed {
-            vm_id: self.record.vm_id,
-            label: &label,
-            authorized_keys: keys.unwrap_or_default(),
-            guest_agent: true,
-            boot_commands: boot_commands(&self.record.content),
-            addresses: addresses.as_ref(),
-        }
-        .image();
-        let path = self.folders.seed();
-        disks::blocking(move || super::record::write_whole(&path, &image))
-            .await
-            .map_err(InstanceFault::disk("write the seed"))
-    }
-
     /// Stops it for good: it is not wanted any more.
     pub(super) async fn cease(&mut self) -> Result<(), InstanceFault> {
         self.record.wanted = false;
@@ -457,34 +367,6 @@ impl Keeper {
         let state = InstanceState::of(&self.record, phase, fault);
         self.state.send_replace(state);
     }
-}
-
-fn boot_commands(content: &InstanceContent) -> &'static [&'static [&'static str]] {
-    let requirements = content.requirements.as_ref();
-    let has_gpu = requirements.is_some_and(|wishes| wishes.gpu.is_some());
-    match content.environment.trusted_execution {
-        Some(_) => seed::CONFIDENTIAL_COMMANDS,
-        None if has_gpu => seed::GPU_COMMANDS,
-        None => &[],
-    }
-}
-
-/// A UUID of the item hash: the guest of a record can be told from any other.
-pub(super) fn uuid(record: &Record) -> String {
-    let hex: String = record
-        .item_hash
-        .digest()
-        .map(const_hex::encode)
-        .unwrap_or_default();
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or("0").to_owned();
-    format!(
-        "{}-{}-4{}-8{}-{}",
-        part(0, 8),
-        part(8, 12),
-        part(12, 15),
-        part(15, 18),
-        part(18, 30)
-    )
 }
 
 async fn ended(guest: &mut Option<Guest>) -> End {
