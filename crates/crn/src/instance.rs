@@ -49,6 +49,9 @@ mod tar;
 mod tool;
 mod workloads;
 
+pub(crate) use confine::open_tap;
+pub(crate) use tool::make_ext4;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -143,7 +143,8 @@ pub(super) fn tap(link: &Link) -> Option<Arc<OwnedFd>> {
         .map(Arc::new)
 }
 
-fn open_tap(name: &str) -> io::Result<OwnedFd> {
+/// Opens a tap that is there.
+pub(crate) fn open_tap(name: &str) -> io::Result<OwnedFd> {
     let file = File::options().read(true).write(true).open(TUN)?;
     // SAFETY: it is a plain structure; all zeroes are a value of it.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

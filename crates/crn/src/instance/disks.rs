@@ -27,6 +27,7 @@ use super::source::Source;
 use super::tool;
 use crate::executor::LocalFile;
 use crate::limits;
+use crate::volume_name::file_stem;
 
 /// Tells apart who makes the same file.
 static PARTS: AtomicU64 = AtomicU64::new(0);
@@ -111,11 +112,12 @@ fn names(content: &InstanceContent) -> Result<Vec<Option<String>>, InstanceFault
                         "only 'host' persistence is supported".into(),
                     ));
                 }
-                let name = volume.name.as_deref().filter(|name| !name.is_empty());
-                Some(match name {
-                    Some(name) => format!("{}.ext4", volume_name(name)?),
-                    None => format!("unamed_volume_{index}.ext4"),
-                })
+                let stem = file_stem(volume, index).map_err(InstanceFault::Unusable)?;
+                if stem == "rootfs" {
+                    let text = "a volume is called like the root disk; choose another name";
+                    return Err(InstanceFault::Unusable(text.into()));
+                }
+                Some(format!("{stem}.ext4"))
             }
         };
         if name.is_some() && names.contains(&name) {
@@ -124,30 +126,6 @@ fn names(content: &InstanceContent) -> Result<Vec<Option<String>>, InstanceFault
         names.push(name);
     }
     Ok(names)
-}
-
-/// The stem of a volume's file. What is no letter, digit, `-` or `_` becomes `_`;
-/// separators are refused, and so is the name of the root disk.
-fn volume_name(name: &str) -> Result<String, InstanceFault> {
-    let refuse = |reason: &str| {
-        Err(InstanceFault::Unusable(format!(
-            "the volume {name:?} {reason}"
-        )))
-    };
-    if name.contains(['/', '\\', '\0']) || name.starts_with('.') {
-        return refuse("has a path as its name; use letters, digits, '-' and '_'");
-    }
-    if name.len() > limits::VOLUME_NAME_BYTES_MAX {
-        return refuse("has too long a name");
-    }
-    if name == "rootfs" {
-        return refuse("is called like the root disk; choose another name");
-    }
-    let kept = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
-    Ok(name
-        .chars()
-        .map(|letter| if kept(letter) { letter } else { '_' })
-        .collect())
 }
 
 /// Makes what is missing: everything at first, later only what was erased. The
@@ -401,27 +379,4 @@ pub async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(std::io::Error::other)?
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stay_in_their_folder() {
-        for (name, expected) in [
-            ("data", Some("data")),
-            ("my data.v2", Some("my_data_v2")),
-            ("../../etc/passwd", None),
-            ("/etc/cron.d/x", None),
-            ("..", None),
-            ("a\\b", None),
-            ("a\0b", None),
-            ("rootfs", None),
-        ] {
-            assert_eq!(volume_name(name).ok().as_deref(), expected, "{name:?}");
-        }
-        assert!(volume_name(&"x".repeat(300)).is_err());
-    }
 }
