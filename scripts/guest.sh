@@ -2,7 +2,8 @@
 # Builds what microVMs boot from: a kernel, its modules, a Python root filesystem.
 #
 #   Debian packages ─▶ mmdebstrap ─┬▶ tree ─▶ mksquashfs ─▶ python.squashfs
-#                                  └▶ linux-image-….deb ─▶ vmlinux, modules/NN-name.ko
+#                                  └▶ linux-image-….deb ─▶ vmlinux, modules/NN-name.ko,
+#                                                           modules-network/NN-name.ko
 #
 # The result is kept in $BETH_GUEST_DIR and rebuilt only when this file changes
 # (or with --force, to take newer Debian packages). It is reproducible: the same
@@ -17,6 +18,7 @@ export LC_ALL=C
 SUITE=bookworm
 KERNEL=linux-image-cloud-amd64
 MODULES=(virtio_ring virtio virtio_mmio virtio_blk virtio_console squashfs overlay)
+NETWORK_MODULES=(failover net_failover virtio_net)
 PACKAGES=(python3-minimal python3-fastapi python3-aiohttp python3-msgpack python3-requests ca-certificates)
 export SOURCE_DATE_EPOCH=1700000000
 
@@ -118,7 +120,7 @@ header() { od -An -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' '; }
 # The payload of Debian's bzImage is an LZ4 legacy frame with the length of the
 # ELF behind it; the ELF starts faster than the bzImage, by its PVH note.
 unpack_kernel() {
-    local image module path found offset length number=1
+    local image offset length
     say "unpacking the kernel"
     dpkg -x "$work"/linux-image-*.deb "$work/kernel"
     image=$(echo "$work"/kernel/boot/vmlinuz-*)
@@ -127,11 +129,19 @@ unpack_kernel() {
     # lz4 reads what follows the frame as another one, hence the exact length.
     tail -c "+$((offset + 1))" "$image" | head -c "$length" > "$work/payload.lz4" || true
     lz4 -dcq "$work/payload.lz4" > "$work/vmlinux" || fail "the kernel's payload is not LZ4: $image"
-    mkdir -p "$work/modules"
-    for module in "${MODULES[@]}"; do
+    take_modules modules "${MODULES[@]}"
+    take_modules modules-network "${NETWORK_MODULES[@]}"
+}
+
+# Modules by name, in the order in which they must be loaded, into a folder.
+take_modules() {
+    local folder=$1 module found path number=1
+    shift
+    mkdir -p "$work/$folder"
+    for module in "$@"; do
         found=$(find "$work/kernel" -name "$module.ko")
         [ -n "$found" ] || fail "the kernel package has no module $module"
-        path=$(printf '%s/modules/%02d-%s.ko' "$work" "$number" "$module")
+        path=$(printf '%s/%02d-%s.ko' "$work/$folder" "$number" "$module")
         strip -g -o "$path" "$found"
         number=$((number + 1))
     done
@@ -142,7 +152,7 @@ write_manifest() {
     {
         printf '{\n  "inputs": "%s",\n  "suite": "%s",\n' "$inputs" "$SUITE"
         printf '  "kernel": "%s",\n  "files": {' "$(basename "$work"/linux-image-*.deb .deb)"
-        (cd "$work" && for file in vmlinux modules/*.ko python.squashfs; do
+        (cd "$work" && for file in vmlinux modules/*.ko modules-network/*.ko python.squashfs; do
             [ "$first" = 1 ] || printf ','
             first=0
             printf '\n    "%s": {"size_bytes": %s, "sha256": "%s"}' "$file" "$(stat -c %s "$file")" \
@@ -157,8 +167,8 @@ write_manifest() {
 # The manifest goes last: an interrupted run is not taken for a finished one.
 publish() {
     mkdir -p "$folder"
-    rm -rf "$folder/manifest.json" "$folder/modules"
-    mv "$work/modules" "$work/vmlinux" "$work/python.squashfs" "$folder/"
+    rm -rf "$folder/manifest.json" "$folder/modules" "$folder/modules-network"
+    mv "$work/modules" "$work/modules-network" "$work/vmlinux" "$work/python.squashfs" "$folder/"
     mv "$work/manifest.json" "$folder/"
 }
 

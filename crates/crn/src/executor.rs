@@ -28,6 +28,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 use crate::body::Body;
+use crate::lan::Lan;
 
 /// A program whose files are all here.
 #[derive(Clone, Debug)]
@@ -222,6 +223,15 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Removes what was made ahead of time for a program that is no more.
     fn forget(&self, _item_hash: &ItemHash) {}
+
+    /// Gives it the guest network, before the first start.
+    fn use_network(&self, _lan: &Lan) {}
+
+    /// Removes what a program has written to its persistent volumes, once no
+    /// machine of it writes.
+    fn erase<'a>(&'a self, _item_hash: &'a ItemHash) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Something that answers calls.

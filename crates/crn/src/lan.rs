@@ -190,6 +190,15 @@ impl Lan {
         self.commit(next).await
     }
 
+    /// Forgets all guests but instances: programs do not outlive a node.
+    pub async fn forget_programs(&self) -> Result<(), LanError> {
+        let guests = self.state().guests.into_iter();
+        for (item_hash, _) in guests.filter(|(_, guest)| guest.kind != Kind::Instance) {
+            self.forget(&item_hash).await?;
+        }
+        Ok(())
+    }
+
     /// Changes the ports that lead to a guest; instances keep SSH. Tells the
     /// commands by which QEMU's monitor does the same where there is no tap
     /// ([`Link::monitor_commands`]).

@@ -12,6 +12,7 @@
 //! | [`pool`] | the machines: one creation per program, idle expiry, what is known of each |
 //! | [`program`], [`download`] | from an item hash to verified files on the local disk |
 //! | [`body`] | requests and answers in pieces, bounded |
+//! | [`guest_api`] | what programs in microVMs may ask their node |
 //! | [`executor`] | the contract of what runs programs: [`wasm`], [`microvm`] |
 //! | [`jail`] | what the process of a machine may touch |
 //! | [`lan`] | the guest network: addresses, links, ports and rules |
@@ -31,6 +32,7 @@ pub mod download;
 pub mod executor;
 pub mod flight;
 pub mod gpu;
+pub mod guest_api;
 pub mod identity;
 pub mod instance;
 pub mod jail;
@@ -44,6 +46,7 @@ pub mod payment;
 pub mod pool;
 pub mod program;
 pub mod reservation;
+mod volume_name;
 pub mod wasm;
 pub mod watch;
 pub mod workloads;

@@ -16,6 +16,21 @@ pub const REQUEST_BYTES_PER_SECOND_MIN: u64 = 1024;
 /// Largest body that travels with the head of its call or answer.
 pub const BODY_WHOLE_BYTES_MAX: u64 = 64 << 10;
 
+/// Longest request of a program to its node's own API, with its frame.
+pub const GUEST_QUESTION_BYTES_MAX: usize = (1 << 20) + (128 << 10);
+
+/// Values that a program keeps in the node's cache.
+pub const CACHE_KEYS_MAX: usize = 4096;
+
+/// Bytes of all these values.
+pub const CACHE_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of a key of the cache, and of a pattern for keys.
+pub const CACHE_KEY_BYTES_MAX: usize = 200;
+
+/// How long such a value is kept.
+pub const CACHE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Longest message of a WebSocket, either way.
 pub const MESSAGE_BYTES_MAX: usize = beth_guest::frame::MAX_MESSAGE_BYTES;
 
@@ -311,6 +326,15 @@ pub const WAKE_TURN: Duration = Duration::from_secs(1);
 
 /// How long a program that could not be frozen is booted without a new attempt.
 pub const FREEZE_RETRY: Duration = Duration::from_secs(300);
+
+/// How long a machine waits for who still writes its volumes.
+pub const VOLUME_LOCK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often it looks.
+pub const VOLUME_LOCK_PERIOD: Duration = Duration::from_millis(50);
+
+/// How long a machine waits for the network card of its program.
+pub const LINK_TURN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Room that a template must leave on its disk, in bytes.
 pub const TEMPLATE_FREE_BYTES_MIN: u64 = 256 << 20;

@@ -10,12 +10,14 @@
 //! ```
 //!
 //! A program's first machine boots, is frozen into a template, and every machine
-//! of it is a copy-on-write clone of that template ([`birth`]).
+//! of it is a copy-on-write clone of that template ([`birth`]). A program with
+//! persistent volumes has one machine at a time, which boots ([`volumes`]).
 //!
 //! A machine boots Debian's kernel with the init that this crate carries (crate
 //! `beth-guest`), which mounts the runtime's image under a layer in memory, and
-//! runs the program in it. It has no network: `environment.internet` waits for
-//! the network issue. The guest is hostile; what protects the node is the machine
+//! runs the program in it. It has a network card if the message says
+//! `environment.internet` and the node has a guest network with taps ([`wire`]),
+//! and else none. The guest is hostile; what protects the node is the machine
 //! around it, QEMU's seccomp filter, and bounds on everything it sends.
 //!
 //! Where QEMU or the kernel is missing, everything else works and `start` says
@@ -40,9 +42,11 @@ mod setup;
 mod socket;
 mod spawn;
 mod template;
+mod volumes;
+mod wire;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use beth_protocol::ItemHash;
@@ -62,13 +66,17 @@ pub(crate) use spawn::spawn as spawn_with_the_node;
 
 use crate::config::Acceleration;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::flight::Turns;
+use crate::guest_api::GuestApi;
 use crate::jail::{self, JailError, Jails};
+use crate::lan::{Kind, Lan, Mac, Mode};
 use crate::limits;
 use assets::{ADVICE, Assets};
 use machine::MicroMachine;
 use qemu::{Memory, Processor};
 use setup::Setup;
 use template::{Key, Templates};
+use volumes::Shelves;
 
 /// Usual room of templates: some thirty programs.
 pub(crate) const TEMPLATES_MIB: u64 = 4096;
@@ -80,6 +88,8 @@ pub struct MicroVmConfig {
     pub guest_folder: PathBuf,
     /// Where the executor keeps what it makes. Created if needed.
     pub work_folder: PathBuf,
+    /// Where programs' persistent volumes are. Created if needed.
+    pub volumes_folder: PathBuf,
     /// KVM, emulation, or whichever works.
     pub acceleration: Acceleration,
     /// QEMU; `None`: `qemu-system-x86_64` on the path.
@@ -95,6 +105,8 @@ pub struct MicroVmConfig {
     pub jail_first_user: u32,
     /// Room of all templates together, in MiB; 0: machines boot.
     pub templates_mib: u64,
+    /// What programs may ask the node; `None`: nothing.
+    pub guest_api: Option<GuestApi>,
 }
 
 impl MicroVmConfig {
@@ -102,6 +114,7 @@ impl MicroVmConfig {
     pub fn new(work_folder: PathBuf) -> MicroVmConfig {
         MicroVmConfig {
             guest_folder: default_guest_folder(),
+            volumes_folder: work_folder.join("volumes"),
             work_folder,
             acceleration: Acceleration::Auto,
             qemu: None,
@@ -110,6 +123,7 @@ impl MicroVmConfig {
             jail: jail::Mode::Auto,
             jail_first_user: 200_000,
             templates_mib: TEMPLATES_MIB,
+            guest_api: None,
         }
     }
 
@@ -168,6 +182,11 @@ struct Inner {
     tsc_khz: OnceCell<u64>,
     assets: Mutex<Option<(assets::Stamp, Assets)>>,
     templates: Templates,
+    /// Set when the node has a guest network with taps.
+    lan: OnceLock<Lan>,
+    /// Of programs: one machine with a network card at a time.
+    wires: Turns,
+    shelves: Shelves,
     freezes: Semaphore,
     wakes: Semaphore,
 }
@@ -185,6 +204,7 @@ impl MicroVm {
         let templates = templates.map_err(wrong)?;
         let (mode, first_user) = (config.jail, config.jail_first_user);
         let jails = Jails::open(mode, first_user, &folder.join("jails"))?;
+        let shelves = Shelves::new(config.volumes_folder.clone());
         Ok(MicroVm(Arc::new(Inner {
             config,
             jails,
@@ -192,6 +212,9 @@ impl MicroVm {
             tsc_khz: OnceCell::new(),
             assets: Mutex::default(),
             templates,
+            lan: OnceLock::new(),
+            wires: Turns::default(),
+            shelves,
             freezes: Semaphore::new(limits::FREEZES_MAX),
             wakes: Semaphore::new(processors().max(limits::WAKES_MIN)),
         })))
@@ -233,7 +256,7 @@ impl Executor for MicroVm {
     }
 
     fn admit(&self, content: &ProgramContent) -> Result<u64, Fault> {
-        setup::check_volumes(content)?;
+        setup::check_volumes(content).map(drop)?;
         Ok(memory_mib(&content.resources))
     }
 
@@ -267,6 +290,17 @@ impl Executor for MicroVm {
     fn forget(&self, item_hash: &ItemHash) {
         self.0.templates.forget(item_hash);
     }
+
+    fn use_network(&self, lan: &Lan) {
+        if lan.mode() == Mode::Tap {
+            // A second network is none of a node's.
+            let _ = self.0.lan.set(lan.clone());
+        }
+    }
+
+    fn erase<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Result<(), Fault>> {
+        self.0.shelves.erase(item_hash).boxed()
+    }
 }
 
 /// Everything that is known before a machine of a program starts.
@@ -279,6 +313,13 @@ struct Plan {
     memory_mib: u64,
     setup: Setup,
     assets: Assets,
+    card: Option<Card>,
+}
+
+/// A network card.
+struct Card {
+    mac: String,
+    kind: Kind,
 }
 
 impl Plan {
@@ -293,14 +334,18 @@ impl Plan {
             memory: Memory::Own,
             port: 0,
             log: 0,
+            api: 0,
             monitor: 0,
+            card: self.card.as_ref().map(|card| (0, card.mac.as_str())),
         }
     }
 
     /// Names the template: everything that a clone takes over.
     fn key(&self) -> std::io::Result<Key> {
         let mut key = Key::default();
-        let drives = self.setup.drives.iter().map(|drive| &drive.path);
+        let drives = self.setup.drives.iter();
+        let drives = drives.filter(|drive| !drive.is_writable);
+        let drives = drives.map(|drive| &drive.path);
         let files = [&self.qemu, &self.assets.kernel, &self.assets.initrd];
         for path in files.into_iter().chain(drives) {
             key.add_file(path)?;
@@ -355,14 +400,20 @@ impl Inner {
         let inner = Arc::clone(self);
         let planning = move || {
             let resources = &program.content.resources;
+            let card = inner.card(&program);
+            let assets = inner.assets()?;
             let mut plan = Plan {
                 name: String::new(),
                 qemu,
                 processor,
                 vcpus: resources.vcpus.clamp(1, vcpus_max()),
                 memory_mib: memory_mib(resources),
-                setup: Setup::of(&program)?,
-                assets: inner.assets()?,
+                setup: Setup::of(&program, &inner.shelves)?,
+                assets: match card {
+                    Some(_) => assets.with_network()?,
+                    None => assets,
+                },
+                card,
             };
             let key = plan
                 .key()
@@ -373,6 +424,19 @@ impl Inner {
         tokio::task::spawn_blocking(planning)
             .await
             .map_err(|error| Fault::Internal(error.to_string()))?
+    }
+
+    /// The network card of a program's machines.
+    fn card(&self, program: &Program) -> Option<Card> {
+        let content = &program.content;
+        self.lan.get().filter(|_| content.environment.internet)?;
+        Some(Card {
+            mac: Mac::of(&program.item_hash).to_string(),
+            kind: match content.on.persistent {
+                Some(true) => Kind::PersistentProgram,
+                _ => Kind::Microvm,
+            },
+        })
     }
 
     /// What machines boot from; put together again when the guest folder changes.

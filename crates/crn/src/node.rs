@@ -25,6 +25,7 @@ use crate::api::{self, Api};
 use crate::config::CrnConfig;
 use crate::core_node::{CoreFault, CoreNode};
 use crate::executor::Fault;
+use crate::guest_api::GuestApi;
 use crate::instance::InstanceFault;
 use crate::jail::JailError;
 use crate::lan::{Lan, LanError, Mode};
@@ -117,11 +118,15 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
     if let Some(folder) = &config.guest_folder {
         microvm.guest_folder.clone_from(folder);
     }
+    microvm.volumes_folder = config.folder.join("volumes");
     microvm.acceleration = config.acceleration;
     microvm.jail = config.jail;
     microvm.jail_first_user = config.jail_first_user;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
     microvm.templates_mib = config.templates_mib;
+    let folder = config.folder.join("guests");
+    let guest_api = GuestApi::open(&folder, CoreNode::new(&config.core_node)?);
+    microvm.guest_api = Some(guest_api.map_err(|source| Error::Folder { folder, source })?);
     Ok(Executors {
         wasm,
         microvm: Arc::new(MicroVm::new(microvm)?),
@@ -183,6 +188,10 @@ pub async fn run_given(
     let background = TaskTracker::new();
     let lan = guest_network(&config).await?;
     let mut given = given;
+    if let Some(lan) = &lan {
+        lan.lan().forget_programs().await?;
+        given.executors.microvm.use_network(lan.lan());
+    }
     if let (None, Some(lan)) = (&given.network, &lan) {
         given.network = Some(Arc::new(lan.clone()));
     }

@@ -23,6 +23,8 @@
 //! | wake | node | `{unix_ns, seed}`: time has passed; `seed` for a clone: be another |
 //! | wake | guest | what ready says, once a clone is another |
 //! | exit | guest | `{status, error}`: the program has ended, the machine follows |
+//! | ask | guest, port "api" | `{method, target, body}` |
+//! | answer | node, port "api" | `{status, type, body, head}`; `head`: without its body |
 //!
 //! Bodies that do not fit into run or reply follow in chunks, both ways at once.
 //! For each call and direction there is a window: whoever sends may begin a
@@ -38,6 +40,8 @@ pub const VERSION: &str = "3.0.0";
 pub const PORT: &str = "beth";
 /// Name of the virtio-serial port that carries what the program prints.
 pub const LOG_PORT: &str = "log";
+/// Name of the virtio-serial port of the guest API.
+pub const API_PORT: &str = "api";
 /// Serial number of the drive with the root filesystem.
 pub const ROOT_DRIVE: &str = "root";
 /// Bytes before the payload.
@@ -87,17 +91,21 @@ pub enum Kind {
     End = 12,
     /// Pieces were taken.
     Credit = 13,
+    /// A request of the guest API.
+    Ask = 14,
+    /// What the node answers.
+    Answer = 15,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
         use Kind::{
-            Cancel, Chunk, Config, Credit, End, Exit, Halt, Hello, Progress, Ready, Reply, Run,
-            Wake,
+            Answer, Ask, Cancel, Chunk, Config, Credit, End, Exit, Halt, Hello, Progress, Ready,
+            Reply, Run, Wake,
         };
         [
             Hello, Config, Ready, Run, Reply, Cancel, Halt, Exit, Progress, Wake, Chunk, End,
-            Credit,
+            Credit, Ask, Answer,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

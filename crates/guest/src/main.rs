@@ -10,6 +10,7 @@
 //! notices at once. What goes wrong is said on the port if it is open, and on the
 //! console always. It never polls: it sleeps in `read` or `waitpid`.
 
+mod api;
 mod boot;
 mod program;
 mod sys;
@@ -39,6 +40,8 @@ fn run(started_ms: u64) -> Result<(), String> {
         Ok(status) => (*status, Value::Nil),
         Err(error) => (-1, error.as_str().into()),
     };
+    // The node may end the machine as soon as it hears of the program's end.
+    sys::sync();
     sys::make_blocking(&port);
     send(
         &mut port,
@@ -58,6 +61,7 @@ fn serve(port: &mut File, log: File, started_ms: u64) -> Result<i32, String> {
     let raw = receive_config(port)?;
     let config = frame::decode(&raw)?;
     program::set_up(&config)?;
+    api::serve(boot::open_port(frame::API_PORT)?)?;
     program::run(&config, &raw, program::Ends { port, log })
 }
 

@@ -12,9 +12,10 @@ use crate::sys::{self, Mount};
 
 const FOLDER: &str = "/run/beth";
 const INTERPRETERS: [&str; 2] = ["/usr/bin/python3", "/usr/local/bin/python3"];
-const RUNNER: [(&str, &str); 5] = [
+const RUNNER: [(&str, &str); 6] = [
     ("beth_runner.py", include_str!("python/runner.py")),
     ("beth_flow.py", include_str!("python/flow.py")),
+    ("beth_network.py", include_str!("python/network.py")),
     ("beth_wake.py", include_str!("python/wake.py")),
     ("beth_asgi.py", include_str!("python/asgi.py")),
     ("beth_executable.py", include_str!("python/executable.py")),
@@ -61,12 +62,16 @@ pub fn set_up(config: &Value) -> Result<(), String> {
             continue;
         }
         let source = find_drive(serial)?;
+        let (kind, flags) = match member(volume, "read_only").as_bool() {
+            Some(false) => ("ext4", libc::MS_NOATIME),
+            _ => ("squashfs", libc::MS_RDONLY),
+        };
         sys::mount(&Mount {
             source: &source,
             target,
-            kind: "squashfs",
+            kind,
             options: "",
-            flags: libc::MS_RDONLY,
+            flags,
         })?;
     }
     Ok(())

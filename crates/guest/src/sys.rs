@@ -125,6 +125,29 @@ pub fn wait_any() -> Option<(u32, i32)> {
     }
 }
 
+/// Waits until something can be read; `TimedOut` when nothing comes.
+pub fn wait_readable(file: &File, limit: std::time::Duration) -> io::Result<()> {
+    let mut polled = libc::pollfd {
+        fd: file.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let milliseconds = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: one structure that we own, and its count.
+    let ready = unsafe { libc::poll(&mut polled, 1, milliseconds) };
+    done(ready)?;
+    if ready == 0 {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(())
+}
+
+/// Writes to disks what is not there yet.
+pub fn sync() {
+    // SAFETY: takes nothing and always succeeds.
+    unsafe { libc::sync() };
+}
+
 /// Ends the machine.
 pub fn restart() -> ! {
     // SAFETY: no arguments but constants; neither call returns anything we use.

@@ -19,6 +19,7 @@ use beth_protocol::content::InstanceContent;
 use beth_protocol::content::machine::{Hypervisor, ParentVolume, Persistence, Volume};
 
 use super::fault::InstanceFault;
+use super::hardware::Hardware;
 use super::qcow2::{self, Format, Image};
 use super::qemu::Drive;
 use super::record::{Disk, DiskKind, Parent, Record, move_into_place};
@@ -26,6 +27,7 @@ use super::source::Source;
 use super::tool;
 use crate::executor::LocalFile;
 use crate::limits;
+use crate::volume_name::file_stem;
 
 /// Tells apart who makes the same file.
 static PARTS: AtomicU64 = AtomicU64::new(0);
@@ -68,19 +70,14 @@ impl Folders {
 }
 
 /// Refuses what no node, or not this one, can run.
-pub fn examine(content: &InstanceContent) -> Result<(), InstanceFault> {
+pub fn examine(content: &InstanceContent, hardware: &Hardware) -> Result<(), InstanceFault> {
     let refuse = |reason: &str| Err(InstanceFault::Unusable(reason.to_owned()));
     let environment = &content.environment;
-    if environment.trusted_execution.is_some() {
-        return refuse("this node has no confidential computing; choose a node that has it");
-    }
     if environment.hypervisor == Some(Hypervisor::Firecracker) {
         return refuse("instances run in QEMU here; set `environment.hypervisor` to qemu");
     }
     let requirements = content.requirements.as_ref();
-    if requirements.is_some_and(|wishes| wishes.gpu.as_ref().is_some_and(|gpu| !gpu.is_empty())) {
-        return refuse("this node has no graphics cards; choose a node that has them");
-    }
+    hardware.examine(content)?;
     let architecture = requirements
         .and_then(|wishes| wishes.cpu.as_ref())
         .and_then(|cpu| cpu.architecture.as_deref());
@@ -115,11 +112,12 @@ fn names(content: &InstanceContent) -> Result<Vec<Option<String>>, InstanceFault
                         "only 'host' persistence is supported".into(),
                     ));
                 }
-                let name = volume.name.as_deref().filter(|name| !name.is_empty());
-                Some(match name {
-                    Some(name) => format!("{}.ext4", volume_name(name)?),
-                    None => format!("unamed_volume_{index}.ext4"),
-                })
+                let stem = file_stem(volume, index).map_err(InstanceFault::Unusable)?;
+                if stem == "rootfs" {
+                    let text = "a volume is called like the root disk; choose another name";
+                    return Err(InstanceFault::Unusable(text.into()));
+                }
+                Some(format!("{stem}.ext4"))
             }
         };
         if name.is_some() && names.contains(&name) {
@@ -128,30 +126,6 @@ fn names(content: &InstanceContent) -> Result<Vec<Option<String>>, InstanceFault
         names.push(name);
     }
     Ok(names)
-}
-
-/// The stem of a volume's file. What is no letter, digit, `-` or `_` becomes `_`;
-/// separators are refused, and so is the name of the root disk.
-fn volume_name(name: &str) -> Result<String, InstanceFault> {
-    let refuse = |reason: &str| {
-        Err(InstanceFault::Unusable(format!(
-            "the volume {name:?} {reason}"
-        )))
-    };
-    if name.contains(['/', '\\', '\0']) || name.starts_with('.') {
-        return refuse("has a path as its name; use letters, digits, '-' and '_'");
-    }
-    if name.len() > limits::VOLUME_NAME_BYTES_MAX {
-        return refuse("has too long a name");
-    }
-    if name == "rootfs" {
-        return refuse("is called like the root disk; choose another name");
-    }
-    let kept = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
-    Ok(name
-        .chars()
-        .map(|letter| if kept(letter) { letter } else { '_' })
-        .collect())
 }
 
 /// Makes what is missing: everything at first, later only what was erased. The
@@ -278,6 +252,16 @@ async fn make_volume(
     tool::resize(path, Format::Raw, disk.size_bytes).await
 }
 
+/// The firmware that a message names, kept as long as its instance may need it.
+pub async fn firmware(
+    reference: &ItemHash,
+    source: &Source,
+    folders: &Folders,
+) -> Result<PathBuf, InstanceFault> {
+    let file = source.file("firmware", reference, false).await?;
+    Ok(keep(file, folders).await?.path)
+}
+
 /// Makes the disks that are new at each start.
 pub async fn renew_ephemeral(record: &Record, folders: &Folders) -> Result<(), InstanceFault> {
     remove_ephemeral(folders).await;
@@ -395,27 +379,4 @@ pub async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(std::io::Error::other)?
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stay_in_their_folder() {
-        for (name, expected) in [
-            ("data", Some("data")),
-            ("my data.v2", Some("my_data_v2")),
-            ("../../etc/passwd", None),
-            ("/etc/cron.d/x", None),
-            ("..", None),
-            ("a\\b", None),
-            ("a\0b", None),
-            ("rootfs", None),
-        ] {
-            assert_eq!(volume_name(name).ok().as_deref(), expected, "{name:?}");
-        }
-        assert!(volume_name(&"x".repeat(300)).is_err());
-    }
 }

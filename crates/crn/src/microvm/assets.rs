@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! guest folder: vmlinux ───────────────────────────────▶ -kernel
-//!               modules/NN-name.ko ┐
+//!               modules/NN-name.ko ┐ (and modules-network/ for network cards)
 //! this program: beth-init ─────────┴─▶ initrd-<hash>.cpio ─▶ -initrd
 //! ```
 //!
@@ -17,19 +17,22 @@ use std::{env, fs, io};
 use sha2::{Digest, Sha256};
 
 use super::cpio::Archive;
+use crate::executor::Fault;
 
 const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/beth-init"));
+const MODULES: &str = "modules";
+const NETWORK_MODULES: &str = "modules-network";
 const SQUASHFS_MAGIC: &[u8; 4] = b"hsqs";
 
 /// How to get what is missing; the end of many sentences.
 pub(super) const ADVICE: &str = "run `make guest` (scripts/guest.sh) and try again";
 
 /// What the guest folder looked like: another look, other assets.
-pub(super) type Stamp = [Option<(u64, SystemTime)>; 2];
+pub(super) type Stamp = [Option<(u64, SystemTime)>; 3];
 
 /// Without reading a file; blocks, shortly.
 pub(super) fn stamp(guest_folder: &Path) -> Stamp {
-    ["vmlinux", "modules"].map(|name| {
+    ["vmlinux", MODULES, NETWORK_MODULES].map(|name| {
         let metadata = fs::metadata(guest_folder.join(name)).ok()?;
         Some((metadata.len(), metadata.modified().ok()?))
     })
@@ -42,6 +45,22 @@ pub(super) struct Assets {
     pub(super) kernel: PathBuf,
     /// Init and modules.
     pub(super) initrd: PathBuf,
+    /// The same with those of network cards, if the guest folder has them.
+    pub(super) network_initrd: Option<PathBuf>,
+}
+
+impl Assets {
+    /// For a machine with a network card.
+    pub(super) fn with_network(self) -> Result<Assets, Fault> {
+        let missing = || {
+            let text = "the guest folder has no modules for network cards";
+            Fault::NotHere(format!("{text}: {ADVICE}"))
+        };
+        Ok(Assets {
+            initrd: self.network_initrd.clone().ok_or_else(missing)?,
+            ..self
+        })
+    }
 }
 
 /// `$BETH_GUEST_DIR`, or `beth/guest` in the user's cache folder, where
@@ -77,21 +96,36 @@ pub(super) fn assemble(guest_folder: &Path, work_folder: &Path) -> Result<Assets
             kernel.display()
         ));
     }
-    let bytes = archive(&guest_folder.join("modules"))?;
+    let folders = [MODULES, NETWORK_MODULES].map(|name| guest_folder.join(name));
+    let [modules, network_modules] = &folders;
+    let network_initrd = match network_modules.is_dir() {
+        true => Some(keep(work_folder, &archive(&[modules, network_modules])?)?),
+        false => None,
+    };
+    let initrd = keep(work_folder, &archive(&[modules])?)?;
+    Ok(Assets {
+        kernel,
+        initrd,
+        network_initrd,
+    })
+}
+
+/// Where an archive is.
+fn keep(work_folder: &Path, bytes: &[u8]) -> Result<PathBuf, String> {
     let name = format!(
         "initrd-{}.cpio",
-        &const_hex::encode(Sha256::digest(&bytes))[..16]
+        &const_hex::encode(Sha256::digest(bytes))[..16]
     );
     let initrd = work_folder.join(name);
     if !initrd.is_file() {
-        write_whole(&initrd, &bytes).map_err(|error| {
+        write_whole(&initrd, bytes).map_err(|error| {
             format!(
                 "cannot write {}: {error}; make room or check its folder",
                 initrd.display()
             )
         })?;
     }
-    Ok(Assets { kernel, initrd })
+    Ok(initrd)
 }
 
 /// Whether the file begins like a squashfs image; blocks.
@@ -104,27 +138,26 @@ pub(super) fn is_squashfs(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn archive(modules: &Path) -> Result<Vec<u8>, String> {
-    let missing =
-        |error: io::Error| format!("cannot read {}: {error}; {ADVICE}", modules.display());
+/// Modules are loaded in the order of the folders and of their names.
+fn archive(folders: &[&PathBuf]) -> Result<Vec<u8>, String> {
     let mut archive = Archive::default();
     archive.folder("dev");
     archive.file("init", INIT);
     archive.folder("modules");
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(modules).map_err(missing)? {
-        paths.push(entry.map_err(missing)?.path());
-    }
-    paths.sort();
-    for path in paths
-        .iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "ko"))
-    {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        archive.file(
-            &format!("modules/{name}"),
-            &fs::read(path).map_err(missing)?,
-        );
+    for (number, modules) in folders.iter().enumerate() {
+        let missing =
+            |error: io::Error| format!("cannot read {}: {error}; {ADVICE}", modules.display());
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(modules).map_err(missing)? {
+            paths.push(entry.map_err(missing)?.path());
+        }
+        paths.sort();
+        let is_module = |path: &&PathBuf| path.extension().is_some_and(|end| end == "ko");
+        for path in paths.iter().filter(is_module) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let bytes = fs::read(path).map_err(missing)?;
+            archive.file(&format!("modules/{number}-{name}"), &bytes);
+        }
     }
     Ok(archive.finish())
 }

@@ -21,6 +21,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rmpv::Value;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::net::UnixStream;
 
@@ -91,6 +92,10 @@ impl Inner {
         plan: &Plan,
         phases: &Phases,
     ) -> Result<Option<Arc<Template>>, Fault> {
+        // What a frozen machine knows of a disk is wrong when another has written.
+        if !plan.setup.disks.is_empty() {
+            return Ok(None);
+        }
         if let Some(template) = self.templates.find(&plan.name) {
             return Ok(Some(template));
         }
@@ -137,7 +142,7 @@ impl Inner {
         let boot = self.launch(plan, origin).await?;
         phases.end();
         let (stage, output) = (Stage::new(), boot.guest.output.clone());
-        let config = plan.setup.config(true);
+        let config = plan.setup.config(true, &boot.network);
         let finish = boot.finish(&config, &stage);
         let (machine, measured) = self.in_time(finish, &stage, &output).await?;
         measured.record(phases);
@@ -191,16 +196,23 @@ impl Inner {
         };
         let boot = self.launch(plan, origin).await?;
         let (stage, output) = (Stage::new(), boot.guest.output.clone());
-        let thaw = boot.thaw(number, wake, &stage, phases);
+        let network = boot.network.clone();
+        let thaw = boot.thaw(number, || wake(network), &stage, phases);
         self.in_time(thaw, &stage, &output).await
     }
 
     async fn boot(&self, plan: &Plan, phases: &Phases) -> Result<Booted, Fault> {
         phases.begin("create");
-        let boot = self.launch(plan, Origin::of(Memory::Own)).await?;
+        let mut origin = Origin::of(Memory::Own);
+        let disks = &plan.setup.disks;
+        if !disks.is_empty() {
+            let lease = self.shelves.lease(&plan.setup.item_hash, disks).await?;
+            origin.inherited.push(lease);
+        }
+        let boot = self.launch(plan, origin).await?;
         phases.end();
         let (stage, output) = (Stage::new(), boot.guest.output.clone());
-        let config = plan.setup.config(false);
+        let config = plan.setup.config(false, &boot.network);
         let finish = boot.finish(&config, &stage);
         let (machine, measured) = self.in_time(finish, &stage, &output).await?;
         measured.record(phases);
@@ -229,11 +241,17 @@ impl Inner {
         let internal = |error: std::io::Error| Fault::Internal(format!("starting QEMU: {error}"));
         let (port, guest_port) = pair().map_err(internal)?;
         let (log, guest_log) = pair().map_err(internal)?;
+        let (api, guest_api) = pair().map_err(internal)?;
         let (monitor, its_monitor) = pair().map_err(internal)?;
+        let output = Output::after(origin.log);
+        let wire = self.wire(plan, &output).await?;
+        let card = wire.as_ref().zip(plan.card.as_ref());
         let machine = qemu::Machine {
             memory: origin.memory,
+            card: card.map(|(wire, card)| (wire.tap.as_raw_fd(), card.mac.as_str())),
             port: guest_port.as_raw_fd(),
             log: guest_log.as_raw_fd(),
+            api: guest_api.as_raw_fd(),
             monitor: its_monitor.as_raw_fd(),
             ..plan.machine()
         };
@@ -245,13 +263,24 @@ impl Inner {
             .stderr(Stdio::piped());
         let spawned = Instant::now();
         let mut inherited = origin.inherited;
-        inherited.extend([guest_port, guest_log, its_monitor]);
-        let spawning = spawn::spawn(command, inherited, self.jail(&machine));
+        inherited.extend([guest_port, guest_log, guest_api, its_monitor]);
+        let jail = self.jail(&machine);
+        let network = match wire {
+            Some(wire) => {
+                inherited.extend([wire.tap, wire.held]);
+                wire.told
+            }
+            None => Value::Nil,
+        };
+        let spawning = spawn::spawn(command, inherited, jail);
         let (mut child, cell) = spawning.await.map_err(|error| {
             Fault::NotHere(format!("{} does not start: {error}", plan.qemu.display()))
         })?;
-        let output = Output::after(origin.log);
         output.tasks.spawn(output.log.clone().follow(log));
+        if let Some(service) = &self.config.guest_api {
+            let program = plan.setup.item_hash.clone();
+            output.tasks.spawn(service.clone().serve(api, program));
+        }
         if let Some(console) = child.stdout.take() {
             output.tasks.spawn(output.console.clone().follow(console));
         }
@@ -266,6 +295,7 @@ impl Inner {
                 output,
             },
             monitor,
+            network,
             spawned,
         })
     }
@@ -280,11 +310,11 @@ fn is_of_program(fault: &Fault) -> bool {
 }
 
 /// What makes a clone another machine.
-fn wake() -> Result<rmpv::Value, Fault> {
+fn wake(network: Value) -> Result<Value, Fault> {
     let mut seed = [0; limits::WAKE_SEED_BYTES];
     // So few bytes come at once or not at all.
     match getrandom(&mut seed, GetRandomFlags::empty()) {
-        Ok(limits::WAKE_SEED_BYTES) => Ok(setup::wake(Some(seed))),
+        Ok(limits::WAKE_SEED_BYTES) => Ok(setup::wake(Some(seed), network)),
         Ok(_) => Err(Fault::Internal(
             "the system gave too few random bytes".to_owned(),
         )),
@@ -300,7 +330,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A connected pair: our end, and the one that QEMU inherits.
-fn pair() -> std::io::Result<(UnixStream, OwnedFd)> {
+pub(super) fn pair() -> std::io::Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = Socket::pair()?;
     ours.set_nonblocking(true)?;
     Ok((UnixStream::from_std(ours)?, theirs.into()))

@@ -32,6 +32,8 @@ pub(super) struct Boot {
     pub(super) guest: Guest,
     /// Our end of the monitor's socket.
     pub(super) monitor: UnixStream,
+    /// Of its network card, for the guest; nil without one.
+    pub(super) network: Value,
     pub(super) spawned: Instant,
 }
 

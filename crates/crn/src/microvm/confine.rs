@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Inner;
 use super::acceleration::DEVICE;
-use super::qemu::{Machine, Memory, Processor};
+use super::qemu::{Drive, Machine, Memory, Processor};
 use crate::jail::{Jail, Limits};
 
 /// What QEMU does beside running processors, in processors.
@@ -21,7 +21,7 @@ impl Inner {
             cpus: Some(machine.vcpus.saturating_add(EXTRA_CPUS)),
             file_bytes: match machine.memory {
                 Memory::Shared(_) => STATE_BYTES_MAX,
-                Memory::Own | Memory::Copied(_) => 0,
+                Memory::Own | Memory::Copied(_) => longest_bytes(machine.drives),
             },
             ..Limits::default()
         };
@@ -30,7 +30,10 @@ impl Inner {
             jail = jail.read(path);
         }
         for drive in machine.drives {
-            jail = jail.read(&drive.path);
+            jail = match drive.is_writable {
+                true => jail.write(&drive.path),
+                false => jail.read(&drive.path),
+            };
         }
         if let Memory::Shared(path) | Memory::Copied(path) = machine.memory {
             jail = jail.share(path);
@@ -40,4 +43,11 @@ impl Inner {
             Processor::Tcg { .. } => jail,
         }
     }
+}
+
+/// Of the drives that are written, which are as long as they may become.
+fn longest_bytes(drives: &[Drive]) -> u64 {
+    let written = drives.iter().filter(|drive| drive.is_writable);
+    let lengths = written.filter_map(|drive| Some(std::fs::metadata(&drive.path).ok()?.len()));
+    lengths.max().unwrap_or(0)
 }

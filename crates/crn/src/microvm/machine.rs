@@ -88,7 +88,9 @@ impl MicroMachine {
                 self.kill.cancel();
                 return Err(Fault::Died(fault.to_string()));
             }
-            self.channel.tell(Kind::Wake, &setup::wake(None)).await;
+            self.channel
+                .tell(Kind::Wake, &setup::wake(None, Value::Nil))
+                .await;
             self.paused.store(false, Ordering::Relaxed);
         }
         Ok(busy)

@@ -1,9 +1,10 @@
 //! QEMU: where it is, and the command line of a machine.
 //!
 //! The machine is `microvm` with ACPI (Debian's kernel finds its devices in no
-//! other way), booted through the kernel's PVH entry. It has read-only drives, two
+//! other way), booted through the kernel's PVH entry. It has drives, three
 //! virtio-serial ports, a console, and a monitor on a socket that only we have,
-//! and nothing else: no network, no firmware settings, no display. A seccomp
+//! a network card on a tap if the program may reach the internet, and nothing
+//! else: no firmware settings, no display. A seccomp
 //! filter forbids it to start programs.
 //!
 //! A clone's command line is that of its template but for the words about memory.
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use beth_guest::frame::{LOG_PORT, PORT};
+use beth_guest::frame::{API_PORT, LOG_PORT, PORT};
 use serde_json::json;
 
 use super::assets::Assets;
@@ -29,13 +30,15 @@ const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resour
 /// Emulated code that QEMU keeps translated, per machine.
 const TRANSLATION_MIB: u32 = 64;
 
-/// A read-only drive; the guest finds it by its name.
+/// A drive; the guest finds it by its name.
 #[derive(Clone, Debug)]
 pub(super) struct Drive {
     /// At most 20 characters.
     pub(super) name: String,
     /// The image, or any file: it is padded with zeros to a multiple of 512.
     pub(super) path: PathBuf,
+    /// Whether the guest may change it.
+    pub(super) is_writable: bool,
 }
 
 /// How a machine's processors run.
@@ -59,11 +62,14 @@ pub(super) struct Machine<'a> {
     pub(super) memory_mib: u64,
     pub(super) drives: &'a [Drive],
     pub(super) memory: Memory<'a>,
-    /// Descriptors of the sockets behind the two ports.
+    /// Descriptors of the sockets behind the three ports.
     pub(super) port: RawFd,
     pub(super) log: RawFd,
+    pub(super) api: RawFd,
     /// Descriptor of the socket of the monitor.
     pub(super) monitor: RawFd,
+    /// Its network card, if it has one: descriptor of the tap, and address.
+    pub(super) card: Option<(RawFd, &'a str)>,
 }
 
 /// Where a machine's memory lies.
@@ -157,7 +163,12 @@ pub(super) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     );
     add("-mon", format!("chardev={MONITOR},mode=control").into());
     add("-device", "virtio-serial-device".into());
-    for (name, descriptor) in [(PORT, machine.port), (LOG_PORT, machine.log)] {
+    let ports = [
+        (PORT, machine.port),
+        (LOG_PORT, machine.log),
+        (API_PORT, machine.api),
+    ];
+    for (name, descriptor) in ports {
         add(
             "-chardev",
             format!("socket,id={name},fd={descriptor}").into(),
@@ -167,10 +178,19 @@ pub(super) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
             format!("virtserialport,chardev={name},name={name}").into(),
         );
     }
+    if let Some((tap, mac)) = machine.card {
+        add("-netdev", format!("tap,id=net,fd={tap}").into());
+        add(
+            "-device",
+            format!("virtio-net-device,netdev=net,mac={mac}").into(),
+        );
+    }
     for drive in machine.drives {
         let (name, path) = (&drive.name, drive.path.to_string_lossy());
-        let file = json!({"driver": "file", "filename": path, "read-only": true});
-        let node = json!({"driver": "raw", "node-name": name, "read-only": true, "file": file});
+        let read_only = !drive.is_writable;
+        let file = json!({"driver": "file", "filename": path, "read-only": read_only});
+        let node =
+            json!({"driver": "raw", "node-name": name, "read-only": read_only, "file": file});
         add("-blockdev", node.to_string().into());
         add(
             "-device",
@@ -202,10 +222,12 @@ mod tests {
         let assets = Assets {
             kernel: "/k".into(),
             initrd: "/i".into(),
+            network_initrd: None,
         };
         let drives = [Drive {
             name: "code".into(),
             path: "/a,b \"c\".zip".into(),
+            is_writable: false,
         }];
         let processor = Processor::Tcg { tsc_khz: 2_600_000 };
         let machine = Machine {
@@ -217,7 +239,9 @@ mod tests {
             memory,
             port: 8,
             log: 9,
+            api: 11,
             monitor: 10,
+            card: None,
         };
         let arguments: Vec<String> = arguments(&machine)
             .iter()

@@ -4,7 +4,8 @@
 //! ```text
 //! runtime ─▶ drive "root"       code (zip, plain) ─▶ drive "code", read by the runner
 //! data ────▶ drive "data"       code (squashfs) ───▶ drive "code", mounted at /opt/code
-//! volume n ▶ drive "volume<n>", mounted where the message says
+//! volume n ▶ drive "volume<n>", mounted where the message says; persistent ones
+//!            are "disk<n>" and can be written
 //! ```
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use rmpv::Value;
 
 use super::assets::is_squashfs;
 use super::qemu::Drive;
+use super::volumes::{self, Shelves, Wanted};
 use crate::executor::{Fault, Program};
 use crate::limits;
 
@@ -28,14 +30,17 @@ const DATA: &str = "data";
 /// A program as the machine needs it.
 #[derive(Debug)]
 pub(super) struct Setup {
+    pub(super) item_hash: ItemHash,
     pub(super) drives: Vec<Drive>,
+    /// Persistent volumes: such a machine has no siblings.
+    pub(super) disks: Vec<Wanted>,
     config: Vec<(&'static str, Value)>,
 }
 
 impl Setup {
     /// Looks at the program and its files; blocks.
-    pub(super) fn of(program: &Program) -> Result<Setup, Fault> {
-        check_volumes(&program.content)?;
+    pub(super) fn of(program: &Program, shelves: &Shelves) -> Result<Setup, Fault> {
+        let disks = check_volumes(&program.content)?;
         let mut parts = Parts::default();
         let runtime = program
             .runtime
@@ -50,6 +55,15 @@ impl Setup {
             parts.mount(&volume.mount, &name, 0)?;
         }
         parts.ephemeral(program)?;
+        for (number, disk) in disks.iter().enumerate() {
+            let name = format!("disk{number}");
+            parts.drives.push(Drive {
+                name: name.clone(),
+                path: shelves.path(&program.item_hash, &disk.stem),
+                is_writable: true,
+            });
+            parts.mounted(&disk.mount, &name, (false, 0))?;
+        }
         let code = &program.content.code;
         let interface = if code.interface() == Interface::Asgi {
             "asgi"
@@ -75,15 +89,21 @@ impl Setup {
             ("variables", variables(program)),
         ];
         Ok(Setup {
+            item_hash: program.item_hash.clone(),
             drives: parts.drives,
+            disks,
             config,
         })
     }
 
-    /// The payload of the config frame, with the time of now. `freeze`: whether
-    /// the machine will become a template.
-    pub(super) fn config(&self, freeze: bool) -> Value {
-        let more = [now(), ("freeze", freeze.into())];
+    /// The payload of the config frame, with the time of now and the machine's
+    /// network card, if any. `freeze`: whether it will become a template.
+    pub(super) fn config(&self, freeze: bool, network: &Value) -> Value {
+        let more = [
+            now(),
+            ("freeze", freeze.into()),
+            ("network", network.clone()),
+        ];
         let fields = self.config.iter().cloned().chain(more);
         Value::Map(fields.map(|(name, value)| (name.into(), value)).collect())
     }
@@ -96,10 +116,10 @@ impl Setup {
 }
 
 /// The payload of a wake frame: the time of now, and for a clone what no other
-/// machine was given.
-pub(super) fn wake(seed: Option<[u8; limits::WAKE_SEED_BYTES]>) -> Value {
+/// machine was given, and its network card.
+pub(super) fn wake(seed: Option<[u8; limits::WAKE_SEED_BYTES]>, network: Value) -> Value {
     let seed = seed.map_or(Value::Nil, |seed| Value::Binary(seed.to_vec()));
-    map([now(), ("seed", seed)])
+    map([now(), ("seed", seed), ("network", network)])
 }
 
 fn now() -> (&'static str, Value) {
@@ -109,23 +129,16 @@ fn now() -> (&'static str, Value) {
     ("unix_ns", Value::from(now.as_nanos() as u64))
 }
 
-/// Refuses volumes that no machine of this node can have; needs no file.
-pub(super) fn check_volumes(content: &ProgramContent) -> Result<(), Fault> {
-    if content
-        .volumes
-        .iter()
-        .any(|volume| matches!(volume, Volume::Persistent(_)))
-    {
-        let text = "this node keeps no persistent volumes for programs yet; use an ephemeral volume or another node";
-        return Err(Fault::NotHere(text.to_owned()));
-    }
+/// The persistent volumes of a program. Refuses what no machine of this node can
+/// have; needs no file.
+pub(super) fn check_volumes(content: &ProgramContent) -> Result<Vec<Wanted>, Fault> {
     let most = limits::DRIVES_MAX - 3;
     if content.volumes.len() > most {
         return Err(bad(&format!(
             "the program has too many volumes; at most {most} are possible"
         )));
     }
-    Ok(())
+    volumes::wanted(&content.volumes)
 }
 
 #[derive(Default)]
@@ -191,10 +204,21 @@ impl Parts {
         self.drives.push(Drive {
             name: name.to_owned(),
             path: path.to_owned(),
+            is_writable: false,
         });
     }
 
+    /// What is only read, or in memory.
     fn mount(&mut self, mount: &str, device: &str, size_mib: u64) -> Result<(), Fault> {
+        self.mounted(mount, device, (!device.is_empty(), size_mib))
+    }
+
+    fn mounted(
+        &mut self,
+        mount: &str,
+        device: &str,
+        (read_only, size_mib): (bool, u64),
+    ) -> Result<(), Fault> {
         if !mount.starts_with('/')
             || mount.split('/').any(|part| part == "..")
             || mount.trim_matches('/').is_empty()
@@ -206,7 +230,7 @@ impl Parts {
         let entry = [
             ("mount", mount.into()),
             ("device", device.into()),
-            ("read_only", (!device.is_empty()).into()),
+            ("read_only", read_only.into()),
             ("size_mib", size_mib.into()),
         ];
         self.volumes.push(map(entry));

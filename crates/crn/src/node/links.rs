@@ -44,6 +44,11 @@ impl GuestLinks {
         }
     }
 
+    /// The network itself.
+    pub(super) fn lan(&self) -> &Lan {
+        &self.lan
+    }
+
     /// Ends; guests that run keep what they have.
     pub(super) async fn stop(&self) -> Result<(), LanError> {
         self.lan.stop().await

@@ -71,6 +71,12 @@ impl Pool {
         }
     }
 
+    /// Ends the machine and empties the program's persistent volumes.
+    pub async fn erase(&self, item_hash: &ItemHash) -> Result<(), CallFault> {
+        self.stop(item_hash).await;
+        Ok(self.0.executors.microvm.erase(item_hash).await?)
+    }
+
     /// The programs that are known.
     pub fn names(&self) -> HashSet<ItemHash> {
         let slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);

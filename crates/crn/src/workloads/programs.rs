@@ -101,15 +101,26 @@ impl Workloads for ProgramWorkloads {
     fn reinstall<'a>(
         &'a self,
         item_hash: &'a ItemHash,
-        _volumes: Volumes,
+        volumes: Volumes,
     ) -> BoxFuture<'a, Done<()>> {
-        // A program writes nothing that outlives its machine, and the files it
-        // is made of belong to everybody: a new machine is new.
-        Box::pin(async { self.reboot(item_hash).await.map(drop) })
+        // The files that a program is made of belong to everybody, and what else
+        // it wrote was its machine's.
+        Box::pin(async move {
+            if matches!(volumes, Volumes::Erase) {
+                let erased = self.pool.erase(item_hash).await;
+                erased.map_err(|fault| fault_of(&fault))?;
+            }
+            self.reboot(item_hash).await.map(drop)
+        })
     }
 
     fn erase<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Done<()>> {
-        self.forget(item_hash)
+        Box::pin(async {
+            self.pool.release(item_hash);
+            let erased = self.pool.erase(item_hash).await;
+            self.pool.forget(item_hash).await;
+            erased.map_err(|fault| fault_of(&fault))
+        })
     }
 
     fn forget<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Done<()>> {

@@ -1,7 +1,7 @@
 //! The guest network on a host of its own: a namespace with taps, rules, an
 //! internet and tenants that are up to no good.
 
-mod bed;
+pub mod bed;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};

@@ -7,7 +7,11 @@
 mod clones;
 mod failures;
 pub mod fixture;
+mod guest_api;
+mod internet;
+
 mod kinds;
 mod life;
 mod shared;
 mod streams;
+mod volumes;

@@ -15,6 +15,7 @@ import sys
 import time
 import msgpack
 import beth_flow
+import beth_network
 import beth_wake
 
 HOME = sys.path.pop(0)  # the program must not find our modules
@@ -179,6 +180,8 @@ class Runner:
         self.started = True
 
     async def prepare(self, config, code, data):
+        if config["network"]:
+            beth_network.apply(config["network"])
         self.program = kind_of_program(config["interface"])(config, code, data)
         if config["freeze"] and config["interface"] != "asgi":
             return  # we cannot give its process other random numbers

@@ -1,6 +1,6 @@
 """What makes a clone another machine than its siblings, and a paused one young.
 
-    clone ── wake {unix_ns, seed} ─▶ clock, kernel's entropy, generators of libraries ─▶ wake {success}
+    clone ── wake {unix_ns, seed, network} ─▶ clock, kernel's entropy, generators, card ─▶ wake {success}
     paused ─ wake {unix_ns} ───────▶ clock
 
 A clone has every byte of its template: the same random numbers would come next.
@@ -18,6 +18,7 @@ import struct
 import sys
 import time
 import msgpack
+import beth_network
 
 ROUNDS = 12  # the interpreter specialises what ran eight times
 WARM_UP_SECONDS = 20
@@ -29,6 +30,8 @@ def wake(payload):
     time.clock_settime_ns(time.CLOCK_REALTIME, payload["unix_ns"])
     if payload["seed"]:
         reseed(payload["seed"])
+    if payload["network"]:
+        beth_network.apply(payload["network"])
 
 
 def reseed(seed):
