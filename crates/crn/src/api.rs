@@ -52,7 +52,7 @@ use tokio::sync::{Mutex, OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use system::available_memory_mib;
+pub(crate) use system::{available_memory_mib, free_cards};
 
 pub use auth::{AllocationAuth, SignedRequest};
 pub use host::{item_hash_of_label, label_of};

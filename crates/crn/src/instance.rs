@@ -29,6 +29,7 @@ mod console;
 mod disks;
 mod fault;
 mod guest;
+mod hardware;
 mod iso;
 mod keeper;
 mod link;
@@ -40,6 +41,7 @@ mod qmp;
 mod record;
 mod restore;
 mod seed;
+mod sev;
 mod shop;
 mod source;
 mod state;
@@ -67,15 +69,18 @@ pub use self::archive::{Archive, BackupStatus};
 pub use self::backup::BackupOrder;
 pub use self::console::ConsoleLine;
 pub use self::fault::InstanceFault;
+pub use self::hardware::{Card, Hardware};
 pub use self::link::{Addresses, Forward, Link, LinkRequest, Links, Tap, UserLinks};
 pub use self::migration::{Export, ExportedDisk, Import, ImportedDisk};
 pub use self::qcow2::{Format, Image, inspect};
 pub use self::record::Times;
+pub use self::sev::Geometry;
 pub use self::source::Source;
 pub use self::state::{InstanceState, Phase};
 
 use self::archive::Backups;
 use self::console::Console;
+use self::hardware::Cabinet;
 use self::keeper::{Command, Keeper, Order, Outcome};
 use self::process::Life;
 use self::record::Record;
@@ -137,6 +142,8 @@ pub struct Ground {
     /// Disk that all instances together may declare, in MiB. Unset: they may come
     /// to take what is free.
     pub disk_mib: Option<u64>,
+    /// Cards and processors of special kinds.
+    pub hardware: Hardware,
 }
 
 /// All instances of a node; all clones are one.
@@ -193,6 +200,7 @@ impl Instances {
             qemu: config.qemu.clone(),
             acceleration: ground.acceleration,
             jails: ground.jails,
+            cabinet: Cabinet::new(ground.hardware),
             states: RwLock::new(None),
             copies: Semaphore::new(limits::DISK_COPIES_MAX),
             way: OnceCell::new(),
@@ -222,7 +230,7 @@ impl Instances {
         item_hash: &ItemHash,
         content: InstanceContent,
     ) -> Result<InstanceState, InstanceFault> {
-        disks::examine(&content)?;
+        disks::examine(&content, self.0.shop.cabinet.hardware())?;
         if item_hash.digest().is_none() {
             return Err(InstanceFault::Unusable("its name is no item hash".into()));
         }
@@ -358,6 +366,7 @@ impl Instances {
 
     fn keep(&self, record: Record) -> InstanceState {
         let item_hash = record.item_hash.clone();
+        self.0.shop.cabinet.remember(&item_hash, &record.cards);
         let phase = match record.prepared {
             true => Phase::Stopped,
             false => Phase::Defined,

@@ -131,6 +131,8 @@ pub struct Limits {
     pub files: u64,
     /// Longest file that it can write, in bytes.
     pub file_bytes: u64,
+    /// Memory that it may keep from being moved or swapped, in MiB.
+    pub locked_mib: u64,
 }
 
 impl Default for Limits {
@@ -141,6 +143,7 @@ impl Default for Limits {
             processes: 256,
             files: 1024,
             file_bytes: 0,
+            locked_mib: 0,
         }
     }
 }
@@ -446,6 +449,10 @@ impl Jail {
         let limits = &self.limits;
         let mut steps = vec![
             plan::limit(libc::RLIMIT_CORE, 0),
+            plan::limit(
+                libc::RLIMIT_MEMLOCK,
+                limits.locked_mib.saturating_mul(1 << 20),
+            ),
             plan::limit(libc::RLIMIT_NOFILE, limits.files),
             plan::limit(libc::RLIMIT_FSIZE, limits.file_bytes),
         ];

@@ -188,16 +188,21 @@ pub(super) fn room(folder: &Path, policy: &AdmissionConfig) -> Room {
     let memory_mib = measured.memory_bytes >> 20;
     let host_mib = policy.host_memory_reserved_mib.min(memory_mib / 8);
     let program_memory_mib = policy.program_memory_reserved_mib.min(memory_mib / 2);
-    let lspci = std::process::Command::new("lspci").arg("-mmnnn").output();
-    let lspci = lspci.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     Room {
         instance_memory_mib: memory_mib.saturating_sub(host_mib + program_memory_mib),
         program_memory_mib,
         vcpus: (measured.processors as f64 * policy.vcpu_overcommit) as u64,
         disk_free_mib: measured.disk_available_bytes >> 20,
         disk_mib: policy.disk_mib,
-        gpus: gpu::parse(&lspci.unwrap_or_default(), is_held_for_guests),
+        gpus: free_cards(),
     }
+}
+
+/// Graphics cards that are held for guests; blocks.
+pub(crate) fn free_cards() -> Vec<Gpu> {
+    let lspci = std::process::Command::new("lspci").arg("-mmnnn").output();
+    let lspci = lspci.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    gpu::parse(&lspci.unwrap_or_default(), is_held_for_guests)
 }
 
 fn is_held_for_guests(place: &str) -> bool {

@@ -20,9 +20,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::hardware::Card;
 use super::link::Link;
 use super::qcow2::{self, Format};
 use super::qemu::{Drive, Machine};
+use super::sev;
 use crate::jail::{Jail, Jails, Limits};
 
 /// What QEMU does beside running processors, in processors.
@@ -34,6 +36,8 @@ const EXTRA_MEMORY_MIB: u64 = 1024;
 const TABLES_PART: u64 = 512;
 const TABLES_BYTES: u64 = 64 << 20;
 const KVM: &str = "/dev/kvm";
+const VFIO: &str = "/dev/vfio/vfio";
+const SYSTEM: &str = "/sys";
 const TUN: &str = "/dev/net/tun";
 const RESOLVERS: &str = "/etc/resolv.conf";
 
@@ -48,6 +52,11 @@ pub(super) fn jail(
         memory_mib: Some(machine.memory_mib.saturating_add(EXTRA_MEMORY_MIB)),
         cpus: Some(machine.vcpus.saturating_add(EXTRA_CPUS)),
         file_bytes: file_bytes(machine.drives),
+        // Cards write to the guest's memory, which must stay where it is.
+        locked_mib: match machine.cards.is_empty() && machine.hidden.is_none() {
+            true => 0,
+            false => machine.memory_mib.saturating_add(EXTRA_MEMORY_MIB),
+        },
         ..Limits::default()
     };
     let jail = jails.jail(name).keep().limits(limits);
@@ -65,6 +74,7 @@ pub(super) fn jail(
     if machine.kvm {
         jail = jail.device(Path::new(KVM));
     }
+    let jail = special(jail, machine);
     match (machine.link, tap) {
         (Link::None, _) => jail,
         (Link::Tap(_), Some(tap)) => jail.hand(tap),
@@ -74,6 +84,20 @@ pub(super) fn jail(
         }
         (Link::User { .. }, _) => jail.network(),
     }
+}
+
+/// What graphics cards and hidden memory need: the devices, and where the system
+/// tells of the cards.
+fn special(mut jail: Jail, machine: &Machine<'_>) -> Jail {
+    if let Some(launch) = machine.hidden {
+        jail = lend(jail.device(Path::new(sev::DEVICE)), &launch.firmware);
+        jail = jail.write(&launch.session).write(&launch.godh);
+    }
+    if !machine.cards.is_empty() {
+        jail = jail.device(Path::new(VFIO)).read(Path::new(SYSTEM));
+    }
+    let devices = machine.cards.iter().filter_map(Card::device);
+    devices.fold(jail, |jail, device| jail.device(&device))
 }
 
 /// A file that everybody on the network may have, in a folder that only the node

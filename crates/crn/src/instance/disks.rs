@@ -19,6 +19,7 @@ use beth_protocol::content::InstanceContent;
 use beth_protocol::content::machine::{Hypervisor, ParentVolume, Persistence, Volume};
 
 use super::fault::InstanceFault;
+use super::hardware::Hardware;
 use super::qcow2::{self, Format, Image};
 use super::qemu::Drive;
 use super::record::{Disk, DiskKind, Parent, Record, move_into_place};
@@ -69,19 +70,14 @@ impl Folders {
 }
 
 /// Refuses what no node, or not this one, can run.
-pub fn examine(content: &InstanceContent) -> Result<(), InstanceFault> {
+pub fn examine(content: &InstanceContent, hardware: &Hardware) -> Result<(), InstanceFault> {
     let refuse = |reason: &str| Err(InstanceFault::Unusable(reason.to_owned()));
     let environment = &content.environment;
-    if environment.trusted_execution.is_some() {
-        return refuse("this node has no confidential computing; choose a node that has it");
-    }
     if environment.hypervisor == Some(Hypervisor::Firecracker) {
         return refuse("instances run in QEMU here; set `environment.hypervisor` to qemu");
     }
     let requirements = content.requirements.as_ref();
-    if requirements.is_some_and(|wishes| wishes.gpu.as_ref().is_some_and(|gpu| !gpu.is_empty())) {
-        return refuse("this node has no graphics cards; choose a node that has them");
-    }
+    hardware.examine(content)?;
     let architecture = requirements
         .and_then(|wishes| wishes.cpu.as_ref())
         .and_then(|cpu| cpu.architecture.as_deref());
@@ -254,6 +250,16 @@ async fn make_volume(
     };
     tool::convert(copy, path).await?;
     tool::resize(path, Format::Raw, disk.size_bytes).await
+}
+
+/// The firmware that a message names, kept as long as its instance may need it.
+pub async fn firmware(
+    reference: &ItemHash,
+    source: &Source,
+    folders: &Folders,
+) -> Result<PathBuf, InstanceFault> {
+    let file = source.file("firmware", reference, false).await?;
+    Ok(keep(file, folders).await?.path)
 }
 
 /// Makes the disks that are new at each start.

@@ -62,9 +62,10 @@ impl Guest {
         let mut command = std::process::Command::new(program);
         command.args(qemu::arguments(machine));
         let mut process = Process::launch(command, (life, jail), machine.log).await?;
+        let goes = machine.hidden.is_none();
         let started = async {
             let qmp = first_contact(machine.sockets, &mut process, machine.log).await?;
-            Guest::attach(process.identity, qmp, machine.sockets, console).await
+            Guest::attach(process.identity, qmp, (machine.sockets, goes), console).await
         };
         match started.await {
             Ok((qmp, console)) => Ok(Guest {
@@ -82,9 +83,10 @@ impl Guest {
 
     /// Takes over a guest that an earlier node started: the process behind the
     /// monitor's socket in this folder. It must be of `uuid` and, if it has the
-    /// recorded number, have begun when the record says.
+    /// recorded number, have begun when the record says. One that stands still
+    /// goes on if it `goes` without its owner.
     pub async fn adopt(
-        folder: &Path,
+        (folder, goes): (&Path, bool),
         uuid: &str,
         recorded: Option<Identity>,
         console: &Console,
@@ -100,7 +102,7 @@ impl Guest {
         if recorded.is_some_and(is_other) {
             return Err("its process number belongs to another process now".to_owned());
         }
-        let (qmp, console) = Guest::attach(process.identity, qmp, folder, console).await?;
+        let (qmp, console) = Guest::attach(process.identity, qmp, (folder, goes), console).await?;
         Ok(Guest {
             process,
             qmp,
@@ -112,7 +114,7 @@ impl Guest {
     async fn attach(
         identity: Identity,
         mut qmp: Qmp,
-        folder: &Path,
+        (folder, goes): (&Path, bool),
         console: &Console,
     ) -> Result<(Qmp, AbortOnDropHandle<()>), String> {
         if qmp.pid != identity.pid {
@@ -120,7 +122,7 @@ impl Guest {
         }
         let console = console.attach(&qemu::serial(folder)).await?;
         let status = qmp.execute("query-status", Value::Null).await?;
-        if status["running"] != true {
+        if status["running"] != true && goes {
             qmp.execute("cont", Value::Null).await?;
         }
         Ok((qmp, console))

@@ -10,6 +10,7 @@
 //! node, the next one goes on from there. When the node ends the task ends, and
 //! the guest lives on.
 
+mod hidden;
 mod launch;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use super::record::{Record, now};
 use super::shop::Shop;
 use super::state::{InstanceState, Phase};
 use crate::limits;
+use crate::workloads::{Measurement, Session};
 use launch::uuid;
 
 /// What an instance is told to do.
@@ -38,13 +40,21 @@ pub(super) enum Command {
     Start,
     Stop,
     Reboot,
-    Reinstall { erase_volumes: bool },
+    Reinstall {
+        erase_volumes: bool,
+    },
     Erase,
     Release,
     Backup(BackupOrder),
     Restore(std::path::PathBuf),
     Export,
     Import(Import),
+    Initialize(Session),
+    Measure,
+    Inject {
+        packet_header: String,
+        secret: String,
+    },
 }
 
 /// What came of it.
@@ -52,6 +62,8 @@ pub(super) enum Command {
 pub(super) enum Outcome {
     Done,
     Exported(Export),
+    Measured(Box<Measurement>),
+    Status(serde_json::Value),
 }
 
 /// A command and who waits for its outcome.
@@ -142,7 +154,8 @@ impl Keeper {
     async fn take_up(&mut self) {
         if self.record.prepared {
             let (uuid, process) = (uuid(&self.record), self.record.process);
-            match Guest::adopt(&self.folders.sockets, &uuid, process, &self.console).await {
+            let place = (&*self.folders.sockets, !self.is_hidden());
+            match Guest::adopt(place, &uuid, process, &self.console).await {
                 Ok(guest) => return self.adopted(guest).await,
                 Err(reason) => tracing::debug!("instance {}: {reason}", self.record.item_hash),
             }
@@ -195,18 +208,27 @@ impl Keeper {
             Command::Backup(order) => self.back_up(order).await,
             Command::Restore(image) => self.restore(&image).await,
             Command::Import(import) => self.import(import).await,
-            Command::Export => {
-                // Who asked may have gone; the export is kept all the same.
-                drop(
-                    order
-                        .answer
-                        .send(self.export().await.map(Outcome::Exported)),
-                );
+            Command::Initialize(session) => self.initialize(session).await,
+            command @ (Command::Export | Command::Measure | Command::Inject { .. }) => {
+                // Who asked may have gone; an export is kept all the same.
+                drop(order.answer.send(self.tell(command).await));
                 return next;
             }
         };
         drop(order.answer.send(outcome.map(|()| Outcome::Done)));
         next
+    }
+
+    /// Does what has a result of its own.
+    async fn tell(&mut self, command: Command) -> Result<Outcome, InstanceFault> {
+        match command {
+            Command::Measure => self.measure().await,
+            Command::Inject {
+                packet_header,
+                secret,
+            } => self.inject(&packet_header, &secret).await,
+            _ => self.export().await.map(Outcome::Exported),
+        }
     }
 
     /// Starts it unless it runs. It stays wanted if it once ran: then what fails
@@ -219,7 +241,10 @@ impl Keeper {
             return self.save().await;
         }
         let had_run = self.record.times.started_at.is_some();
-        let launched = self.launch().await;
+        let launched = match self.is_hidden() {
+            true => self.await_owner().await,
+            false => self.launch().await,
+        };
         match &launched {
             Ok(()) => {}
             Err(fault) if had_run => self.failed(fault),
@@ -233,7 +258,11 @@ impl Keeper {
     }
 
     async fn try_again(&mut self) {
-        if let Err(fault) = self.launch().await {
+        let launched = match self.is_hidden() {
+            true => self.await_owner().await,
+            false => self.launch().await,
+        };
+        if let Err(fault) = launched {
             self.failed(&fault);
         }
     }
@@ -274,7 +303,10 @@ impl Keeper {
         self.record.times.stopped_at = Some(now().micros());
         remove_sockets(&self.folders.sockets);
         disks::remove_ephemeral(&self.folders).await;
+        self.forget_session().await;
         if !self.record.wanted {
+            self.shop.cabinet.give_back(&self.record.item_hash);
+            self.record.cards.clear();
             let (hash, vm_id) = (&self.record.item_hash, self.record.vm_id);
             self.shop.links.detach(hash, vm_id).await;
         }

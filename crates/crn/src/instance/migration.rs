@@ -70,7 +70,7 @@ impl Instances {
     pub async fn export(&self, item_hash: &ItemHash) -> Result<Export, InstanceFault> {
         match self.order(item_hash, Command::Export).await? {
             Outcome::Exported(export) => Ok(export),
-            Outcome::Done => Ok(Export::default()),
+            _ => Ok(Export::default()),
         }
     }
 

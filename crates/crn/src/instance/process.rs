@@ -85,7 +85,7 @@ impl Process {
         };
         let (child, cell) = started.map_err(|error| format!("{program}: {error}"))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        let mut process = Process::open(pid.ok_or("it ended at once")?)?;
+        let mut process = Process::hold(pid.ok_or("it ended at once")?, start_time)?;
         process.child = Some(child);
         process.cell = Some(cell);
         Ok(process)
@@ -93,10 +93,14 @@ impl Process {
 
     /// Holds a process that another node started.
     pub fn open(pid: i32) -> Result<Process, String> {
+        Process::hold(pid, |pid| start_time(pid).filter(|_| !has_ended(pid)))
+    }
+
+    fn hold(pid: i32, started: impl FnOnce(i32) -> Option<u64>) -> Result<Process, String> {
         let named = Pid::from_raw(pid).ok_or("no process number")?;
         let descriptor = pidfd_open(named, PidfdFlags::NONBLOCK)
             .map_err(|error| format!("process {pid}: {error}"))?;
-        let started = start_time(pid).ok_or_else(|| format!("process {pid} has ended"))?;
+        let started = started(pid).ok_or_else(|| format!("process {pid} has ended"))?;
         // SAFETY: the descriptor is owned, so it stays open and the same until the
         // registration is dropped with it.
         #[allow(unsafe_code)]
@@ -151,14 +155,18 @@ async fn start(mut command: std::process::Command, jail: Jail) -> io::Result<(Ch
     answered.await.map_err(gone)?
 }
 
-/// Field 22 of its `stat`; `None` when it is gone or only waits to be buried.
+/// Field 22 of its `stat`; `None` when it is gone.
 fn start_time(pid: i32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-    if fields.next()? == "Z" {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    fields.nth(19)?.parse().ok()
+}
+
+/// Whether it has ended and only waits for its parent to notice.
+fn has_ended(pid: i32) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = text.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+    state.is_none_or(|state| state.starts_with('Z'))
 }
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::hardware::Card;
 use super::link::Link;
 use super::qcow2::Format;
+use super::sev::Launch;
 
 /// Longer socket paths are refused by the system.
 pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -60,6 +62,10 @@ pub struct Machine<'a> {
     pub name: &'a str,
     /// Identity of the machine, for software in the guest.
     pub uuid: &'a str,
+    /// Its graphics cards.
+    pub cards: &'a [Card],
+    /// How its memory is hidden from this node, if it is.
+    pub hidden: Option<&'a Launch>,
 }
 
 /// The monitor's socket.
@@ -81,8 +87,11 @@ pub fn agent(folder: &Path) -> PathBuf {
 pub fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     let mut list: Vec<OsString> = Vec::new();
     let mut add = |option: &str, value: String| list.extend([option.into(), value.into()]);
+    let is_plain = machine.cards.is_empty() && machine.hidden.is_none();
     let (accelerator, processor) = match machine.kvm {
-        true => ("kvm", "host,migratable=on"),
+        true if is_plain => ("kvm", "host,migratable=on"),
+        // Addresses that cards and hidden memory can have on every processor.
+        true => ("kvm", "host,host-phys-bits-limit=0x28"),
         false => ("tcg,thread=multi,tb-size=256", "max"),
     };
     add(
@@ -90,7 +99,7 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
         format!("guest={},process={}", machine.name, machine.name),
     );
     add("-uuid", machine.uuid.to_owned());
-    add("-machine", "q35".into());
+    hide(machine.hidden, &mut add);
     add("-accel", accelerator.into());
     add("-cpu", processor.into());
     add("-smp", machine.vcpus.to_string());
@@ -111,15 +120,47 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     }
     network(machine, &mut add);
     add("-device", "virtio-rng-pci".into());
-    add(
-        "-device",
-        "virtio-balloon-pci,free-page-reporting=on".into(),
-    );
+    for card in machine.cards {
+        let display = if card.is_display { ",x-vga=on" } else { "" };
+        add(
+            "-device",
+            format!("vfio-pci,host={},rombar=0{display}", card.place),
+        );
+    }
+    // Memory that a card writes to, or that is hidden, cannot be given back.
+    if is_plain {
+        add(
+            "-device",
+            "virtio-balloon-pci,free-page-reporting=on".into(),
+        );
+    }
     for flag in ["-nodefaults", "-no-user-config", "-S"] {
         list.push(flag.into());
     }
+    if machine.hidden.is_some() {
+        list.push("-no-reboot".into());
+    }
     list.extend(["-display".into(), "none".into()]);
     list
+}
+
+/// The board, and what hides the memory on it.
+fn hide(hidden: Option<&Launch>, add: &mut impl FnMut(&str, String)) {
+    let Some(launch) = hidden else {
+        return add("-machine", "q35".into());
+    };
+    let firmware = json!({
+        "driver": "raw", "node-name": "firmware", "read-only": true,
+        "file": {
+            "driver": "file", "filename": launch.firmware.to_string_lossy(), "read-only": true,
+        },
+    });
+    add("-blockdev", firmware.to_string());
+    add("-object", launch.object());
+    add(
+        "-machine",
+        "q35,pflash0=firmware,confidential-guest-support=sev0".into(),
+    );
 }
 
 fn sockets(folder: &Path, add: &mut impl FnMut(&str, String)) {
@@ -225,6 +266,15 @@ mod tests {
     }
 
     fn line(kvm: bool, link: &Link) -> Vec<String> {
+        special_line(kvm, link, &[], None)
+    }
+
+    fn special_line(
+        kvm: bool,
+        link: &Link,
+        cards: &[Card],
+        hidden: Option<&Launch>,
+    ) -> Vec<String> {
         let machine = Machine {
             sockets: Path::new("/run/a,b"),
             log: Path::new("/log"),
@@ -236,6 +286,8 @@ mod tests {
             tap: None,
             name: "beth-6",
             uuid: "00000000-0000-4000-8000-000000000006",
+            cards,
+            hidden,
         };
         arguments(&machine)
             .into_iter()
@@ -256,10 +308,7 @@ mod tests {
     /// formats, locked images.
     #[test]
     fn the_machine_is_the_recorded_one() {
-        let text = include_str!("../../../../vectors/crn/qemu_argv.json");
-        let vectors: Value = serde_json::from_str(text).unwrap();
-        let theirs: Vec<String> =
-            serde_json::from_value(vectors["argv"]["plain_2048MiB_1vcpu"].clone()).unwrap();
+        let theirs = recorded("plain_2048MiB_1vcpu");
         let tap = Link::Tap(Box::new(Tap {
             name: "vmtap6".into(),
             mac: "52:54:00:00:00:06".into(),
@@ -309,6 +358,77 @@ mod tests {
         }
         assert_eq!(values(&theirs, "-m"), ["1953"]);
         assert_eq!(values(&ours, "-m"), ["2048M"]);
+    }
+
+    fn recorded(name: &str) -> Vec<String> {
+        let text = include_str!("../../../../vectors/crn/qemu_argv.json");
+        let vectors: Value = serde_json::from_str(text).unwrap();
+        serde_json::from_value(vectors["argv"][name].clone()).unwrap()
+    }
+
+    #[test]
+    fn cards_are_passed_as_recorded() {
+        let card = |place: &str, is_display| Card {
+            place: place.into(),
+            is_display,
+        };
+        let cards = [card("02:00.0", false), card("03:00.0", true)];
+        let (theirs, ours) = (
+            recorded("two_gpus"),
+            special_line(true, &Link::None, &cards, None),
+        );
+        let passed = |line: &[String]| -> Vec<String> {
+            let devices = values(line, "-device").into_iter();
+            let cards = devices.filter(|device| device.starts_with("vfio-pci"));
+            cards.map(str::to_owned).collect()
+        };
+        assert_eq!(passed(&ours).len(), 2);
+        assert_eq!(passed(&ours), passed(&theirs));
+        for option in ["-machine", "-cpu"] {
+            assert_eq!(values(&ours, option), values(&theirs, option), "{option}");
+        }
+        for line in [&ours, &theirs] {
+            assert!(!line.iter().any(|word| word.contains("balloon")));
+        }
+    }
+
+    #[test]
+    fn hidden_machines_are_begun_as_recorded() {
+        let theirs = recorded("confidential_sev");
+        let recorded = values(&theirs, "-object")[0].to_owned();
+        let told = |name: &str| {
+            let mut members = recorded
+                .split(',')
+                .filter_map(|member| member.split_once('='));
+            let value = members.find(|(key, _)| *key == name).unwrap().1;
+            value.to_owned()
+        };
+        let launch = Launch {
+            geometry: crate::instance::sev::Geometry {
+                encryption_bit: told("cbitpos").parse().unwrap(),
+                reduced_bits: told("reduced-phys-bits").parse().unwrap(),
+            },
+            policy: 1,
+            firmware: "/p/firmware".into(),
+            session: told("session-file").into(),
+            godh: told("dh-cert-file").into(),
+        };
+        let ours = special_line(true, &Link::None, &[], Some(&launch));
+        assert_eq!(values(&ours, "-object"), [recorded]);
+        let machine = values(&ours, "-machine")[0];
+        assert!(machine.ends_with(values(&theirs, "-machine")[0].trim_start_matches("q35")));
+        assert_eq!(values(&ours, "-cpu"), values(&theirs, "-cpu"));
+        for line in [&ours, &theirs] {
+            assert!(line.contains(&"-S".to_owned()));
+            assert!(
+                line.iter()
+                    .any(|word| word.trim_start_matches('-') == "no-reboot")
+            );
+            assert!(!line.iter().any(|word| word.contains("balloon")));
+        }
+        let firmware: Value = serde_json::from_str(values(&ours, "-blockdev")[0]).unwrap();
+        assert_eq!(firmware["node-name"], "firmware");
+        assert_eq!(firmware["read-only"], true);
     }
 
     #[test]

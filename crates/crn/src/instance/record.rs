@@ -17,6 +17,7 @@ use beth_protocol::content::InstanceContent;
 use beth_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::hardware::Card;
 use super::link::Link;
 use super::process::Identity;
 use super::qcow2::Format;
@@ -89,6 +90,9 @@ pub struct Record {
     pub link: Option<Link>,
     /// The QEMU that was started last.
     pub process: Option<Identity>,
+    /// The graphics cards that it has.
+    #[serde(default)]
+    pub cards: Vec<Card>,
 }
 
 impl Record {
@@ -108,6 +112,7 @@ impl Record {
             disks: Vec::new(),
             link: None,
             process: None,
+            cards: Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::disks::Folders;
 use super::fault::InstanceFault;
+use super::hardware::Cabinet;
 use super::link::Links;
 use super::process::Life;
 use super::record::Record;
@@ -42,6 +43,7 @@ pub(super) struct Shop {
     pub(super) qemu: Option<PathBuf>,
     pub(super) acceleration: Acceleration,
     pub(super) jails: Jails,
+    pub(super) cabinet: Cabinet,
     pub(super) states: RwLock<Option<States>>,
     /// Copies of whole disks that run at the same time.
     pub(super) copies: Semaphore,

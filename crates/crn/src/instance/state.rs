@@ -15,6 +15,8 @@ pub enum Phase {
     Preparing,
     /// QEMU is being started.
     Starting,
+    /// Its owner has not sent a session for its hidden memory yet.
+    AwaitsOwner,
     /// Its guest runs.
     Running,
     /// Its guest was asked to shut down.

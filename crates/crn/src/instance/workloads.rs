@@ -17,7 +17,7 @@ use super::state::{InstanceState, Phase};
 use super::{Instances, Volumes, record};
 use crate::workloads::{
     self, Backup, BackupStep, BackupWish, Before, Demand, Done, Kind, Known, LogLine, MappedPort,
-    MovedDisk, Networking, Restored, Steps, WorkloadFault, Workloads,
+    Measurement, MovedDisk, Networking, Restored, Session, Steps, WorkloadFault, Workloads,
 };
 
 impl From<InstanceFault> for WorkloadFault {
@@ -46,7 +46,7 @@ impl Instances {
             kind: Kind::Instance,
             is_running: state.phase == Phase::Running,
             is_starting: matches!(state.phase, Phase::Preparing | Phase::Starting),
-            awaits_secret: false,
+            awaits_secret: state.phase == Phase::AwaitsOwner,
             is_confidential: state.content.environment.trusted_execution.is_some(),
             steps: steps(&state),
             networking: state.link.as_ref().and_then(networking),
@@ -335,5 +335,28 @@ impl Workloads for Instances {
             disks: disks.collect(),
         };
         Box::pin(async { Ok(Instances::import(self, item_hash, import).await?) })
+    }
+
+    fn initialize<'a>(
+        &'a self,
+        item_hash: &'a ItemHash,
+        session: Session,
+    ) -> BoxFuture<'a, Done<()>> {
+        Box::pin(async { Ok(Instances::initialize(self, item_hash, session).await?) })
+    }
+
+    fn measurement<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Done<Measurement>> {
+        Box::pin(async { Ok(Instances::measurement(self, item_hash).await?) })
+    }
+
+    fn inject_secret<'a>(
+        &'a self,
+        item_hash: &'a ItemHash,
+        packet_header: String,
+        secret: String,
+    ) -> BoxFuture<'a, Done<serde_json::Value>> {
+        Box::pin(async {
+            Ok(Instances::inject_secret(self, item_hash, packet_header, secret).await?)
+        })
     }
 }

@@ -15,7 +15,7 @@ use crate::contents::Contents;
 use crate::core_node::CoreNode;
 use crate::download::Files;
 use crate::identity::Identity;
-use crate::instance::{Ground, Instances, Links, Source, UserLinks};
+use crate::instance::{Geometry, Ground, Hardware, Instances, Links, Source, UserLinks};
 use crate::jail::Jails;
 use crate::lan::Mode;
 use crate::limits;
@@ -107,8 +107,24 @@ fn instances(
             &config.folder.join("jails"),
         )?,
         disk_mib: config.admission.disk_mib,
+        hardware: hardware(config),
     };
     Ok(Instances::start(&config.instances, ground)?)
+}
+
+/// What the operator gives away beside processors, memory and disks.
+fn hardware(config: &CrnConfig) -> Hardware {
+    let sev = config.enable_confidential.then(Geometry::of_this_computer);
+    if let Some(None) = sev {
+        tracing::warn!("confidential instances are enabled, and this computer hides no memory");
+    }
+    Hardware {
+        sev: sev.flatten(),
+        cards: match config.enable_gpus {
+            true => api::free_cards(),
+            false => Vec::new(),
+        },
+    }
 }
 
 /// The node's hand leaves its instances; their guests live on.

@@ -21,7 +21,14 @@ use crate::instance::seed::{self, Seed};
 use crate::instance::state::Phase;
 
 impl Keeper {
+    /// Makes what is missing and starts QEMU.
     pub(super) async fn launch(&mut self) -> Result<(), InstanceFault> {
+        self.prepare().await?;
+        self.start().await
+    }
+
+    /// Makes what is missing.
+    pub(super) async fn prepare(&mut self) -> Result<(), InstanceFault> {
         let times = &mut self.record.times;
         times.preparing_at = Some(now().micros());
         (times.stopping_at, times.stopped_at) = (None, None);
@@ -31,6 +38,13 @@ impl Keeper {
         self.shop.admit(&self.record)?;
         disks::prepare(&mut self.record, &self.shop.source, &self.folders).await?;
         self.record.times.prepared_at = Some(now().micros());
+        let (item_hash, content) = (&self.record.item_hash, &self.record.content);
+        self.record.cards = self.shop.cabinet.take(item_hash, content)?;
+        Ok(())
+    }
+
+    /// Starts QEMU.
+    pub(super) async fn start(&mut self) -> Result<(), InstanceFault> {
         self.record.times.starting_at = Some(now().micros());
         self.publish(Phase::Starting, None);
         self.attach_link(false).await?;
@@ -57,6 +71,7 @@ impl Keeper {
         make_private(&self.folders.sockets)
             .map_err(InstanceFault::disk("make a folder for sockets"))?;
         let tap = confine::tap(&link);
+        let hidden = self.hidden_launch().await?;
         let machine = Machine {
             sockets: &self.folders.sockets,
             log: &self.folders.own.join("qemu.log"),
@@ -68,6 +83,8 @@ impl Keeper {
             tap: tap.as_deref(),
             name: &format!("beth-{}", self.record.vm_id),
             uuid: &uuid(&self.record),
+            cards: &self.record.cards,
+            hidden: hidden.as_ref(),
         };
         let name = self.record.item_hash.as_str();
         let jail = confine::jail(&self.shop.jails, &machine, name, tap.clone());

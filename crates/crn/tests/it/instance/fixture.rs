@@ -10,7 +10,7 @@ use std::time::Duration;
 use beth_crn::config::Acceleration;
 use beth_crn::core_node::CoreNode;
 use beth_crn::download::Files;
-use beth_crn::instance::{Ground, Instances, InstancesConfig, Phase, Source, UserLinks};
+use beth_crn::instance::{Ground, Hardware, Instances, InstancesConfig, Phase, Source, UserLinks};
 use beth_crn::jail::{Jails, Mode};
 use beth_protocol::{ItemHash, MessageType};
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,6 +29,7 @@ pub struct Ship {
     well_known: BTreeMap<ItemHash, PathBuf>,
     shutdown_seconds: u64,
     pub jail: Mode,
+    pub hardware: Hardware,
 }
 
 impl Ship {
@@ -39,6 +40,7 @@ impl Ship {
             well_known: BTreeMap::new(),
             shutdown_seconds: 120,
             jail: Mode::Auto,
+            hardware: Hardware::default(),
         }
     }
 
@@ -82,6 +84,7 @@ impl Ship {
             acceleration: Acceleration::Tcg,
             jails: Jails::open(self.jail, 215_000, &folder.join("jails")).unwrap(),
             disk_mib: None,
+            hardware: self.hardware.clone(),
         };
         Instances::start(&config, ground).unwrap()
     }
