@@ -117,11 +117,11 @@ async fn a_node_that_starts_again_goes_on_with_what_it_did() {
     let core = FakeCore::start().await;
     let folder = tempfile::tempdir().unwrap();
     let again = || async {
-        let folder = Some(folder.path().to_owned());
+        let folder = folder.path().to_owned();
         TestNode::start_with(&core, None, |config| {
             config.allocation_token_hash =
                 "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into();
-            config.folder = folder.unwrap();
+            config.folder = folder;
         })
         .await
     };
