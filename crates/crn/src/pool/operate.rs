@@ -74,6 +74,11 @@ impl Pool {
         Ok(self.0.executors.microvm.erase(item_hash).await?)
     }
 
+    /// Room that a program's persistent volumes take on this node, in bytes.
+    pub async fn disk_bytes(&self, item_hash: &ItemHash) -> u64 {
+        self.0.executors.microvm.disk_bytes(item_hash).await
+    }
+
     /// The programs that are known.
     pub fn names(&self) -> HashSet<ItemHash> {
         let slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
