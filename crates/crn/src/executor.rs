@@ -227,6 +227,11 @@ pub trait Executor: Send + Sync + 'static {
     /// Gives it the guest network, before the first start.
     fn use_network(&self, _lan: &Lan) {}
 
+    /// Room on the disk that a program's persistent volumes take, in bytes.
+    fn disk_bytes<'a>(&'a self, _item_hash: &'a ItemHash) -> BoxFuture<'a, u64> {
+        Box::pin(std::future::ready(0))
+    }
+
     /// Removes what a program has written to its persistent volumes, once no
     /// machine of it writes.
     fn erase<'a>(&'a self, _item_hash: &'a ItemHash) -> BoxFuture<'a, Result<(), Fault>> {

@@ -15,6 +15,7 @@
 //! One question of a machine is dealt with at a time, within a deadline.
 
 mod cache;
+mod http;
 mod key;
 
 use std::fmt;
@@ -276,7 +277,7 @@ fn api_url(core: &str, question: &Question<'_>) -> Option<reqwest::Url> {
 /// An answer of the core node, if it is not too long.
 async fn passed_on(response: reqwest::Response) -> Reply {
     let status = response.status().as_u16();
-    let content_type = response.headers().get(http::header::CONTENT_TYPE);
+    let content_type = response.headers().get(::http::header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or(BYTES).to_owned();
     let (mut pieces, mut body) = (response.bytes_stream(), Vec::new());

@@ -19,6 +19,12 @@ pub const BODY_WHOLE_BYTES_MAX: u64 = 64 << 10;
 /// Longest request of a program to its node's own API, with its frame.
 pub const GUEST_QUESTION_BYTES_MAX: usize = (1 << 20) + (128 << 10);
 
+/// Connections of one machine to this API.
+pub const GUEST_CONNECTIONS_MAX: usize = 16;
+
+/// How long one of them lasts.
+pub const GUEST_CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Values that a program keeps in the node's cache.
 pub const CACHE_KEYS_MAX: usize = 4096;
 

@@ -298,6 +298,10 @@ impl Executor for MicroVm {
         }
     }
 
+    fn disk_bytes<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, u64> {
+        self.0.shelves.size_bytes(item_hash).boxed()
+    }
+
     fn erase<'a>(&'a self, item_hash: &'a ItemHash) -> BoxFuture<'a, Result<(), Fault>> {
         self.0.shelves.erase(item_hash).boxed()
     }

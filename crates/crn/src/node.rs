@@ -108,10 +108,14 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
         CoreNode::new(&config.core_node)?,
         &config.folder.join("read"),
     )?);
+    let folder = config.folder.join("guests");
+    let guest_api = GuestApi::open(&folder, CoreNode::new(&config.core_node)?);
+    let guest_api = guest_api.map_err(|source| Error::Folder { folder, source })?;
     if let Some(firecracker) = &config.firecracker {
         let folder = config.folder.join("firecracker");
         let seconds = config.ready_timeout_seconds;
-        let microvm = Arc::new(Firecracker::new(firecracker.clone(), folder, seconds)?);
+        let microvm = Firecracker::new(firecracker.clone(), folder, seconds)?;
+        let microvm = Arc::new(microvm.with_guest_api(guest_api));
         return Ok(Executors { wasm, microvm });
     }
     let mut microvm = MicroVmConfig::new(config.folder.join("machines"));
@@ -124,9 +128,7 @@ pub fn executors(config: &CrnConfig) -> Result<Executors, Error> {
     microvm.jail_first_user = config.jail_first_user;
     microvm.ready_timeout_seconds = config.ready_timeout_seconds;
     microvm.templates_mib = config.templates_mib;
-    let folder = config.folder.join("guests");
-    let guest_api = GuestApi::open(&folder, CoreNode::new(&config.core_node)?);
-    microvm.guest_api = Some(guest_api.map_err(|source| Error::Folder { folder, source })?);
+    microvm.guest_api = Some(guest_api);
     Ok(Executors {
         wasm,
         microvm: Arc::new(MicroVm::new(microvm)?),

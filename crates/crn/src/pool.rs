@@ -20,11 +20,12 @@
 //! makes room), calls on the node and per program, and programs remembered.
 
 pub(crate) mod operate;
+mod remembered;
 mod slot;
 mod state;
 mod visiting;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ use tokio_util::task::TaskTracker;
 use crate::executor::{Answer, Call, Executor, Fault, Program};
 use crate::limits;
 use crate::program::{ProgramFault, Programs};
+use remembered::Remembered;
 use slot::Slot;
 pub use state::{PhaseTime, ProgramState, State, Times};
 pub use visiting::Connected;
@@ -106,8 +108,7 @@ struct Inner {
     executors: Executors,
     bounds: Bounds,
     slots: Mutex<HashMap<ItemHash, Arc<Slot>>>,
-    /// Programs that run though nobody calls.
-    kept: Mutex<HashSet<ItemHash>>,
+    remembered: Remembered,
     machines: Arc<Semaphore>,
     /// Places of machines that take no memory while idle.
     light_machines: Arc<Semaphore>,
@@ -131,7 +132,7 @@ impl Pool {
             executors,
             bounds,
             slots: Mutex::default(),
-            kept: Mutex::default(),
+            remembered: Remembered::default(),
             machines: Arc::new(Semaphore::new(limits::MACHINES_MAX)),
             light_machines: Arc::new(Semaphore::new(limits::LIGHT_MACHINES_MAX)),
             memory: Arc::new(Semaphore::new(permits(bounds.memory_mib) as usize)),
@@ -299,6 +300,9 @@ impl Pool {
         let content = self.0.programs.content(&slot.item_hash).await?;
         let executor = self.0.executors.of(&content).clone();
         slot.describe(executor.name());
+        if content.on.message.iter().flatten().next().is_some() {
+            self.0.remembered.listen(&slot.item_hash);
+        }
         let memory_mib = executor.admit(&content)?;
         if memory_mib > self.0.bounds.memory_mib {
             return Err(no_memory(memory_mib, self.0.bounds.memory_mib).into());
@@ -449,6 +453,7 @@ impl Pool {
         if !unknown {
             return;
         }
+        self.0.remembered.unlisten(&slot.item_hash);
         let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots
             .get(&slot.item_hash)

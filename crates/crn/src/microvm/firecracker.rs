@@ -35,6 +35,7 @@ use super::MicroVmError;
 use super::lines::Lines;
 use super::spawn;
 use crate::executor::{Executor, Fault, Machine, Phases, Program};
+use crate::guest_api::GuestApi;
 use crate::jail::Jails;
 use crate::limits;
 use machine::{FireMachine, Process};
@@ -66,6 +67,7 @@ struct Inner {
     config: FirecrackerConfig,
     folder: PathBuf,
     ready: Duration,
+    guest_api: Option<GuestApi>,
 }
 
 impl Firecracker {
@@ -84,7 +86,24 @@ impl Firecracker {
             config,
             folder,
             ready: Duration::from_secs(ready_timeout_seconds),
+            guest_api: None,
         })))
+    }
+
+    /// The same, whose programs may ask the node.
+    pub fn with_guest_api(self, api: GuestApi) -> Firecracker {
+        let Inner {
+            config,
+            folder,
+            ready,
+            ..
+        } = &*self.0;
+        Firecracker(Arc::new(Inner {
+            config: config.clone(),
+            folder: folder.clone(),
+            ready: *ready,
+            guest_api: Some(api),
+        }))
     }
 }
 
@@ -151,6 +170,7 @@ struct Birth {
 impl Inner {
     async fn launch(self: &Arc<Inner>, program: Arc<Program>) -> Result<Birth, Fault> {
         let inner = Arc::clone(self);
+        let program_name = program.item_hash.clone();
         let planning = move || -> Result<_, Fault> {
             let plan = Plan::of(&program, &inner.config.kernel, SOCKET)?;
             let folder = tempfile::Builder::new()
@@ -166,6 +186,7 @@ impl Inner {
             .map_err(internal)??;
         let vsock = Vsock::of(folder.path()).map_err(internal)?;
         let listener = vsock.listen().map_err(internal)?;
+        let questions = vsock.listen_for_questions().map_err(internal)?;
         let mut command = Command::new(&self.config.binary);
         command
             .args(["--api-sock", "api.sock", "--config-file", "config.json"])
@@ -178,8 +199,12 @@ impl Inner {
             let binary = self.config.binary.display();
             Fault::NotHere(format!("{binary} does not start: {error}"))
         })?;
+        let process = Process::new(child, Lines::default(), Lines::default());
+        if let Some(api) = &self.guest_api {
+            process.accompany(api.clone().serve_http(questions, program_name));
+        }
         Ok(Birth {
-            process: Process::new(child, Lines::default(), Lines::default()),
+            process,
             vsock,
             listener,
             configuration,

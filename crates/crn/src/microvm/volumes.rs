@@ -114,6 +114,19 @@ impl Shelves {
         Ok(lock)
     }
 
+    /// Room that a program's volumes take.
+    pub(super) async fn size_bytes(&self, program: &ItemHash) -> u64 {
+        let Ok(mut entries) = tokio::fs::read_dir(self.shelf(program)).await else {
+            return 0;
+        };
+        let mut size_bytes = 0u64;
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            let blocks = entry.metadata().await.map_or(0, |data| data.blocks());
+            size_bytes = size_bytes.saturating_add(blocks.saturating_mul(512));
+        }
+        size_bytes
+    }
+
     /// Removes a program's volumes with everything in them.
     pub(super) async fn erase(&self, program: &ItemHash) -> Result<(), Fault> {
         let shelf = self.shelf(program);
@@ -285,6 +298,7 @@ mod tests {
         let made = fs::metadata(&path).unwrap();
         assert_eq!(made.len(), 8 << 20);
         assert!(made.blocks() * 512 >= 8 << 20, "its room is reserved");
+        assert!(shelves.size_bytes(&program).await >= 8 << 20);
         let shelf = path.parent().unwrap();
         assert!(try_lock(shelf).unwrap().is_none(), "somebody has it");
         drop(lock);
@@ -292,6 +306,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().ino(), made.ino());
         shelves.erase(&program).await.unwrap();
         assert!(!shelf.exists());
+        assert_eq!(shelves.size_bytes(&program).await, 0);
         shelves.erase(&program).await.unwrap();
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn parts(
     let programs =
         Programs::open(core.clone(), files.clone(), &folder, well_known).map_err(wrong)?;
     let pool = Pool::start(programs, given.executors, bounds(&config), cancel.clone());
+    pool.remember_in(folder.join("programs.json"));
     let contents = Contents::new(core.clone(), files.clone());
     let settings = SettingsReader::new(core.clone(), &config.settings_address);
     let flows = ChainFlows::new(core.client().clone(), &config.rpc_avax, &config.rpc_base);

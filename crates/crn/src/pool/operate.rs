@@ -14,26 +14,22 @@ impl Pool {
     /// From now on this program's machine is not stopped for being idle, and
     /// is begun again when it ended by itself.
     pub fn keep(&self, item_hash: &ItemHash) {
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(item_hash.clone());
+        self.0.remembered.keep(item_hash);
     }
 
     /// Ends [`keep`](Self::keep).
     pub fn release(&self, item_hash: &ItemHash) {
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.remove(item_hash);
+        self.0.remembered.release(item_hash);
     }
 
     /// True between [`keep`](Self::keep) and [`release`](Self::release).
     pub fn is_kept(&self, item_hash: &ItemHash) -> bool {
-        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.contains(item_hash)
+        self.0.remembered.is_kept(item_hash)
     }
 
     /// The programs that are kept.
     pub fn kept(&self) -> Vec<ItemHash> {
-        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().cloned().collect()
+        self.0.remembered.kept()
     }
 
     /// Makes a machine if there is none.
@@ -59,6 +55,7 @@ impl Pool {
     /// Ends the machine, forgets the program, and removes what was made for it.
     pub async fn forget(&self, item_hash: &ItemHash) {
         self.stop(item_hash).await;
+        self.0.remembered.unlisten(item_hash);
         for executor in [&self.0.executors.wasm, &self.0.executors.microvm] {
             executor.forget(item_hash);
         }
@@ -75,6 +72,11 @@ impl Pool {
     pub async fn erase(&self, item_hash: &ItemHash) -> Result<(), CallFault> {
         self.stop(item_hash).await;
         Ok(self.0.executors.microvm.erase(item_hash).await?)
+    }
+
+    /// Room that a program's persistent volumes take on this node, in bytes.
+    pub async fn disk_bytes(&self, item_hash: &ItemHash) -> u64 {
+        self.0.executors.microvm.disk_bytes(item_hash).await
     }
 
     /// The programs that are known.

@@ -49,7 +49,7 @@ impl ProgramWorkloads {
             },
             networking: None,
             demand: described.demand(),
-            disk_used_mib: 0,
+            disk_used_mib: self.pool.disk_bytes(&state.item_hash).await >> 20,
             payment: described.payment().cloned(),
             item_hash: state.item_hash,
         })

@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use beth_crn::core_node::CoreNode;
 use beth_crn::executor::{Executor, Fault, Machine, Phases};
+use beth_crn::guest_api::GuestApi;
 use beth_crn::microvm::{Firecracker, FirecrackerConfig};
 
 use crate::microvm::fixture::{Fixture, get, until};
@@ -85,6 +87,32 @@ async fn a_program_answers_and_is_halted() {
     assert_eq!(machine.logs().last().unwrap(), "halted");
     drop(machine);
     assert!(bench.is_empty(), "its folder is gone");
+}
+
+#[tokio::test]
+async fn programs_ask_their_node_over_the_virtual_socket() {
+    let mut bench = Bench::new("main:app");
+    let core = CoreNode::new("http://127.0.0.1:1").unwrap();
+    let folder = bench.fixture.folder.path().join("guests");
+    let api = GuestApi::open(&folder, core).unwrap();
+    bench.executor = bench.executor.clone().with_guest_api(api);
+    let machine = bench.start().await.unwrap();
+    get(&*machine, "/ask").await.unwrap();
+    let said = |count: usize| {
+        let logs = machine.logs();
+        let asked = logs.iter().filter_map(|line| line.strip_prefix("asked: "));
+        let asked: Vec<String> = asked.map(str::to_owned).collect();
+        (asked.len() == count).then_some(asked)
+    };
+    until(|| said(4).is_some()).await;
+    let expected = [
+        "200 true",
+        "200 42",
+        "413 the body broke off, or is longer than 1 MiB",
+        "400 ",
+    ];
+    assert_eq!(said(4).unwrap(), expected);
+    machine.stop().await;
 }
 
 #[tokio::test]

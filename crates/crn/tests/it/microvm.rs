@@ -15,3 +15,4 @@ mod life;
 mod shared;
 mod streams;
 mod volumes;
+mod whole;

@@ -63,6 +63,14 @@ impl Process {
         }
     }
 
+    /// Does this as long as the process lives.
+    pub(super) fn accompany(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let kill = self.kill.clone();
+        self.tasks.spawn(async move {
+            kill.run_until_cancelled(work).await;
+        });
+    }
+
     /// Waits for the end; says what it was.
     pub(super) async fn ended(&self) -> String {
         let mut end = self.end.clone();

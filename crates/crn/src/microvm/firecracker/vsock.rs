@@ -18,6 +18,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// The port on which guests listen, and which they call when they do.
 const PORT: u32 = 52;
+/// The port on which the node answers programs.
+const API_PORT: u32 = 53;
 /// Longest line before a payload.
 const LINE_BYTES_MAX: u64 = 64;
 
@@ -45,6 +47,12 @@ impl Vsock {
     /// Listens for the guest's first words; before Firecracker starts.
     pub(super) fn listen(&self) -> io::Result<UnixListener> {
         UnixListener::bind(self.path(&format!("{SOCKET}_{PORT}")))
+    }
+
+    /// Listens for what programs ask; before Firecracker starts, so that they can
+    /// ask while they are loaded.
+    pub(super) fn listen_for_questions(&self) -> io::Result<UnixListener> {
+        UnixListener::bind(self.path(&format!("{SOCKET}_{API_PORT}")))
     }
 
     /// Calls the guest.

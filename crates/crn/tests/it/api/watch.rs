@@ -113,6 +113,57 @@ async fn register_18_placed_programs_hear_of_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_again_goes_on_with_what_it_did() {
+    let core = FakeCore::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let again = || async {
+        let folder = folder.path().to_owned();
+        TestNode::start_with(&core, None, |config| {
+            config.allocation_token_hash =
+                "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into();
+            config.folder = folder;
+        })
+        .await
+    };
+    let code = core.store(assemble(HELLO));
+    let wanted = json!([{"channel": "TEST"}]);
+    let listening = core.wasm_program(&code, json!({"/on/message": wanted}));
+    let kept = core.wasm_program(&code, json!({"/on/persistent": true}));
+    let node = again().await;
+    prepare(&node, &listening).await;
+    let url = format!("{}/control/allocations", node.url);
+    let body = json!({"persistent_vms": [kept], "on_demand_vms": [listening]}).to_string();
+    let sent = node.client.post(url).header("X-Auth-Signature", "test");
+    let answer = read(within(sent.body(body).send()).await.unwrap()).await;
+    assert_eq!(answer.0, 200, "{}", answer.1);
+    node.reaches(&kept, "running").await;
+    let file = folder.path().join("programs.json");
+    let is_written = || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        [&kept, &listening]
+            .iter()
+            .all(|name| text.contains(name.as_str()))
+    };
+    within(async {
+        while !is_written() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    node.stop().await;
+    core.frame(None);
+    followed(&core, 0).await;
+    let node = again().await;
+    node.reaches(&kept, "running").await;
+    followed(&core, 1).await;
+    let post =
+        json!({"address": core.account().address(), "time": 5.5, "type": "note", "content": {}});
+    core.announce(MessageType::Post, &post);
+    node.reaches(&listening, "running").await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owners_ports_are_applied_as_published() {
     let core = FakeCore::start().await;
     let instances = FakeInstances::new();

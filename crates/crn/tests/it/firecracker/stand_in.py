@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 
+STATE = {}
 WORDS = json.load(open(os.environ["BETH_WORDS"]))
 
 
@@ -33,7 +34,27 @@ def configured(stream):
     return word("config_reply_ok")
 
 
+def ask(request):
+    """What a guest's socat passes on to port 53 of the host."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(STATE["socket"] + "_53")
+        stream.sendall(request)
+        answer = b""
+        while chunk := stream.recv(65536):
+            answer += chunk
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return f"{head.split(b' ')[1].decode()} {body.decode()}"
+
+
 def called(payload):
+    if b"/ask" in payload:
+        for request in (
+            b"PUT /cache/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n42",
+            b"GET /cache/a HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"PUT /cache/b HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n" + bytes(1048577),
+            b"nonsense\r\n\r\n",
+        ):
+            print("asked:", ask(request), flush=True)
     if b"/raise" in payload:
         return word("guest_replies", "http_exception")
     if b"/nothing" in payload:
@@ -68,7 +89,7 @@ def serve(stream, state):
 
 def main():
     config = json.load(open(sys.argv[sys.argv.index("--config-file") + 1]))
-    path = config["vsock"]["uds_path"]
+    path = STATE["socket"] = config["vsock"]["uds_path"]
     for drive in config["drives"]:
         assert os.path.isfile(drive["path_on_host"]), drive
     listener = socket.socket(socket.AF_UNIX)

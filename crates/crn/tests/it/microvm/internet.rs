@@ -9,7 +9,7 @@ use beth_protocol::ItemHash;
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, get_json, run, until};
-use crate::lan::bed::{Bed, inside};
+use crate::lan::bed::{self, Bed, inside};
 
 const CALLER: &str = r#"
 import json, os, socket
@@ -107,6 +107,10 @@ fn programs_reach_the_internet_and_neither_the_host_nor_its_neighbours() {
         ] {
             assert_eq!(probe(&*first, to).await, expected, "{to}");
         }
+        // The address that scorers compute answers: nobody listens there, but
+        // somebody is there.
+        let refused = bed::probe("internet", &format!("tcp {own6} 22 -"));
+        assert!(refused.contains("refused"), "{refused}");
 
         // One machine has the card.
         let program = Arc::new(fixture.program.clone());
