@@ -250,6 +250,69 @@ fn every_vector_is_read() {
     assert!(count > 10, "the vectors have moved");
 }
 
+/// Pages that name tests, and how many they name at least.
+const NAMING_TESTS: &[(&str, usize)] = &[("docs/faults.md", 80), ("vectors/README.md", 30)];
+
+/// Names of tests in a page: `module::test` between backquotes, in a table.
+fn tests_named_in(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    let spans = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+    let is_path = |span: &&str| {
+        span.contains("::")
+            && span
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || "_:".contains(letter))
+    };
+    spans.filter(is_path).map(str::to_owned).collect()
+}
+
+/// Whether a source defines a test at the end of the modules of its name.
+fn defines(name: &str, text: &str, test: &str) -> bool {
+    let (modules, function) = test.rsplit_once("::").unwrap();
+    let file = name.trim_end_matches(".rs").trim_end_matches("/tests");
+    let place = format!(
+        "/{}",
+        modules.trim_end_matches("::tests").replace("::", "/")
+    );
+    file.ends_with(&place)
+        && text
+            .split("#[test]")
+            .skip(1)
+            .chain(text.split("#[tokio::test").skip(1))
+            .any(|rest| {
+                let head = rest.split('{').next().unwrap_or_default();
+                head.contains(&format!("fn {function}("))
+            })
+}
+
+#[test]
+fn tests_named_in_the_docs_exist() {
+    let sources = sources();
+    for (page, least) in NAMING_TESTS {
+        let names = tests_named_in(page);
+        assert!(names.len() >= *least, "{page} names {} tests", names.len());
+        for test in names {
+            let exists = sources
+                .iter()
+                .any(|(name, text)| defines(name, text, &test));
+            assert!(exists, "{page}: there is no test {test}");
+        }
+    }
+}
+
+#[test]
+fn every_vector_of_compute_nodes_is_listed() {
+    let list = std::fs::read_to_string(root().join("vectors/README.md")).unwrap();
+    for entry in std::fs::read_dir(root().join("vectors/crn")).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(
+            list.contains(&format!("| `{name}` |")),
+            "vectors/README.md does not say which test reads crn/{name}"
+        );
+    }
+}
+
 #[test]
 fn banned_names() {
     let banned = ["Manager", "Helper", "Util", "Impl"];

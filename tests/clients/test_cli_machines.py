@@ -4,6 +4,7 @@ One Debian guest goes through everything, because a boot under emulation takes a
 """
 
 import json
+import socket
 import subprocess
 import tarfile
 import urllib.request
@@ -50,7 +51,7 @@ class Machine:
 def attempt(action):
     try:
         return action()
-    except (AssertionError, KeyError, TypeError, subprocess.TimeoutExpired):
+    except (AssertionError, KeyError, TypeError, OSError, subprocess.TimeoutExpired):
         return None
 
 
@@ -85,6 +86,8 @@ def test_a_machine_from_its_creation_to_its_end(aleph, network, rich, compute_no
     [listed] = json.loads(listed[listed.index("[") : listed.rindex("]") + 1], strict=False)
     assert listed["instance"]["item_hash"] == machine.item_hash
 
+    open_a_port(aleph_instance, machine)
+
     assert "VM rebooted on CRN" in aleph_instance("reboot", machine.item_hash)
     machine.enter(f"test $(cat /proc/sys/kernel/random/boot_id) != {first_boot.strip()} && test -e /root/kept")
 
@@ -101,6 +104,22 @@ def test_a_machine_from_its_creation_to_its_end(aleph, network, rich, compute_no
     output = aleph_instance("delete", machine.item_hash, "--reason", "a test")
     assert f"Instance {machine.item_hash} has been deleted" in output
     until(machine.execution, lambda execution: execution is None)
+
+
+def open_a_port(aleph_instance, machine):
+    """A port that the owner asks for leads to the guest at once; nothing begins anew for it."""
+    aleph_instance("port-forwarder", "create", machine.item_hash, "8080", "--tcp", "--no-udp")
+    ports = lambda: machine.execution()["networking"]["mapped_ports"]  # noqa: E731
+    mapping = until(ports, lambda ports: "8080" in ports)["8080"]
+    assert mapping["tcp"] is True and mapping["udp"] is False
+    machine.ssh("systemd-run --unit=web systemd-socket-activate --listen=0.0.0.0:8080 --inetd --accept /bin/echo here")
+    said = until(lambda: attempt(lambda: hear(mapping["host"])), bool)
+    assert said == "here\n"
+
+
+def hear(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        return connection.makefile().read()
 
 
 def back_up_and_restore(aleph_instance, machine, folder):

@@ -70,7 +70,8 @@ pub use self::backup::BackupOrder;
 pub use self::console::ConsoleLine;
 pub use self::fault::InstanceFault;
 pub use self::hardware::{Card, Hardware};
-pub use self::link::{Addresses, Forward, Link, LinkRequest, Links, Tap, UserLinks};
+pub use self::link::{Addresses, Forward, Link, LinkRequest, Links, Mapped, Tap, UserLinks};
+pub(crate) use self::link::{NETDEV, wished_ports};
 pub use self::migration::{Export, ExportedDisk, Import, ImportedDisk};
 pub use self::qcow2::{Format, Image, inspect};
 pub use self::record::Times;
@@ -87,6 +88,7 @@ use self::record::Record;
 use self::shop::Shop;
 use crate::config::Acceleration;
 use crate::jail::Jails;
+use crate::lan::WantedPorts;
 use crate::limits;
 
 /// What operators decide about instances.
@@ -204,6 +206,7 @@ impl Instances {
             states: RwLock::new(None),
             copies: Semaphore::new(limits::DISK_COPIES_MAX),
             way: OnceCell::new(),
+            unsettled: watch::Sender::default(),
         });
         let instances = Instances(Arc::new(Inner {
             shop: shop.clone(),
@@ -319,6 +322,17 @@ impl Instances {
         self.order(item_hash, Command::Release).await.map(drop)
     }
 
+    /// Leads these ports of its node to it, and SSH; no others.
+    pub async fn map_ports(
+        &self,
+        item_hash: &ItemHash,
+        wanted: WantedPorts,
+    ) -> Result<(), InstanceFault> {
+        self.order(item_hash, Command::MapPorts(wanted))
+            .await
+            .map(drop)
+    }
+
     /// All instances that lists name.
     pub fn list(&self) -> Vec<InstanceState> {
         let mut states = states_of(&self.0.entries);
@@ -348,6 +362,14 @@ impl Instances {
     /// Lines of its console from now on; whoever is too slow misses some.
     pub fn follow(&self, item_hash: &ItemHash) -> Option<broadcast::Receiver<ConsoleLine>> {
         Some(self.entry(item_hash)?.console.follow())
+    }
+
+    /// Returns when of every remembered instance is known whether its guest still
+    /// runs; those that shall run have been told to.
+    pub async fn settled(&self) {
+        let mut unsettled = self.0.shop.unsettled.subscribe();
+        // Who counts lives as long as this.
+        let _ = unsettled.wait_for(|count| *count == 0).await;
     }
 
     /// Memory that running instances have, in MiB.
@@ -383,6 +405,7 @@ impl Instances {
             backups: backups.clone(),
         };
         self.entries().insert(item_hash, entry);
+        self.0.shop.unsettled.send_modify(|count| *count += 1);
         let keeper = Keeper::new(self.0.shop.clone(), record, publish, console, backups);
         self.0
             .tasks

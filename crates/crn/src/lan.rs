@@ -31,7 +31,7 @@ mod state;
 mod taps;
 mod way;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -43,7 +43,7 @@ pub use self::block::{Block, NotABlock};
 pub use self::config::{LanConfig, Mode};
 pub use self::error::LanError;
 pub use self::link::{End, Link, LinkV6, Networking, Wishes};
-pub use self::ports::{Mapping, PortMap, Protocols, SSH, WantedPorts, wanted_ports};
+pub use self::ports::{Mapping, PortMap, Protocols, SSH, WantedPorts, wanted_ports, with_ssh};
 pub use self::way::report;
 
 use self::address::{nth4, nth6, tap_name};
@@ -220,16 +220,19 @@ impl Lan {
         })
     }
 
-    /// Removes the links of attached guests that `keep` does not name, and taps
-    /// of ours that belong to nobody. To be called after all guests that run
-    /// were adopted.
-    pub async fn sweep(&self, keep: &BTreeSet<ItemHash>) -> Result<Swept, LanError> {
+    /// Removes the links of attached guests that are not to be kept, and taps of
+    /// ours that belong to nobody. To be called after all guests that run were
+    /// adopted; who begins meanwhile gets its link afterwards.
+    pub async fn sweep(
+        &self,
+        keep: impl Fn(&ItemHash, Kind) -> bool + Send,
+    ) -> Result<Swept, LanError> {
         let _turn = self.0.turn.lock().await;
         let mut next = self.state();
         let mut swept = Swept::default();
         let left = next.guests.iter_mut();
         for (item_hash, guest) in
-            left.filter(|(hash, guest)| guest.attached && !keep.contains(hash))
+            left.filter(|(hash, guest)| guest.attached && !keep(hash, guest.kind))
         {
             guest.attached = false;
             self.unplug(item_hash, guest).await?;
@@ -390,7 +393,7 @@ impl Lan {
         let current = guest.ports.clone();
         let wanted = wanted.unwrap_or_else(|| ports::wanted_of(&current));
         let wanted = match guest.kind {
-            Kind::Instance => ports::with_ssh(wanted),
+            Kind::Instance => with_ssh(wanted),
             Kind::Microvm | Kind::PersistentProgram => wanted,
         };
         let mut search = Search {

@@ -23,9 +23,9 @@ use super::archive::{Archive, BackupStatus, Backups, Particulars};
 use super::disks::blocking;
 use super::fault::InstanceFault;
 use super::keeper::{Command, Keeper};
-use super::qcow2::Format;
+use super::qcow2::{self, Format};
 use super::qmp::{Qmp, ask_agent};
-use super::record::{DiskKind, move_into_place, now, write_whole};
+use super::record::{DiskKind, Record, move_into_place, now, write_whole};
 use super::tool::{self, Copy};
 use super::{Instances, qemu, shop, tar};
 
@@ -105,11 +105,25 @@ impl Instances {
     }
 
     /// Bytes needed for a backup that are not free; `None` when there is room.
-    pub fn backup_shortage(&self, item_hash: &ItemHash) -> Option<(u64, u64)> {
-        let state = self.state(item_hash)?;
-        let needed = super::record::declared_bytes(&state.content);
+    /// Disks are sparse: what counts is what was written and the image behind
+    /// it, as copies and in the archive. Blocks for looks at files.
+    fn backup_shortage(&self, item_hash: &ItemHash) -> Option<(u64, u64)> {
+        let record = Record::load(&self.0.shop.own(item_hash)).ok()?;
+        let folders = self.0.shop.folders(item_hash, record.vm_id);
+        let parent = record.parent.as_ref();
+        let parent = parent.and_then(|parent| qcow2::inspect(&folders.parent(parent)).ok());
+        let written = shop::taken_bytes(&folders.own, 2);
+        let data = written.saturating_add(parent.map_or(0, |image| image.size_bytes));
+        let needed = data.saturating_mul(2).min(record.declared_bytes());
         let free = shop::free_bytes(&self.0.shop.backups).unwrap_or_default();
         (needed > free).then_some((free, needed))
+    }
+
+    /// The same, elsewhere.
+    pub(super) async fn lacks_room_for_backup(&self, item_hash: &ItemHash) -> Option<(u64, u64)> {
+        let (instances, item_hash) = (self.clone(), item_hash.clone());
+        let look = move || Ok(instances.backup_shortage(&item_hash));
+        blocking(look).await.ok().flatten()
     }
 
     /// Replaces the root disk by an image that the owner brought, and starts the
@@ -342,7 +356,7 @@ impl Keeper {
 /// Size of the disk that a guest sees now; its owner may have grown it.
 async fn inspect_size(source: &Source) -> Result<u64, InstanceFault> {
     let path = source.path.clone();
-    let image = blocking(move || Ok(super::qcow2::inspect_delta(&path)))
+    let image = blocking(move || Ok(qcow2::inspect_delta(&path)))
         .await
         .map_err(InstanceFault::disk("read a disk"))??;
     Ok(match source.format {

@@ -12,6 +12,7 @@
 
 mod hidden;
 mod launch;
+mod ports;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use super::migration::{Export, Import};
 use super::record::{Record, now};
 use super::shop::Shop;
 use super::state::{InstanceState, Phase};
+use crate::lan::WantedPorts;
 use crate::limits;
 use crate::workloads::{Measurement, Session};
 use launch::uuid;
@@ -49,6 +51,7 @@ pub(super) enum Command {
     Restore(std::path::PathBuf),
     Export,
     Import(Import),
+    MapPorts(WantedPorts),
     Initialize(Session),
     Measure,
     Inject {
@@ -117,9 +120,16 @@ impl Keeper {
 
     /// Until the instance is erased or the node ends.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>, end: CancellationToken) {
-        tokio::select! {
-            () = self.take_up() => {}
+        let adopted = tokio::select! {
+            adopted = self.find_guest() => adopted,
             () = end.cancelled() => return,
+        };
+        self.shop.unsettled.send_modify(|count| *count -= 1);
+        if !adopted && self.record.wanted {
+            tokio::select! {
+                () = self.try_again() => {}
+                () = end.cancelled() => return,
+            }
         }
         loop {
             let next = tokio::select! {
@@ -150,19 +160,20 @@ impl Keeper {
         }
     }
 
-    /// Finds the guest of an earlier node, or starts what shall run.
-    async fn take_up(&mut self) {
+    /// Finds the guest of an earlier node, if it still runs.
+    async fn find_guest(&mut self) -> bool {
         if self.record.prepared {
             let (uuid, process) = (uuid(&self.record), self.record.process);
             let place = (&*self.folders.sockets, !self.is_hidden());
             match Guest::adopt(place, &uuid, process, &self.console).await {
-                Ok(guest) => return self.adopted(guest).await,
+                Ok(guest) => {
+                    self.adopted(guest).await;
+                    return true;
+                }
                 Err(reason) => tracing::debug!("instance {}: {reason}", self.record.item_hash),
             }
         }
-        if self.record.wanted {
-            self.try_again().await;
-        }
+        false
     }
 
     async fn adopted(&mut self, mut guest: Guest) {
@@ -208,6 +219,7 @@ impl Keeper {
             Command::Backup(order) => self.back_up(order).await,
             Command::Restore(image) => self.restore(&image).await,
             Command::Import(import) => self.import(import).await,
+            Command::MapPorts(wanted) => self.map_ports(wanted).await,
             Command::Initialize(session) => self.initialize(session).await,
             command @ (Command::Export | Command::Measure | Command::Inject { .. }) => {
                 // Who asked may have gone; an export is kept all the same.

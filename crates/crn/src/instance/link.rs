@@ -5,19 +5,30 @@
 //!          detach ◀─ when it is stopped
 //! ```
 //!
-//! This file knows one way that needs no rights: QEMU's user-mode network with
-//! ports of this computer forwarded ([`UserLinks`]). Others implement [`Links`].
+//! One way needs no rights: QEMU's user-mode network with ports of this computer
+//! forwarded ([`UserLinks`]). Others implement [`Links`]. Which ports lead to a
+//! guest its owner says in an aggregate, also while it runs (compute.md §23).
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Mutex, PoisonError};
+mod user;
+
+use std::net::SocketAddr;
 
 use beth_protocol::ItemHash;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use self::user::UserLinks;
 
 use super::fault::InstanceFault;
-use crate::limits;
+use crate::core_node::CoreNode;
+use crate::lan::{WantedPorts, wanted_ports};
 use crate::workloads::Networking;
+
+/// Name of the network card's other end in QEMU.
+pub(crate) const NETDEV: &str = "net";
+/// The key of the aggregate in which owners ask for ports.
+const PORTS_KEY: &str = "port-forwarding";
 
 /// A network card and what is behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +124,36 @@ pub struct LinkRequest {
     pub before: Option<Link>,
     /// Whether its guest runs already and only the node is new.
     pub is_running: bool,
+    /// Ports that its owner asks for; `None` when nobody knows, so that those
+    /// that are there stay.
+    pub ports: Option<WantedPorts>,
+}
+
+/// What a running guest's link has become.
+#[derive(Debug)]
+pub struct Mapped {
+    /// From now on.
+    pub link: Link,
+    /// What QEMU's monitor is to be told for it.
+    pub commands: Vec<String>,
+}
+
+/// The ports that an owner asks for; `None` when the core node does not say.
+pub(crate) async fn wished_ports(
+    core: &CoreNode,
+    owner: &str,
+    item_hash: &ItemHash,
+) -> Option<WantedPorts> {
+    match core.aggregate(owner, PORTS_KEY).await {
+        Ok(aggregate) => {
+            let aggregate = aggregate.unwrap_or(Value::Null);
+            Some(wanted_ports(&aggregate, item_hash.as_str()))
+        }
+        Err(error) => {
+            tracing::warn!(%item_hash, %error, "the ports of an instance stay as they are");
+            None
+        }
+    }
 }
 
 /// Gives instances their links. `attach` is called before each start of QEMU and
@@ -122,103 +163,17 @@ pub trait Links: Send + Sync + std::fmt::Debug {
     /// Makes, or finds again, the link of an instance.
     fn attach(&self, request: LinkRequest) -> BoxFuture<'_, Result<Link, InstanceFault>>;
 
+    /// Leads other ports to a running guest.
+    fn map<'a>(
+        &'a self,
+        item_hash: &'a ItemHash,
+        before: &'a Link,
+        wanted: WantedPorts,
+    ) -> BoxFuture<'a, Result<Mapped, InstanceFault>>;
+
     /// Takes the link away.
     fn detach(&self, item_hash: &ItemHash, vm_id: u32) -> BoxFuture<'_, ()>;
 
     /// The instance was erased: addresses and ports may be given to others.
     fn forget(&self, item_hash: &ItemHash) -> BoxFuture<'_, ()>;
-}
-
-/// User-mode networks with the SSH port forwarded.
-#[derive(Debug)]
-pub struct UserLinks {
-    address: IpAddr,
-}
-
-/// The next port to try, of the whole process: QEMU opens a port only a while
-/// after it was found free, and nobody else shall find it so meanwhile.
-static CURSOR: Mutex<u16> = Mutex::new(limits::FORWARD_PORT_FIRST);
-
-impl UserLinks {
-    /// Ports are opened on `address`.
-    pub fn new(address: IpAddr) -> UserLinks {
-        UserLinks { address }
-    }
-
-    fn forward(&self, before: Option<&Link>) -> Result<Forward, InstanceFault> {
-        let make = |port| Forward {
-            host: SocketAddr::new(self.address, port),
-            guest_port: 22,
-            tcp: true,
-            udp: false,
-        };
-        let mut cursor = CURSOR.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = before.and_then(|link| link.forwards().first().copied());
-        if let Some(kept) = kept
-            && self.is_free(kept.host.port())
-        {
-            return Ok(make(kept.host.port()));
-        }
-        let span = limits::FORWARD_PORT_LAST - limits::FORWARD_PORT_FIRST + 1;
-        for _ in 0..span {
-            let port = *cursor;
-            *cursor = match port {
-                limits::FORWARD_PORT_LAST => limits::FORWARD_PORT_FIRST,
-                port => port + 1,
-            };
-            if self.is_free(port) {
-                return Ok(make(port));
-            }
-        }
-        Err(InstanceFault::NoRoom(
-            "every port for SSH is in use; stop another instance".into(),
-        ))
-    }
-
-    fn is_free(&self, port: u16) -> bool {
-        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-        [SocketAddr::new(self.address, port), everywhere]
-            .iter()
-            .all(|address| TcpListener::bind(address).is_ok())
-    }
-}
-
-impl Links for UserLinks {
-    fn attach(&self, request: LinkRequest) -> BoxFuture<'_, Result<Link, InstanceFault>> {
-        Box::pin(async move {
-            if let (true, Some(link)) = (request.is_running, &request.before) {
-                return Ok(link.clone());
-            }
-            let forward = self.forward(request.before.as_ref())?;
-            Ok(Link::User {
-                forwards: vec![forward],
-            })
-        })
-    }
-
-    fn detach(&self, _item_hash: &ItemHash, _vm_id: u32) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
-
-    fn forget(&self, _item_hash: &ItemHash) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_kept_unless_somebody_took_it() {
-        let links = UserLinks::new(Ipv4Addr::LOCALHOST.into());
-        let first = links.forward(None).unwrap();
-        let before = Link::User {
-            forwards: vec![first],
-        };
-        assert_eq!(links.forward(Some(&before)).unwrap(), first);
-        let _taken = TcpListener::bind(first.host).unwrap();
-        assert_ne!(links.forward(Some(&before)).unwrap(), first);
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use beth_protocol::ItemHash;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, watch};
 
 use super::disks::Folders;
 use super::fault::InstanceFault;
@@ -48,6 +48,8 @@ pub(super) struct Shop {
     /// Copies of whole disks that run at the same time.
     pub(super) copies: Semaphore,
     pub(super) way: OnceCell<Way>,
+    /// Instances of which nobody has looked yet whether they run.
+    pub(super) unsettled: watch::Sender<usize>,
 }
 
 impl Shop {

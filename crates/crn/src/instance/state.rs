@@ -31,6 +31,16 @@ pub enum Phase {
     Erased,
 }
 
+impl Phase {
+    /// Whether a guest may be at the other end of its link.
+    pub fn has_link(self) -> bool {
+        matches!(
+            self,
+            Phase::Preparing | Phase::Starting | Phase::Running | Phase::Stopping
+        )
+    }
+}
+
 /// A snapshot.
 #[derive(Clone, Debug)]
 pub struct InstanceState {

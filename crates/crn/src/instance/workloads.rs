@@ -15,6 +15,7 @@ use super::migration::{Import, ImportedDisk};
 use super::shop::taken_bytes;
 use super::state::{InstanceState, Phase};
 use super::{Instances, Volumes, record};
+use crate::lan::wanted_ports;
 use crate::workloads::{
     self, Backup, BackupStep, BackupWish, Before, Demand, Done, Kind, Known, LogLine, MappedPort,
     Measurement, MovedDisk, Networking, Restored, Session, Steps, WorkloadFault, Workloads,
@@ -245,7 +246,7 @@ impl Workloads for Instances {
             if let Some(archive) = self.list_backups(item_hash).await.into_iter().next() {
                 return Ok(step(BackupStatus::Done(archive)));
             }
-            if let Some((free, needed)) = self.backup_shortage(item_hash) {
+            if let Some((free, needed)) = self.lacks_room_for_backup(item_hash).await {
                 return Err(WorkloadFault::NoSpace(format!(
                     "Insufficient disk space: {free} bytes available, {needed} bytes required"
                 )));
@@ -335,6 +336,16 @@ impl Workloads for Instances {
             disks: disks.collect(),
         };
         Box::pin(async { Ok(Instances::import(self, item_hash, import).await?) })
+    }
+
+    fn map_ports<'a>(
+        &'a self,
+        item_hash: &'a ItemHash,
+        ports: Option<serde_json::Value>,
+    ) -> BoxFuture<'a, Done<()>> {
+        let aggregate = serde_json::json!({ item_hash.as_str(): ports });
+        let wanted = wanted_ports(&aggregate, item_hash.as_str());
+        Box::pin(async { Ok(Instances::map_ports(self, item_hash, wanted).await?) })
     }
 
     fn initialize<'a>(

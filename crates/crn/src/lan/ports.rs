@@ -81,7 +81,7 @@ pub(super) fn wanted_of(current: &PortMap) -> WantedPorts {
 }
 
 /// Adds SSH over TCP to what is wanted.
-pub(super) fn with_ssh(mut wanted: WantedPorts) -> WantedPorts {
+pub fn with_ssh(mut wanted: WantedPorts) -> WantedPorts {
     wanted.entry(SSH).or_default().tcp = true;
     wanted
 }

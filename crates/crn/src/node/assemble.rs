@@ -58,7 +58,10 @@ pub(super) fn parts(
     let receiver = config.receiver().map(str::to_owned);
     let instances = match given.instances {
         None if config.instances.enabled => {
-            let instances = instances((&config, lan), &core, &files)?;
+            let instances = instances((&config, lan.clone()), &core, &files)?;
+            if let Some(lan) = lan {
+                background.spawn(sweep(lan, instances.clone(), cancel.clone()));
+            }
             background.spawn(end_with(instances.clone(), cancel.clone()));
             Some(Arc::new(instances) as Arc<dyn Workloads>)
         }
@@ -124,6 +127,20 @@ fn hardware(config: &CrnConfig) -> Hardware {
             true => api::free_cards(),
             false => Vec::new(),
         },
+    }
+}
+
+/// Takes away what guests of an earlier node left.
+async fn sweep(lan: GuestLinks, instances: Instances, cancel: CancellationToken) {
+    let swept = async {
+        instances.settled().await;
+        lan.sweep(&instances).await
+    };
+    tokio::select! {
+        swept = swept => if let Err(error) = swept {
+            tracing::warn!(%error, "what guests of an earlier node left stays");
+        },
+        () = cancel.cancelled() => {}
     }
 }
 

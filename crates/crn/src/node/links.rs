@@ -13,13 +13,13 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::core_node::CoreNode;
-use crate::instance::{Addresses, Forward, InstanceFault, Link, LinkRequest, Links, Tap};
-use crate::lan::{self, Kind, Lan, LanError, WantedPorts, Wishes, wanted_ports};
+use crate::instance::{
+    Addresses, Forward, InstanceFault, Instances, Link, LinkRequest, Links, Mapped, NETDEV, Tap,
+    wished_ports,
+};
+use crate::lan::{self, Kind, Lan, LanError, Swept, WantedPorts, Wishes};
 use crate::workloads::network::{Network, Remade};
 use crate::workloads::{MappedPort, Networking};
-
-/// The key of the aggregate that asks for ports.
-const PORTS_KEY: &str = "port-forwarding";
 
 /// Links on taps.
 #[derive(Clone, Debug)]
@@ -54,21 +54,6 @@ impl GuestLinks {
         self.lan.stop().await
     }
 
-    /// The ports that an owner asks for; `None` when the core node does not
-    /// say, so that those that are there stay.
-    async fn wanted(&self, owner: &str, item_hash: &ItemHash) -> Option<WantedPorts> {
-        match self.core.aggregate(owner, PORTS_KEY).await {
-            Ok(aggregate) => {
-                let aggregate = aggregate.unwrap_or(Value::Null);
-                Some(wanted_ports(&aggregate, item_hash.as_str()))
-            }
-            Err(error) => {
-                tracing::warn!(%item_hash, %error, "the ports of an instance stay as they are");
-                None
-            }
-        }
-    }
-
     fn owners(&self) -> MutexGuard<'_, BTreeMap<ItemHash, String>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -80,31 +65,58 @@ impl GuestLinks {
             before,
             ..
         } = request;
-        let ports = self.wanted(&owner, &item_hash).await;
         let wishes = Wishes {
             vm_id: Some(before.and_then(number).unwrap_or(request.vm_id)),
             kind: Kind::Instance,
             owner_uid: None,
-            ports,
+            ports: request.ports,
         };
         self.owners().insert(item_hash.clone(), owner);
         let link = match request.is_running {
             true => self.lan.adopt(&item_hash, wishes).await,
             false => self.lan.attach(&item_hash, wishes).await,
         };
-        let link = link.map_err(no_room)?;
-        let shown = self.lan.networking(&item_hash);
-        Ok(match (link, shown) {
+        Ok(self.shown(&item_hash, link.map_err(no_room)?))
+    }
+
+    fn shown(&self, item_hash: &ItemHash, link: Option<lan::Link>) -> Link {
+        match (link, self.lan.networking(item_hash)) {
             (Some(link), Some(shown)) => tap(link, &shown),
             _ => Link::None,
+        }
+    }
+
+    async fn remap(
+        &self,
+        item_hash: &ItemHash,
+        wanted: WantedPorts,
+    ) -> Result<Mapped, InstanceFault> {
+        let commands = self.lan.map_ports(item_hash, wanted, NETDEV).await;
+        Ok(Mapped {
+            commands: commands.map_err(no_room)?,
+            link: self.shown(item_hash, self.lan.link_of(item_hash)),
         })
+    }
+
+    /// Takes away what guests of an earlier node left, once every instance that
+    /// runs was found.
+    pub(super) async fn sweep(&self, instances: &Instances) -> Result<(), LanError> {
+        let keep = |item_hash: &ItemHash, kind| {
+            let state = instances.state(item_hash);
+            kind != Kind::Instance || state.is_some_and(|state| state.phase.has_link())
+        };
+        let swept = self.lan.sweep(keep).await?;
+        if swept != Swept::default() {
+            tracing::info!(guests = ?swept.guests, taps = ?swept.taps, "links that nobody uses are gone");
+        }
+        Ok(())
     }
 
     async fn map_again(&self) -> Result<(), LanError> {
         let owners = self.owners().clone();
         for (item_hash, owner) in owners {
-            if let Some(wanted) = self.wanted(&owner, &item_hash).await {
-                self.lan.map_ports(&item_hash, wanted, "net").await?;
+            if let Some(wanted) = wished_ports(&self.core, &owner, &item_hash).await {
+                self.lan.map_ports(&item_hash, wanted, NETDEV).await?;
             }
         }
         Ok(())
@@ -114,6 +126,15 @@ impl GuestLinks {
 impl Links for GuestLinks {
     fn attach(&self, request: LinkRequest) -> BoxFuture<'_, Result<Link, InstanceFault>> {
         Box::pin(self.connect(request))
+    }
+
+    fn map<'a>(
+        &'a self,
+        item_hash: &'a ItemHash,
+        _before: &'a Link,
+        wanted: WantedPorts,
+    ) -> BoxFuture<'a, Result<Mapped, InstanceFault>> {
+        Box::pin(self.remap(item_hash, wanted))
     }
 
     fn detach(&self, item_hash: &ItemHash, _vm_id: u32) -> BoxFuture<'_, ()> {
@@ -140,6 +161,20 @@ impl Links for GuestLinks {
 impl Links for NoLinks {
     fn attach(&self, _request: LinkRequest) -> BoxFuture<'_, Result<Link, InstanceFault>> {
         Box::pin(async { Ok(Link::None) })
+    }
+
+    fn map<'a>(
+        &'a self,
+        _item_hash: &'a ItemHash,
+        _before: &'a Link,
+        _wanted: WantedPorts,
+    ) -> BoxFuture<'a, Result<Mapped, InstanceFault>> {
+        Box::pin(async {
+            Ok(Mapped {
+                link: Link::None,
+                commands: Vec::new(),
+            })
+        })
     }
 
     fn detach(&self, _item_hash: &ItemHash, _vm_id: u32) -> BoxFuture<'_, ()> {

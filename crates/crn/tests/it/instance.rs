@@ -7,3 +7,4 @@ mod images;
 mod jailed;
 mod life;
 mod moves;
+mod ports;

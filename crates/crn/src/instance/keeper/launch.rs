@@ -13,7 +13,7 @@ use crate::instance::confine;
 use crate::instance::disks;
 use crate::instance::fault::InstanceFault;
 use crate::instance::guest::Guest;
-use crate::instance::link::{Link, LinkRequest};
+use crate::instance::link::{Link, LinkRequest, wished_ports};
 use crate::instance::make_private;
 use crate::instance::qemu::Machine;
 use crate::instance::record::{Record, now, write_whole};
@@ -95,7 +95,10 @@ impl Keeper {
     }
 
     pub(super) async fn attach_link(&mut self, is_running: bool) -> Result<(), InstanceFault> {
+        let (owner, item_hash) = (&self.record.content.address, &self.record.item_hash);
+        let ports = wished_ports(&self.shop.source.core, owner, item_hash).await;
         let request = LinkRequest {
+            ports,
             item_hash: self.record.item_hash.clone(),
             vm_id: self.record.vm_id,
             owner: self.record.content.address.clone(),
