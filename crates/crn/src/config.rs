@@ -12,6 +12,7 @@ use crate::instance::InstancesConfig;
 use crate::jail::Mode;
 use crate::lan::LanConfig;
 use crate::microvm::{FirecrackerConfig, TEMPLATES_MIB};
+use crate::names::NamesConfig;
 use crate::wasm::WasmConfig;
 
 /// Everything a compute node can be told.
@@ -101,6 +102,8 @@ pub struct CrnConfig {
     pub wasm: WasmConfig,
     /// The guest network.
     pub lan: LanConfig,
+    /// Domain names that lead to guests.
+    pub names: NamesConfig,
     /// Whole machines.
     pub instances: InstancesConfig,
     /// An operator's own Firecracker, which then runs what QEMU would run.
@@ -221,6 +224,7 @@ impl Default for CrnConfig {
             well_known_files: BTreeMap::new(),
             wasm: WasmConfig::default(),
             lan: LanConfig::default(),
+            names: NamesConfig::default(),
             instances: InstancesConfig::default(),
             firecracker: None,
         }

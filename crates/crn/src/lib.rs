@@ -39,6 +39,7 @@ pub mod jail;
 pub mod lan;
 pub mod limits;
 pub mod microvm;
+pub mod names;
 pub mod network_settings;
 pub mod node;
 pub mod operator;

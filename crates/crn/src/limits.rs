@@ -436,3 +436,10 @@ pub const NAME_SERVERS_MAX: usize = 4;
 
 /// Longest run of a program that changes the host's network.
 pub const HOST_COMMAND_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Longest wait for the service of domain names, and for one answer of the proxy.
+pub const NAMES_DEADLINE: Duration = Duration::from_secs(20);
+/// Longest answer of either, in bytes.
+pub const NAMES_BYTES_MAX: usize = 4 << 20;
+/// Most domain names that lead to guests of one node.
+pub const NAMES_MAX: usize = 10_000;

@@ -31,6 +31,7 @@ use crate::jail::JailError;
 use crate::lan::{Lan, LanError, Mode};
 use crate::limits;
 use crate::microvm::{Firecracker, MicroVm, MicroVmConfig, MicroVmError};
+use crate::names::Names;
 use crate::payment::Flows;
 use crate::pool::Executors;
 use crate::reservation::Room;
@@ -249,7 +250,8 @@ async fn guest_network(config: &CrnConfig) -> Result<Option<GuestLinks>, Error> 
     }
     let lan = Lan::start(&config.lan, &config.folder.join("lan")).await?;
     let core = CoreNode::new(&config.core_node)?;
-    Ok((lan.mode() == Mode::Tap).then(|| GuestLinks::new(lan, core)))
+    let names = Names::new(&config.names, &config.domain_name, core.client().clone());
+    Ok((lan.mode() == Mode::Tap).then(|| GuestLinks::new(lan, core, names)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {

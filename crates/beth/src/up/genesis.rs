@@ -6,10 +6,12 @@
 //!  balances-update            1 000 000 ALEPH for each development account and the foundation
 //!  aleph_credit_distribution  credits, for what must be paid with them
 //!  corechannel                the core nodes, and the compute nodes linked to them
+//!  pricing, settings          as the public network had them, for clients that read them
 //!  vm-images                  the Debian image, if it has been built
 //! ```
 //!
-//! Published once; the list of nodes again when it changed. Ready means that
+//! Published once, so that prices can be changed; the list of nodes again when it
+//! changed. Ready means that
 //! every core node has it and placement has seen every compute node.
 
 use std::collections::BTreeMap;
@@ -17,11 +19,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use beth_protocol::cost::Prices;
 use beth_protocol::registry::{self, CoreNode, Registry, ResourceNode};
 use beth_protocol::{Account, ItemHash, Message, MessageType};
 use beth_sdk::client::messages::Wait;
 use beth_sdk::{Client, Error, Scheduler, content, development};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::images;
 use super::layout::Layout;
@@ -119,6 +122,11 @@ async fn missing(
             "ALEPH_CREDIT",
         ));
     }
+    for (key, members) in prices() {
+        if client.aggregate(foundation.address(), key).await?.is_none() {
+            messages.push(aggregate(foundation, key, members));
+        }
+    }
     let known = client
         .aggregate(foundation.address(), registry::KEY)
         .await?;
@@ -126,15 +134,26 @@ async fn missing(
         let Value::Object(members) = registry.to_content() else {
             bail!("the registry is no object")
         };
-        let content = content::aggregate(foundation.address(), registry::KEY, members);
-        messages.push(foundation.sign_message(
-            MessageType::Aggregate,
-            &content,
-            Some("FOUNDATION"),
-            beth_sdk::now(),
-        ));
+        messages.push(aggregate(foundation, registry::KEY, members));
     }
     Ok(messages)
+}
+
+fn aggregate(foundation: &Account, key: &str, members: Map<String, Value>) -> Message {
+    let content = content::aggregate(foundation.address(), key, members);
+    let channel = Some("FOUNDATION");
+    foundation.sign_message(MessageType::Aggregate, &content, channel, beth_sdk::now())
+}
+
+/// What clients reckon with, and the oldest compute node that they accept: any.
+fn prices() -> [(&'static str, Map<String, Value>); 2] {
+    let prices = Prices::defaults();
+    let mut settings = prices.settings().clone();
+    settings.insert("last_crn_version".to_owned(), "0.0.1".into());
+    [
+        ("pricing", prices.pricing().clone()),
+        ("settings", settings),
+    ]
 }
 
 fn post(foundation: &Account, post_type: &str, inner: Value, channel: &str) -> Message {
@@ -220,10 +239,7 @@ mod tests {
 
     #[test]
     fn the_registry_links_every_compute_node() {
-        let layout = Layout::new(
-            std::path::Path::new("/x"),
-            Ports::from_base(4020, 2, 4).unwrap(),
-        );
+        let layout = Layout::new(Path::new("/x"), Ports::from_base(4020, 2, 4).unwrap());
         let registry = registry(&layout, &["p1".into(), "p2".into()]).unwrap();
         let linked: Vec<usize> = registry
             .nodes

@@ -60,6 +60,7 @@ pub(super) fn parts(
         None if config.instances.enabled => {
             let instances = instances((&config, lan.clone()), &core, &files)?;
             if let Some(lan) = lan {
+                background.spawn(lan.clone().follow_names(cancel.clone()));
                 background.spawn(sweep(lan, instances.clone(), cancel.clone()));
             }
             background.spawn(end_with(instances.clone(), cancel.clone()));

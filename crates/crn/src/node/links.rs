@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use beth_protocol::ItemHash;
 use futures::future::BoxFuture;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::core_node::CoreNode;
 use crate::instance::{
@@ -18,6 +19,7 @@ use crate::instance::{
     wished_ports,
 };
 use crate::lan::{self, Kind, Lan, LanError, Swept, WantedPorts, Wishes};
+use crate::names::Names;
 use crate::workloads::network::{Network, Remade};
 use crate::workloads::{MappedPort, Networking};
 
@@ -26,6 +28,7 @@ use crate::workloads::{MappedPort, Networking};
 pub(super) struct GuestLinks {
     lan: Lan,
     core: CoreNode,
+    names: Option<Names>,
     /// Whose guests are attached.
     owners: Arc<Mutex<BTreeMap<ItemHash, String>>>,
 }
@@ -35,11 +38,12 @@ pub(super) struct GuestLinks {
 pub(super) struct NoLinks;
 
 impl GuestLinks {
-    /// On this network; ports are asked of this core node.
-    pub(super) fn new(lan: Lan, core: CoreNode) -> GuestLinks {
+    /// On this network; ports are asked of this core node, names lead to guests.
+    pub(super) fn new(lan: Lan, core: CoreNode, names: Option<Names>) -> GuestLinks {
         GuestLinks {
             lan,
             core,
+            names,
             owners: Arc::default(),
         }
     }
@@ -76,7 +80,27 @@ impl GuestLinks {
             true => self.lan.adopt(&item_hash, wishes).await,
             false => self.lan.attach(&item_hash, wishes).await,
         };
-        Ok(self.shown(&item_hash, link.map_err(no_room)?))
+        let link = link.map_err(no_room)?;
+        self.guests_changed();
+        Ok(self.shown(&item_hash, link))
+    }
+
+    fn is_here(&self, item_hash: &ItemHash) -> bool {
+        self.lan.link_of(item_hash).is_some()
+    }
+
+    /// Has domain names follow the guests, until it is cancelled.
+    pub(super) async fn follow_names(self, cancel: CancellationToken) {
+        if let Some(names) = self.names.clone() {
+            let is_here = |item_hash: &ItemHash| self.is_here(item_hash);
+            names.run(is_here, cancel).await;
+        }
+    }
+
+    fn guests_changed(&self) {
+        if let Some(names) = &self.names {
+            names.guests_changed();
+        }
     }
 
     fn shown(&self, item_hash: &ItemHash, link: Option<lan::Link>) -> Link {
@@ -144,6 +168,7 @@ impl Links for GuestLinks {
             if let Err(error) = self.lan.detach(&item_hash).await {
                 tracing::warn!(%item_hash, %error, "the link of an instance stays");
             }
+            self.guests_changed();
         })
     }
 
@@ -201,11 +226,16 @@ impl Network for GuestLinks {
     }
 
     fn refresh_domains(&self) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async { self.map_again().await.map_err(|error| error.to_string()) })
+        Box::pin(async {
+            match &self.names {
+                Some(names) => names.refresh(&|item_hash| self.is_here(item_hash)).await,
+                None => Ok(()),
+            }
+        })
     }
 
     fn domains(&self) -> BoxFuture<'_, Option<Value>> {
-        Box::pin(async { None })
+        Box::pin(async { self.names.as_ref()?.mappings().await })
     }
 }
 

@@ -8,6 +8,7 @@ mod hostile;
 mod instance;
 mod lan;
 mod microvm;
+mod names;
 mod pool;
 mod sockets;
 mod wasm;
