@@ -83,8 +83,6 @@ pub struct CrnConfig {
     pub watch: bool,
     /// How long a message that an owner names is waited for, in seconds.
     pub notify_patience_seconds: u64,
-    /// IPv6 network of the machines, as others are told it.
-    pub ipv6_address_pool: String,
     /// Whether confidential machines (AMD SEV) are accepted.
     pub enable_confidential: bool,
     /// Whether graphics cards are given to machines.
@@ -215,7 +213,6 @@ impl Default for CrnConfig {
             settings_address: "0xFba561a84A537fCaa567bb7A2257e7142701ae2A".into(),
             watch: true,
             notify_patience_seconds: 10,
-            ipv6_address_pool: "fc00:1:2:3::/64".into(),
             enable_confidential: false,
             enable_gpus: false,
             allow_private_sources: false,

@@ -1,12 +1,15 @@
 //! This node's settings under upstream's names (compute.md §6.9, §6.14, §29).
 //! What this node has no setting for has the value by which it behaves.
 
+use std::net::IpAddr;
+
 use beth_protocol::{Chain, ItemHash};
 use serde_json::{Map, Value, json};
 
 use super::VERSION;
 use crate::config::CrnConfig;
-use crate::microvm;
+use crate::lan::{self, Ipv6Policy};
+use crate::{jail, microvm};
 
 /// Program that diagnoses a node.
 pub(super) const CHECK_PROGRAM: &str =
@@ -21,7 +24,7 @@ pub(super) fn public(
     config: &CrnConfig,
     node_hash: Option<ItemHash>,
     streams: &[Chain],
-    runs_instances: bool,
+    (runs_instances, has_taps): (bool, bool),
 ) -> Value {
     let executors: &[&str] = match microvm::is_installed(config.guest_folder.as_deref()) {
         true => &["wasm", "microvm"],
@@ -41,18 +44,18 @@ pub(super) fn public(
             "CONNECTOR_URL": "http://localhost:4021/",
         },
         "security": {
-            "USE_JAILER": true,
+            "USE_JAILER": config.jail != jail::Mode::Off,
             "PRINT_SYSTEM_LOGS": false,
             "WATCH_FOR_UPDATES": config.watch,
             "ALLOW_VM_NETWORKING": runs_instances,
             "USE_DEVELOPER_SSH_KEYS": false,
         },
         "networking": {
-            "IPV6_ADDRESS_POOL": config.ipv6_address_pool,
-            "IPV6_ALLOCATION_POLICY": "IPv6AllocationPolicy.static",
+            "IPV6_ADDRESS_POOL": config.lan.ipv6_pool.to_string(),
+            "IPV6_ALLOCATION_POLICY": format!("IPv6AllocationPolicy.{}", policy(config)),
             "IPV6_SUBNET_PREFIX": 124,
-            "IPV6_FORWARDING_ENABLED": runs_instances,
-            "USE_NDP_PROXY": runs_instances,
+            "IPV6_FORWARDING_ENABLED": has_taps,
+            "USE_NDP_PROXY": has_taps && config.lan.ndp_proxy,
         },
         "debug": {"SENTRY_DSN_CONFIGURED": false, "DEBUG_ASYNCIO": false, "EXECUTION_LOG_ENABLED": false},
         "payment": {
@@ -68,6 +71,13 @@ pub(super) fn public(
         },
         "beth": {"executors": executors},
     })
+}
+
+fn policy(config: &CrnConfig) -> &'static str {
+    match config.lan.ipv6_policy {
+        Ipv6Policy::Static => "static",
+        Ipv6Policy::Dynamic => "dynamic",
+    }
 }
 
 fn stream(config: &CrnConfig, chain: Chain) -> Value {
@@ -87,6 +97,7 @@ pub(super) fn all(config: &CrnConfig, node_hash: Option<ItemHash>) -> Value {
     for part in [
         own(config, node_hash),
         places(config),
+        network(config),
         fixed(),
         bounds(),
         development(),
@@ -114,9 +125,7 @@ fn own(config: &CrnConfig, node_hash: Option<ItemHash>) -> Value {
         "CONNECTIVITY_IPV6_URL": config.checks.ipv6_url,
         "CONNECTIVITY_DNS_HOSTNAME": config.checks.dns_hostname,
         "CONNECTIVITY_HTTP_URLS": config.checks.http_urls,
-        "IPV6_ADDRESS_POOL": config.ipv6_address_pool,
         "INIT_TIMEOUT": config.ready_timeout_seconds as f64,
-        "DOMAIN_SERVICE_URL": "https://api.dns.public.aleph.sh/instances/list",
         "HOST_MEMORY_RESERVED_MIB": config.admission.host_memory_reserved_mib,
         "PROGRAM_MEMORY_RESERVED_MIB": config.admission.program_memory_reserved_mib,
         "VCPU_OVERCOMMIT_FACTOR": config.admission.vcpu_overcommit,
@@ -145,16 +154,35 @@ fn places(config: &CrnConfig) -> Value {
     })
 }
 
+/// How guests reach the network, and names reach them.
+fn network(config: &CrnConfig) -> Value {
+    let (lan, names) = (&config.lan, &config.names);
+    let (ipv4, ipv6): (Vec<&IpAddr>, Vec<&IpAddr>) = lan.dns.iter().partition(|ip| ip.is_ipv4());
+    json!({
+        "ALLOW_VM_NETWORKING": lan.mode != lan::Mode::None,
+        "NETWORK_INTERFACE": lan.external_interface,
+        "IPV4_ADDRESS_POOL": lan.ipv4_pool.to_string(), "IPV4_NETWORK_PREFIX_LENGTH": 24,
+        "IPV6_ADDRESS_POOL": lan.ipv6_pool.to_string(),
+        "IPV6_ALLOCATION_POLICY": policy(config), "IPV6_SUBNET_PREFIX": 124,
+        "IPV6_FORWARDING_ENABLED": matches!(lan.mode, lan::Mode::Tap | lan::Mode::Auto),
+        "USE_NDP_PROXY": lan.ndp_proxy, "START_ID_INDEX": lan.first_number,
+        "DNS_RESOLUTION": "detect",
+        "DNS_NAMESERVERS": (!lan.dns.is_empty()).then_some(&lan.dns),
+        "DNS_NAMESERVERS_IPV4": (!ipv4.is_empty()).then_some(ipv4),
+        "DNS_NAMESERVERS_IPV6": (!ipv6.is_empty()).then_some(ipv6),
+        "USE_JAILER": config.jail != jail::Mode::Off,
+        "ENABLE_QEMU_SUPPORT": config.instances.enabled,
+        "DOMAIN_SERVICE_URL": names.service_url, "HAPROXY_SOCKET": names.haproxy_socket,
+        "DOMAIN_RESYNC_INTERVAL": names.period_seconds as f64,
+    })
+}
+
 fn fixed() -> Value {
     json!({
-        "START_ID_INDEX": 4, "PREALLOC_VM_COUNT": 0, "MAX_CONCURRENT_MIGRATIONS": 1,
-        "IPFS_GATEWAY": "https://ipfs.aleph.im/ipfs", "USE_JAILER": true, "PRINT_SYSTEM_LOGS": false,
+        "PREALLOC_VM_COUNT": 0, "MAX_CONCURRENT_MIGRATIONS": 1,
+        "IPFS_GATEWAY": "https://ipfs.aleph.im/ipfs", "PRINT_SYSTEM_LOGS": false,
         "IGNORE_TRACEBACK_FROM_DIAGNOSTICS": true, "LOG_LEVEL": "INFO", "DEBUG_ASYNCIO": false,
-        "ALLOW_VM_NETWORKING": true, "NETWORK_INTERFACE": null, "IPV4_ADDRESS_POOL": "172.16.0.0/12",
-        "IPV4_NETWORK_PREFIX_LENGTH": 24, "IPV6_ALLOCATION_POLICY": "static", "IPV6_SUBNET_PREFIX": 124,
-        "IPV6_FORWARDING_ENABLED": true, "NFTABLES_CHAIN_PREFIX": "aleph", "USE_NDP_PROXY": true,
-        "DNS_RESOLUTION": "detect", "DNS_NAMESERVERS": null, "DNS_NAMESERVERS_IPV4": null,
-        "DNS_NAMESERVERS_IPV6": null, "FIRECRACKER_PATH": null, "JAILER_PATH": null,
+        "NFTABLES_CHAIN_PREFIX": "aleph", "FIRECRACKER_PATH": null, "JAILER_PATH": null,
         "SEV_CTL_PATH": "/opt/sevctl", "CONNECTOR_URL": "http://localhost:4021/",
     })
 }
@@ -170,12 +198,12 @@ fn bounds() -> Value {
         "CACHE_TTL_EXECUTION_PRICE": crate::limits::PRICE_AGE_MAX.as_secs_f64(),
         "CACHE_TTL_ADDRESS_BALANCE": crate::limits::BALANCE_AGE_MAX.as_secs_f64(),
         "CACHE_TTL_MESSAGE_STATUS": crate::limits::BALANCE_AGE_MAX.as_secs_f64(),
-        "DOMAIN_RESYNC_INTERVAL": 600.0, "SNAPSHOT_FREQUENCY": 0, "SNAPSHOT_COMPRESSION_ALGORITHM": "gzip",
+        "SNAPSHOT_FREQUENCY": 0, "SNAPSHOT_COMPRESSION_ALGORITHM": "gzip",
         "DEFAULT_ALLOCATION_SIGNERS": ["0x2937f62e5F81A88e921f883f8fE56ceCf4A4A44A"],
-        "ALLOCATION_SIGNATURE_MAX_AGE_SECONDS": 300, "ENABLE_QEMU_SUPPORT": true,
+        "ALLOCATION_SIGNATURE_MAX_AGE_SECONDS": 300,
         "INSTANCE_DEFAULT_HYPERVISOR": "qemu", "CHECK_FASTAPI_VM_ID": CHECK_PROGRAM,
         "LEGACY_CHECK_FASTAPI_VM_ID": LEGACY_CHECK_PROGRAM, "SENTRY_DSN": null,
-        "SENTRY_TRACES_SAMPLE_RATE": 0.0, "HAPROXY_SOCKET": "/run/haproxy/admin.sock",
+        "SENTRY_TRACES_SAMPLE_RATE": 0.0,
     })
 }
 
@@ -209,7 +237,7 @@ mod tests {
             &CrnConfig::default(),
             None,
             &[Chain::Avax, Chain::Base],
-            true,
+            (true, true),
         );
         let recorded = &vectors["responses"]["status_config"]["body"];
         assert_eq!(

@@ -23,7 +23,12 @@ pub(super) async fn config(State(api): State<Arc<Api>>) -> Response {
     let streams = api.payments.stream_chains();
     let runs_instances = api.machines.instances().is_some();
     let node_hash = api.identity.node_hash();
-    let body = settings::public(&api.config, node_hash, &streams, runs_instances);
+    let body = settings::public(
+        &api.config,
+        node_hash,
+        &streams,
+        (runs_instances, api.network.is_some()),
+    );
     json::response(StatusCode::OK, &body)
 }
 
