@@ -12,7 +12,7 @@ HASH = "ab" * 32
 UNKNOWN = "not found|not currently running|404"
 
 # Commands that cannot end well here: what is tried, and the words of its end, which prove the reason. CRN stands for
-# the compute node of the network, which runs no instances; FILE for a file of no meaning.
+# the compute node of the network, which knows no such machine; FILE for a file of no meaning.
 PROVEN = {
     ("instance", "erase"): ([HASH, "CRN"], UNKNOWN),
     ("instance", "logs"): ([HASH, "CRN"], UNKNOWN),

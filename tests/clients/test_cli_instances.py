@@ -134,7 +134,7 @@ def test_ports(aleph, network, owner, instance):
     for options in ([], ["--vm-id", instance], ["--address", address]):
         table = aleph(*command, "list", *options, key=key)
         assert instance in table and "machine" in table and "8080" in table
-    # The compute node is found, and runs no such machine.
+    # The compute node is found, and no machine of that image runs on it.
     assert f"{instance} not found on crn" in aleph(*command, "refresh", instance, key=key, code=1)
     assert "delete request was accepted" in aleph(*command, "delete", instance, "--port", "8080", key=key, answers="y\n")
     until(ports, lambda found: found == ssh)

@@ -201,7 +201,7 @@ def test_where_an_instance_is(network, placed):
             allocations = await client.instance.get_instances_allocations(instances)
             assert allocations.root[message.item_hash] == where
             executions = await client.instance.get_instance_executions_info(allocations)
-            # Compute nodes run functions so far, no instances.
+            # Nothing was allocated.
             assert executions.root == {}
 
     run(scenario())
