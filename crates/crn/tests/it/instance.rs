@@ -5,6 +5,7 @@ mod fixture;
 mod hidden;
 mod images;
 mod jailed;
+mod killed;
 mod life;
 mod moves;
 mod ports;

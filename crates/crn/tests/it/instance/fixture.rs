@@ -67,7 +67,12 @@ impl Ship {
     }
 
     pub fn node_in(&self, folder: &Path) -> Instances {
-        let core = CoreNode::new(&self.core.url).unwrap();
+        self.node_on(&self.core.url, folder)
+    }
+
+    /// The same on another core node.
+    pub fn node_on(&self, core: &str, folder: &Path) -> Instances {
+        let core = CoreNode::new(core).unwrap();
         let config = InstancesConfig {
             memory_mib: Some(8192),
             shutdown_seconds: self.shutdown_seconds,
