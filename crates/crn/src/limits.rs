@@ -443,3 +443,6 @@ pub const NAMES_DEADLINE: Duration = Duration::from_secs(20);
 pub const NAMES_BYTES_MAX: usize = 4 << 20;
 /// Most domain names that lead to guests of one node.
 pub const NAMES_MAX: usize = 10_000;
+
+/// How often a guest that stands still on a full disk is let go on.
+pub const INSTANCE_ROOM_PERIOD: Duration = Duration::from_secs(10);

@@ -5,14 +5,16 @@
 //! adopt  ─▶ monitor of an earlier node ─▶ the same process? ─▶ console ─▶ cont if paused
 //! ```
 //!
-//! Dropping it leaves the guest running.
+//! Dropping it leaves the guest running. A guest that writes while the node's disk
+//! is full stands still and goes on when there is room: nothing that it wrote is
+//! lost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::console::Console;
@@ -32,6 +34,8 @@ pub struct Guest {
     _console: AbortOnDropHandle<()>,
     /// Whether the guest switched itself off.
     halted: bool,
+    /// It stands still because the node's disk was full; then it tries again.
+    waits_for_room: Option<Instant>,
 }
 
 /// How a guest ended.
@@ -73,6 +77,7 @@ impl Guest {
                 qmp,
                 _console: console,
                 halted: false,
+                waits_for_room: None,
             }),
             Err(reason) => {
                 process.kill().await;
@@ -108,6 +113,7 @@ impl Guest {
             qmp,
             _console: console,
             halted: false,
+            waits_for_room: None,
         })
     }
 
@@ -136,6 +142,11 @@ impl Guest {
                     Some(event) => self.note(&event.name, &event.data),
                     None => break,
                 },
+                () = due(self.waits_for_room) => {
+                    self.waits_for_room = None;
+                    // If there is no room still, QEMU says so again.
+                    drop(self.qmp.execute("cont", Value::Null).await);
+                }
                 () = self.process.ended() => {
                     while let Ok(Some(event)) =
                         timeout(Duration::from_millis(100), self.qmp.event()).await
@@ -157,6 +168,13 @@ impl Guest {
     fn note(&mut self, name: &str, data: &Value) {
         if name == "SHUTDOWN" && data["reason"] == "guest-shutdown" {
             self.halted = true;
+        }
+        if name == "BLOCK_IO_ERROR" && data["nospace"] == true && self.waits_for_room.is_none() {
+            let pid = self.process.identity.pid;
+            tracing::warn!(
+                "the disk is full: the guest of process {pid} stands still until there is room"
+            );
+            self.waits_for_room = Some(Instant::now() + limits::INSTANCE_ROOM_PERIOD);
         }
     }
 
@@ -184,6 +202,13 @@ impl Guest {
             return;
         }
         self.process.kill().await;
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

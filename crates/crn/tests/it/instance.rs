@@ -2,6 +2,7 @@
 
 mod copies;
 mod fixture;
+mod full;
 mod hidden;
 mod images;
 mod jailed;

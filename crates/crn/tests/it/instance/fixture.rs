@@ -30,6 +30,7 @@ pub struct Ship {
     shutdown_seconds: u64,
     pub jail: Mode,
     pub hardware: Hardware,
+    pub disk_mib: Option<u64>,
 }
 
 impl Ship {
@@ -41,6 +42,7 @@ impl Ship {
             shutdown_seconds: 120,
             jail: Mode::Auto,
             hardware: Hardware::default(),
+            disk_mib: None,
         }
     }
 
@@ -88,7 +90,7 @@ impl Ship {
             links: Arc::new(UserLinks::new([127, 0, 0, 1].into())),
             acceleration: Acceleration::Tcg,
             jails: Jails::open(self.jail, 215_000, &folder.join("jails")).unwrap(),
-            disk_mib: None,
+            disk_mib: self.disk_mib,
             hardware: self.hardware.clone(),
         };
         Instances::start(&config, ground).unwrap()
