@@ -446,3 +446,8 @@ pub const NAMES_MAX: usize = 10_000;
 
 /// How often a guest that stands still on a full disk is let go on.
 pub const INSTANCE_ROOM_PERIOD: Duration = Duration::from_secs(10);
+
+/// How long a QEMU that does not answer has to end by itself.
+pub const INSTANCE_LAST_WORDS_DEADLINE: Duration = Duration::from_millis(500);
+/// How often a QEMU whose ports were taken meanwhile gets others.
+pub const INSTANCE_PORT_TRIES: usize = 3;

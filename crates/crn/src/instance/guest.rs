@@ -80,8 +80,10 @@ impl Guest {
                 waits_for_room: None,
             }),
             Err(reason) => {
+                // One that ended by itself has said why.
+                let ended = timeout(limits::INSTANCE_LAST_WORDS_DEADLINE, process.ended()).await;
                 process.kill().await;
-                Err(reason)
+                Err(ended.map_or(reason, |()| last_words(machine.log)))
             }
         }
     }

@@ -4,8 +4,11 @@
 //! ```text
 //! image ─ header, size, check ─▶ copy of our own making ─▶ stop ─▶ exchange ─▶ start
 //! ```
+//!
+//! The copy is whole before the old disk is touched. When the node dies in the
+//! middle of the exchange, the next start of the instance goes through with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disks::{self, blocking};
 use super::fault::InstanceFault;
@@ -32,7 +35,7 @@ impl Keeper {
             )));
         }
         tool::check(image).await?;
-        let fresh = self.folders.own.join("rootfs.restored");
+        let fresh = self.fresh_root();
         disks::place(&fresh, async |part: &Path| {
             let copy = Copy {
                 from: image,
@@ -48,6 +51,28 @@ impl Keeper {
         self.halt().await;
         self.put_root(&fresh).await?;
         self.begin().await
+    }
+
+    fn fresh_root(&self) -> PathBuf {
+        self.folders.own.join("rootfs.restored")
+    }
+
+    /// After a node that died during a restoration: an exchange that began is
+    /// finished, a copy for one that did not begin is removed.
+    pub(super) async fn finish_restoration(&mut self) -> Result<(), InstanceFault> {
+        let fresh = self.fresh_root();
+        let is_there = async |path: &Path| tokio::fs::try_exists(path).await.unwrap_or(false);
+        if !is_there(&fresh).await {
+            return Ok(());
+        }
+        if is_there(&self.folders.root()).await {
+            return self.remove("rootfs.restored").await;
+        }
+        tracing::info!(
+            "instance {}: its restoration is finished",
+            self.record.item_hash
+        );
+        self.put_root(&fresh).await
     }
 
     /// Exchanges the root disk for a complete one. The record forgets the parent

@@ -19,6 +19,10 @@ use crate::instance::qemu::Machine;
 use crate::instance::record::{Record, now, write_whole};
 use crate::instance::seed::{self, Seed};
 use crate::instance::state::Phase;
+use crate::limits;
+
+/// What QEMU says when it cannot open a port that leads to its guest.
+const PORT_TAKEN: &str = "Could not set up host forwarding rule";
 
 impl Keeper {
     /// Makes what is missing and starts QEMU.
@@ -36,6 +40,7 @@ impl Keeper {
         self.publish(Phase::Preparing, None);
         self.save().await?;
         self.shop.admit(&self.record)?;
+        self.finish_restoration().await?;
         disks::prepare(&mut self.record, &self.shop.source, &self.folders).await?;
         self.record.times.prepared_at = Some(now().micros());
         let (item_hash, content) = (&self.record.item_hash, &self.record.content);
@@ -51,7 +56,7 @@ impl Keeper {
         self.save().await?;
         self.write_seed().await?;
         disks::renew_ephemeral(&self.record, &self.folders).await?;
-        let guest = self.launch_qemu().await?;
+        let guest = self.launch_qemu_on_free_ports().await?;
         self.record.process = Some(guest.process.identity);
         self.guest = Some(guest);
         self.record.times.started_at = Some(now().micros());
@@ -59,6 +64,24 @@ impl Keeper {
         self.save().await?;
         self.publish(Phase::Running, None);
         Ok(())
+    }
+
+    /// A port that was free when it was chosen may be somebody else's when QEMU
+    /// opens it; then it gets another one.
+    async fn launch_qemu_on_free_ports(&mut self) -> Result<Guest, InstanceFault> {
+        let mut launched = self.launch_qemu().await;
+        for _ in 0..limits::INSTANCE_PORT_TRIES {
+            let is_taken = |fault: &InstanceFault| fault.to_string().contains(PORT_TAKEN);
+            match &launched {
+                Err(fault) if is_taken(fault) => {
+                    self.attach_link(false).await?;
+                    self.save().await?;
+                    launched = self.launch_qemu().await;
+                }
+                _ => break,
+            }
+        }
+        launched
     }
 
     async fn launch_qemu(&self) -> Result<Guest, InstanceFault> {

@@ -1,12 +1,13 @@
 //! Nodes that are killed, alone or with everything on their host.
 
 use std::io::BufRead;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use beth_crn::instance::Phase;
 use beth_protocol::ItemHash;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fixture::{Reaper, Ship, is_alive, kill, qemu_pid, reaches};
 
@@ -107,9 +108,80 @@ async fn after_a_power_cut_everything_runs_once_on_its_own_disk() {
     let now = qemu_pid(ship.folder.path(), &hash);
     assert!(now != pid && is_alive(now));
     assert_eq!(qemus(&ship), 1);
-    use std::os::unix::fs::MetadataExt;
     assert_eq!(std::fs::metadata(&disk).unwrap().ino(), before.ino());
     node.erase(&hash).await.unwrap();
     assert_eq!(qemus(&ship), 0);
+    node.close().await;
+}
+
+/// The folder of a stopped instance that ran once.
+async fn stopped(ship: &Ship, hash: &ItemHash) -> PathBuf {
+    let node = ship.node();
+    node.allocate(hash).await.unwrap();
+    node.stop(hash).await.unwrap();
+    node.close().await;
+    ship.folder.path().join("instances").join(hash.as_str())
+}
+
+fn restored_copy(folder: &Path) {
+    let made = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2"])
+        .arg(folder.join("rootfs.restored"))
+        .arg("4000M")
+        .status();
+    assert!(made.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restoration_that_was_cut_off_is_finished_or_never_was() {
+    let ship = Ship::quick().await;
+    let _reaper = Reaper(ship.folder.path().to_owned());
+    let hash = instance(&ship);
+    let own = stopped(&ship, &hash).await;
+    let root = own.join("rootfs.qcow2");
+    let inode = |path: &Path| std::fs::metadata(path).unwrap().ino();
+
+    // Before the exchange: the old disk is the disk.
+    restored_copy(&own);
+    let old = inode(&root);
+    let node = ship.node();
+    node.run(&hash).await.unwrap();
+    assert_eq!(inode(&root), old);
+    assert!(!own.join("rootfs.restored").exists());
+    node.stop(&hash).await.unwrap();
+    node.close().await;
+
+    // In its middle: the old disk is aside, the new one not yet in its place.
+    restored_copy(&own);
+    let new = inode(&own.join("rootfs.restored"));
+    std::fs::rename(&root, own.join("rootfs.before-restore.qcow2")).unwrap();
+    let node = ship.node();
+    node.run(&hash).await.unwrap();
+    assert_eq!(inode(&root), new);
+    assert_eq!(inode(&own.join("rootfs.before-restore.qcow2")), old);
+    assert!(node.state(&hash).unwrap().is_running());
+    node.erase(&hash).await.unwrap();
+    node.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reinstallation_that_was_cut_off_is_finished() {
+    let ship = Ship::quick().await;
+    let _reaper = Reaper(ship.folder.path().to_owned());
+    let hash = instance(&ship);
+    let own = stopped(&ship, &hash).await;
+    let old = std::fs::metadata(own.join("rootfs.qcow2")).unwrap().ino();
+    // What is remembered when the old disk is about to be removed.
+    let path = own.join("instance.json");
+    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    record["prepared"] = false.into();
+    record["parent"] = Value::Null;
+    record["wanted"] = true.into();
+    std::fs::write(&path, record.to_string()).unwrap();
+    let node = ship.node();
+    reaches(&node, &hash, Phase::Running).await;
+    let now = std::fs::metadata(own.join("rootfs.qcow2")).unwrap().ino();
+    assert_ne!(now, old, "the disk is a new one");
+    node.erase(&hash).await.unwrap();
     node.close().await;
 }
