@@ -83,12 +83,13 @@ async fn converse(
         say(&mut socket, &json!({"status": "failed", "reason": reason})).await?;
         return close(&mut socket).await;
     }
+    // Who was told that it is connected misses nothing from then on.
+    let mut sent = workloads.logs(&known.item_hash).await.unwrap_or_default();
     say(&mut socket, &json!({"status": "connected"})).await?;
     if known.is_starting && !known.is_running {
         say_system(&mut socket, "VM is starting, try again shortly").await?;
         return close(&mut socket).await;
     }
-    let mut sent = workloads.logs(&known.item_hash).await.unwrap_or_default();
     let skip = past
         .limit
         .map_or(0, |limit| sent.len().saturating_sub(limit));
